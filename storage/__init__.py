@@ -1,0 +1,1 @@
+"""Rows are the truth: tables, repositories, migrations, and the grouped-commit database."""

@@ -1,0 +1,137 @@
+"""Reading what happened: history, hand-overs, dead letters, counts. Everything is paged."""
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from domain.errors import NotFound
+from storage.audit import record
+from storage.clock import iso
+
+_TURN_OF_MESSAGE = text(
+    "SELECT m.id, m.channel_message_id, m.turn_id, m.status, t.result FROM messages m"
+    " LEFT JOIN turns t ON t.turn_id = m.turn_id"
+    " WHERE m.channel = :channel AND m.channel_message_id = :id AND m.role = 'user'"
+    " ORDER BY m.id DESC LIMIT 1"
+)
+
+
+def rows(connection: Connection, sql: str, **params: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(sql), params).mappings()]
+
+
+def recent_messages(
+    connection: Connection, conversation: str, *, limit: int, before: int | None = None
+) -> list[dict[str, Any]]:
+    """Newest ``limit`` messages of a conversation (older than row ``before``), oldest first."""
+    found = rows(
+        connection,
+        "SELECT id, role, content, received_at, confidence, turn_id, channel_message_id"
+        " FROM messages WHERE conversation_id = :conversation AND id < :before"
+        " ORDER BY id DESC LIMIT :limit",
+        conversation=conversation,
+        before=before if before is not None else 2**62,
+        limit=limit,
+    )
+    return found[::-1]
+
+
+def message_state(
+    connection: Connection, channel: str, channel_message_id: str
+) -> dict[str, Any] | None:
+    row = connection.execute(
+        _TURN_OF_MESSAGE, {"channel": channel, "id": channel_message_id}
+    ).first()
+    return dict(row._mapping) if row else None
+
+
+def handoffs(
+    connection: Connection, *, status: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    return rows(
+        connection,
+        "SELECT * FROM handoffs WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)"
+        " ORDER BY id DESC LIMIT :limit OFFSET :offset",
+        status=status,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def set_handoff(
+    connection: Connection, handoff: int, *, status: str, agent: str | None, now: float
+) -> dict[str, Any]:
+    """Take or close a hand-over; the conversation's mode follows. Raises NotFound."""
+    row = connection.execute(
+        text(
+            "UPDATE handoffs SET status = :status, agent = COALESCE(:agent, agent),"
+            " updated_at = :at WHERE id = :id AND status <> 'closed' RETURNING *"
+        ),
+        {"status": status, "agent": agent, "at": iso(now), "id": handoff},
+    ).first()
+    if row is None:
+        raise NotFound("handoff_id", str(handoff))
+    found = dict(row._mapping)
+    connection.execute(
+        text("UPDATE conversations SET mode = :mode WHERE id = :id"),
+        {"mode": "human" if status == "taken" else "bot", "id": found["conversation_id"]},
+    )
+    record(
+        connection,
+        at=iso(now),
+        actor=agent or "operator",
+        action=f"handoff.{status}",
+        subject=found["conversation_id"],
+        detail={"handoff": handoff},
+    )
+    return found
+
+
+def dead_letters(
+    connection: Connection, *, status: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    return rows(
+        connection,
+        "SELECT * FROM dead_letters WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)"
+        " ORDER BY id DESC LIMIT :limit OFFSET :offset",
+        status=status,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def deliveries(
+    connection: Connection, *, status: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    return rows(
+        connection,
+        "SELECT id, message_id, kind, channel, account, conversation_id, status, attempts,"
+        " last_error, created_at, delivered_at FROM outbox"
+        " WHERE (CAST(:status AS TEXT) IS NULL OR status = :status)"
+        " ORDER BY id DESC LIMIT :limit OFFSET :offset",
+        status=status,
+        limit=limit,
+        offset=offset,
+    )
+
+
+def backlog(connection: Connection, *, now: float) -> dict[str, float]:
+    """Counts and ages (s) for metrics: unread conversations, pending and dead deliveries."""
+    row = connection.execute(
+        text(
+            "SELECT (SELECT COUNT(*) FROM conversations WHERE due_at IS NOT NULL),"
+            " (SELECT MIN(first_unread_ts) FROM conversations WHERE due_at IS NOT NULL),"
+            " (SELECT COUNT(*) FROM outbox WHERE status = 'pending'),"
+            " (SELECT COUNT(*) FROM outbox WHERE status = 'dead'),"
+            " (SELECT COUNT(*) FROM dead_letters WHERE status = 'parked'),"
+            " (SELECT COUNT(*) FROM handoffs WHERE status = 'open')"
+        )
+    ).one()
+    return {
+        "conversations_unread": row[0],
+        "oldest_unread_seconds": max(0.0, now - row[1]) if row[1] else 0.0,
+        "deliveries_pending": row[2],
+        "deliveries_dead": row[3],
+        "messages_parked": row[4],
+        "handoffs_open": row[5],
+    }

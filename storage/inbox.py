@@ -1,0 +1,307 @@
+"""Intake and claiming: a message is stored once, a conversation is worked on by one process."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from domain.decisions import CustomerFacts
+from domain.messages import Attachment, InboundMessage
+from storage.checkpoints import StoredCheckpoint, latest_checkpoint
+from storage.clock import iso
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What intake says. For a duplicate: the state of the first delivery, and its turn's result."""
+
+    row_id: int
+    conversation_id: str
+    duplicate: bool = False
+    status: str = "unread"
+    turn_id: str | None = None
+    result: str | None = None
+    due_at: float | None = None
+    claim: "Claim | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadMessage:
+    row_id: int
+    channel_message_id: str
+    text: str
+    kind: str
+    route: str
+    received_ts: float
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run one turn, and all that the turn needs to know. Valid until ``until``."""
+
+    conversation_id: str
+    owner: str
+    fence: int
+    until: float
+    channel: str
+    account: str
+    chat_id: str
+    sender_id: str
+    contact_id: str
+    mode: str
+    session_no: int
+    session_last_ts: float
+    received: int
+    attempts: int
+    failures: int
+    last_error: str | None
+    messages: tuple[UnreadMessage, ...]
+    more: bool
+    customer: CustomerFacts = field(default_factory=CustomerFacts)
+    checkpoint: StoredCheckpoint | None = None
+
+
+_INSERT_MESSAGE = text(
+    """
+    INSERT INTO messages (contact_id, content, role, received_at, channel, account,
+        channel_message_id, conversation_id, kind, attachments, sent_ts, received_ts, route, status)
+    VALUES (:contact_id, :content, 'user', :received_at, :channel, :account,
+        :channel_message_id, :conversation_id, :kind, :attachments, :sent_ts, :received_ts, :route,
+        'unread')
+    ON CONFLICT (channel, account, channel_message_id) DO NOTHING
+    RETURNING id
+    """
+)
+_FIND_MESSAGE = text(
+    """
+    SELECT m.id, m.conversation_id, m.status, m.turn_id, t.result
+    FROM messages m LEFT JOIN turns t ON t.turn_id = m.turn_id
+    WHERE m.channel = :channel AND m.account = :account
+      AND m.channel_message_id = :channel_message_id
+    """
+)
+_TOUCH_CONVERSATION = text(
+    """
+    INSERT INTO conversations (id, channel, account, chat_id, sender_id, contact_id, customer_name,
+        mode, session_no, session_last_ts, due_at, first_unread_ts, received, lease_until, fence,
+        attempts, failures, created_at, last_active_at)
+    VALUES (:id, :channel, :account, :chat_id, :sender_id, :contact_id, :customer_name,
+        'bot', 0, 0, :due, :now, 1, 0, 0, 0, 0, :now_iso, :now_iso)
+    ON CONFLICT (id) DO UPDATE SET
+        customer_name = CASE WHEN excluded.customer_name = '' THEN conversations.customer_name
+                             ELSE excluded.customer_name END,
+        received = conversations.received + 1,
+        last_active_at = excluded.last_active_at,
+        due_at = CASE
+            WHEN conversations.due_at IS NULL THEN excluded.due_at
+            WHEN excluded.due_at > conversations.first_unread_ts + :max_debounce
+                THEN conversations.first_unread_ts + :max_debounce
+            ELSE excluded.due_at END,
+        first_unread_ts = COALESCE(conversations.first_unread_ts, excluded.first_unread_ts)
+    RETURNING due_at
+    """
+)
+_CLAIM = text(
+    """
+    UPDATE conversations
+    SET lease_owner = :owner, lease_until = :until, fence = fence + 1, attempts = attempts + 1
+    WHERE id = :id AND due_at <= :now AND lease_until < :now
+    RETURNING fence, channel, account, chat_id, sender_id, contact_id, customer_name, mode,
+        session_no, session_last_ts, received, attempts, failures, last_error
+    """
+)
+_UNREAD = text(
+    """
+    SELECT id, channel_message_id, content, kind, route, received_ts, attachments
+    FROM messages WHERE conversation_id = :id AND status = 'unread' ORDER BY id LIMIT :limit
+    """
+)
+_CUSTOMER = text(
+    "SELECT contact_id, name, level, score, state, total_messages FROM customers"
+    " WHERE contact_id = :contact_id"
+)
+_NOTHING_DUE = text(
+    "UPDATE conversations SET due_at = NULL, first_unread_ts = NULL, lease_owner = NULL,"
+    " lease_until = 0, attempts = 0 WHERE id = :id AND fence = :fence"
+)
+
+
+def receive(
+    connection: Connection,
+    message: InboundMessage,
+    *,
+    debounce: float = 0.0,
+    max_debounce: float = 0.0,
+    claim_for: str | None = None,
+    lease_s: float = 30.0,
+    merge_limit: int = 10,
+) -> Receipt:
+    """Store ``message`` once. With ``claim_for``, also claim its conversation if that is free."""
+    key = {
+        "channel": message.channel,
+        "account": message.account,
+        "channel_message_id": message.channel_message_id,
+    }
+    row = connection.execute(_INSERT_MESSAGE, key | _message_values(message)).first()
+    if row is None:
+        return _duplicate(connection, key)
+    now = message.received_at
+    due = connection.execute(
+        _TOUCH_CONVERSATION,
+        {
+            "id": message.conversation,
+            "channel": message.channel,
+            "account": message.account,
+            "chat_id": message.chat_id,
+            "sender_id": message.sender_id,
+            "contact_id": message.contact,
+            "customer_name": message.sender_name,
+            "due": now + debounce,
+            "now": now,
+            "now_iso": iso(now),
+            "max_debounce": max_debounce,
+        },
+    ).scalar_one()
+    claimed = None
+    if claim_for is not None and due <= now:
+        claimed = claim(
+            connection,
+            message.conversation,
+            owner=claim_for,
+            now=now,
+            lease_s=lease_s,
+            merge_limit=merge_limit,
+        )
+    return Receipt(row[0], message.conversation, due_at=due, claim=claimed)
+
+
+def _message_values(message: InboundMessage) -> dict[str, Any]:
+    attachments = [{"kind": a.kind, "url": a.url} for a in message.attachments]
+    return {
+        "contact_id": message.contact,
+        "content": message.text,
+        "received_at": iso(message.received_at),
+        "conversation_id": message.conversation,
+        "kind": message.kind.value,
+        "attachments": json.dumps(attachments) if attachments else None,
+        "sent_ts": message.sent_at,
+        "received_ts": message.received_at,
+        "route": message.route,
+    }
+
+
+def _duplicate(connection: Connection, key: dict[str, str]) -> Receipt:
+    row = connection.execute(_FIND_MESSAGE, key).one()
+    return Receipt(row[0], row[1], True, row[2], row[3], row[4])
+
+
+def find(
+    connection: Connection, channel: str, account: str, channel_message_id: str
+) -> Receipt | None:
+    """The state of a message that was received before; None if it never was."""
+    row = connection.execute(
+        _FIND_MESSAGE,
+        {"channel": channel, "account": account, "channel_message_id": channel_message_id},
+    ).first()
+    return Receipt(row[0], row[1], True, row[2], row[3], row[4]) if row else None
+
+
+def claim(
+    connection: Connection,
+    conversation: str,
+    *,
+    owner: str,
+    now: float,
+    lease_s: float,
+    merge_limit: int,
+) -> Claim | None:
+    """Take the conversation if it is due and free; None otherwise."""
+    row = connection.execute(
+        _CLAIM, {"id": conversation, "owner": owner, "until": now + lease_s, "now": now}
+    ).first()
+    if row is None:
+        return None
+    messages = _unread(connection, conversation, merge_limit + 1)
+    if not messages:
+        connection.execute(_NOTHING_DUE, {"id": conversation, "fence": row.fence})
+        return None
+    return Claim(
+        conversation_id=conversation,
+        owner=owner,
+        fence=row.fence,
+        until=now + lease_s,
+        channel=row.channel,
+        account=row.account,
+        chat_id=row.chat_id,
+        sender_id=row.sender_id,
+        contact_id=row.contact_id,
+        mode=row.mode,
+        session_no=row.session_no,
+        session_last_ts=row.session_last_ts,
+        received=row.received,
+        attempts=row.attempts,
+        failures=row.failures,
+        last_error=row.last_error,
+        messages=messages[:merge_limit],
+        more=len(messages) > merge_limit,
+        customer=_customer(connection, row.contact_id, row.customer_name),
+        checkpoint=latest_checkpoint(connection, conversation),
+    )
+
+
+def _unread(connection: Connection, conversation: str, limit: int) -> tuple[UnreadMessage, ...]:
+    rows = connection.execute(_UNREAD, {"id": conversation, "limit": limit})
+    return tuple(
+        UnreadMessage(r[0], r[1], r[2], r[3], r[4], r[5], _attachments(r[6])) for r in rows
+    )
+
+
+def _attachments(stored: str | None) -> tuple[Attachment, ...]:
+    return tuple(Attachment(**item) for item in json.loads(stored)) if stored else ()
+
+
+def _customer(connection: Connection, contact_id: str, name: str) -> CustomerFacts:
+    row = connection.execute(_CUSTOMER, {"contact_id": contact_id}).first()
+    if row is None:
+        return CustomerFacts(contact_id=contact_id, name=name)
+    return CustomerFacts(row[0], row[1] or name, row[2], row[3], row[4], row[5])
+
+
+def due_conversations(
+    connection: Connection, *, now: float, limit: int = 500
+) -> list[tuple[str, float]]:
+    """Free conversations with unread messages, and when each is due (soonest first)."""
+    rows = connection.execute(
+        text(
+            "SELECT id, due_at FROM conversations WHERE due_at IS NOT NULL AND lease_until < :now"
+            " ORDER BY due_at LIMIT :limit"
+        ),
+        {"now": now, "limit": limit},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def renew_leases(
+    connection: Connection, owner: str, conversations: list[str], *, until: float
+) -> None:
+    if conversations:
+        connection.execute(
+            text(
+                "UPDATE conversations SET lease_until = :until"
+                " WHERE id = :id AND lease_owner = :owner"
+            ),
+            [{"id": c, "owner": owner, "until": until} for c in sorted(conversations)],
+        )
+
+
+def release_all_leases(connection: Connection) -> int:
+    """After a crash, for the only process of a deployment: nobody holds anything any more."""
+    turns = connection.execute(
+        text("UPDATE conversations SET lease_owner = NULL, lease_until = 0 WHERE lease_until > 0")
+    )
+    connection.execute(
+        text("UPDATE outbox SET lease_owner = NULL, lease_until = 0 WHERE lease_until > 0")
+    )
+    return turns.rowcount

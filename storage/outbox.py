@@ -1,0 +1,191 @@
+"""The outbox: what is to be delivered, in order per queue, under a lease of its head."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from domain.errors import NotFound
+from storage.audit import record
+from storage.clock import iso
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """``queue`` orders: a delivery waits for every earlier pending one of its queue."""
+
+    message_id: str
+    queue: str
+    kind: str
+    channel: str
+    account: str
+    conversation_id: str
+    turn_id: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    id: int
+    message_id: str
+    queue: str
+    kind: str
+    channel: str
+    account: str
+    conversation_id: str
+    turn_id: str
+    payload: dict[str, Any]
+    attempts: int
+
+
+_ADD = text(
+    """
+    INSERT INTO outbox (message_id, queue, kind, channel, account, conversation_id, turn_id,
+        payload, status, attempts, next_attempt_at, lease_until, created_at)
+    VALUES (:message_id, :queue, :kind, :channel, :account, :conversation_id, :turn_id, :payload,
+        'pending', 0, 0, 0, :at)
+    ON CONFLICT (message_id) DO NOTHING RETURNING id
+    """
+)
+_CLAIM_HEAD = text(
+    """
+    UPDATE outbox SET lease_owner = :owner, lease_until = :until, attempts = attempts + 1
+    WHERE id = (SELECT id FROM outbox WHERE queue = :queue AND status = 'pending'
+                ORDER BY id LIMIT 1)
+      AND status = 'pending' AND next_attempt_at <= :now AND lease_until < :now
+    RETURNING id, message_id, queue, kind, channel, account, conversation_id, turn_id, payload,
+        attempts
+    """
+)
+
+
+def add(connection: Connection, deliveries: Sequence[NewDelivery], at: str) -> tuple[int, ...]:
+    ids = []
+    for item in deliveries:
+        row = connection.execute(
+            _ADD,
+            {
+                "message_id": item.message_id,
+                "queue": item.queue,
+                "kind": item.kind,
+                "channel": item.channel,
+                "account": item.account,
+                "conversation_id": item.conversation_id,
+                "turn_id": item.turn_id,
+                "payload": json.dumps(item.payload, ensure_ascii=False),
+                "at": at,
+            },
+        ).first()
+        if row is not None:
+            ids.append(int(row[0]))
+    return tuple(ids)
+
+
+def claim_head(
+    connection: Connection, queue: str, *, owner: str, now: float, lease_s: float
+) -> Delivery | None:
+    """The oldest pending delivery of ``queue``, if it is due and nobody is sending it."""
+    row = connection.execute(
+        _CLAIM_HEAD, {"queue": queue, "owner": owner, "now": now, "until": now + lease_s}
+    ).first()
+    if row is None:
+        return None
+    return Delivery(*row[:8], payload=json.loads(row[8]), attempts=row[9])
+
+
+def next_attempt(connection: Connection, queue: str) -> float | None:
+    """When the head of ``queue`` may be tried; None when the queue is empty."""
+    row = connection.execute(
+        text(
+            "SELECT next_attempt_at, lease_until FROM outbox WHERE queue = :queue"
+            " AND status = 'pending' ORDER BY id LIMIT 1"
+        ),
+        {"queue": queue},
+    ).first()
+    return max(row[0], row[1]) if row else None
+
+
+def due_queues(connection: Connection, *, now: float, limit: int = 500) -> list[str]:
+    """Queues with something pending whose time has come; the queue's head decides the rest."""
+    rows = connection.execute(
+        text(
+            "SELECT DISTINCT queue FROM outbox WHERE status = 'pending'"
+            " AND next_attempt_at <= :now AND lease_until < :now LIMIT :limit"
+        ),
+        {"now": now, "limit": limit},
+    )
+    return [row[0] for row in rows]
+
+
+def delivered(connection: Connection, delivery: int, *, owner: str, now: float) -> bool:
+    return _settle(connection, delivery, owner, "delivered", None, iso(now))
+
+
+def dead(connection: Connection, delivery: int, *, owner: str, error: str, now: float) -> bool:
+    settled = _settle(connection, delivery, owner, "dead", error, None)
+    if settled:
+        record(
+            connection,
+            at=iso(now),
+            actor="outbox",
+            action="delivery.dead",
+            subject=str(delivery),
+            detail={"error": error},
+        )
+    return settled
+
+
+def _settle(
+    connection: Connection,
+    delivery: int,
+    owner: str,
+    status: str,
+    error: str | None,
+    delivered_at: str | None,
+) -> bool:
+    result = connection.execute(
+        text(
+            "UPDATE outbox SET status = :status, last_error = :error, delivered_at = :at,"
+            " lease_owner = NULL, lease_until = 0"
+            " WHERE id = :id AND lease_owner = :owner AND status = 'pending'"
+        ),
+        {"status": status, "error": error, "at": delivered_at, "id": delivery, "owner": owner},
+    )
+    return result.rowcount == 1
+
+
+def postpone(
+    connection: Connection, delivery: int, *, owner: str, error: str, retry_at: float
+) -> bool:
+    result = connection.execute(
+        text(
+            "UPDATE outbox SET next_attempt_at = :retry_at, last_error = :error,"
+            " lease_owner = NULL, lease_until = 0 WHERE id = :id AND lease_owner = :owner"
+        ),
+        {"retry_at": retry_at, "error": error, "id": delivery, "owner": owner},
+    )
+    return result.rowcount == 1
+
+
+def resend(connection: Connection, delivery: int, *, now: float, actor: str) -> str:
+    """Make a dead delivery pending again; returns its queue. Raises NotFound."""
+    row = connection.execute(
+        text(
+            "UPDATE outbox SET status = 'pending', attempts = 0, next_attempt_at = 0"
+            " WHERE id = :id AND status = 'dead' RETURNING queue"
+        ),
+        {"id": delivery},
+    ).first()
+    if row is None:
+        raise NotFound("delivery_id", str(delivery))
+    record(
+        connection,
+        at=iso(now),
+        actor=actor,
+        action="delivery.resend",
+        subject=str(delivery),
+        detail={},
+    )
+    return str(row[0])

@@ -1,0 +1,329 @@
+"""SQLModel tables. Columns that seed 003 names keep its names (messages, sessions, customers).
+
+Instants that people read are ISO 8601 text in UTC; instants that the engine computes with
+(`*_ts`, `due_at`, `lease_until`) are seconds since the epoch.
+"""
+
+from typing import ClassVar
+
+from sqlalchemy import Index, LargeBinary, MetaData, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Row(SQLModel):
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
+
+
+class Message(Row, table=True):
+    """Inbox and history in one: a customer's message (role user) or our reply (assistant).
+
+    ``status`` of a user row: unread, handled, dead; of an assistant row: sent.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("channel", "account", "channel_message_id"),
+        Index("idx_messages_session", "session_key"),
+        Index("idx_messages_time", "received_at"),
+        Index("ix_messages_conversation_id_id", "conversation_id", "id"),
+        Index(
+            "ix_messages_unread",
+            "conversation_id",
+            "id",
+            sqlite_where=text("status = 'unread'"),
+            postgresql_where=text("status = 'unread'"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    session_key: str | None = None
+    contact_id: str
+    content: str = Field(sa_type=Text)
+    role: str
+    confidence: float | None = None
+    tokens_total: int | None = None
+    latency_ms: int | None = None
+    rag_evidence_ids: str | None = None
+    received_at: str
+    channel: str
+    account: str
+    channel_message_id: str
+    conversation_id: str
+    kind: str = "text"
+    attachments: str | None = Field(default=None, sa_type=Text)
+    sent_ts: float = 0.0
+    received_ts: float = 0.0
+    route: str = "poll"
+    status: str = "unread"
+    turn_id: str | None = None
+
+
+class Conversation(Row, table=True):
+    """One thread: its lease, what is due, and the session it is in.
+
+    ``due_at`` is null when nothing is unread; ``received`` counts the customer's messages, so that a
+    commit knows whether others came after its claim. ``fence`` grows with each claim; a commit names the
+    fence that it was claimed with and fails if another claim came later.
+    """
+
+    __tablename__ = "conversations"
+    __table_args__ = (
+        Index(
+            "ix_conversations_due",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    channel: str
+    account: str
+    chat_id: str
+    sender_id: str
+    contact_id: str = Field(index=True)
+    customer_name: str = ""
+    mode: str = "bot"
+    session_no: int = 0
+    session_last_ts: float = 0.0
+    due_at: float | None = None
+    first_unread_ts: float | None = None
+    received: int = 0
+    lease_owner: str | None = None
+    lease_until: float = 0.0
+    fence: int = 0
+    attempts: int = 0
+    failures: int = 0
+    last_error: str | None = Field(default=None, sa_type=Text)
+    created_at: str
+    last_active_at: str
+
+
+class Session(Row, table=True):
+    """A stretch of talk without a pause of 30 minutes.
+
+    ``conversation_thread`` (the dialogue as JSON) is written once, when the session has ended, so
+    that a message never costs more because the talk before it was long.
+    """
+
+    __tablename__ = "sessions"
+
+    id: int | None = Field(default=None, primary_key=True)
+    session_key: str = Field(unique=True)
+    contact_id: str = Field(index=True)
+    customer_name: str = ""
+    conversation_thread: str | None = Field(default=None, sa_type=Text)
+    conversation_outcome: str = "unsolved"
+    satisfaction_score: int | None = None
+    turn_count: int = 0
+    total_tokens: int = 0
+    created_at: str
+    last_active_at: str = Field(index=True)
+    conversation_id: str = Field(index=True)
+
+
+class Customer(Row, table=True):
+    __tablename__ = "customers"
+    __table_args__ = (Index("idx_customers_level", "level", "score"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    contact_id: str = Field(unique=True)
+    name: str = ""
+    level: str = "gray"
+    score: int = 60
+    state: str = "new"
+    total_messages: int = 0
+    satisfaction_avg: float | None = None
+    last_active_at: str
+
+
+class Turn(Row, table=True):
+    """A committed turn. ``result`` is the whole answer as JSON: duplicates are answered from it."""
+
+    __tablename__ = "turns"
+
+    turn_id: str = Field(primary_key=True)
+    conversation_id: str = Field(index=True)
+    status: str
+    action: str
+    intent: str = ""
+    message_ids: str
+    result: str = Field(sa_type=Text)
+    error: str | None = Field(default=None, sa_type=Text)
+    started_ts: float
+    ended_ts: float
+
+
+class OutboxMessage(Row, table=True):
+    """Something to deliver. ``message_id`` is stable over every retry, so peers can dedupe.
+
+    ``status``: pending, delivered, dead, dropped. ``queue`` orders deliveries: one conversation's
+    messages share a queue, notices have one of their own each.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index(
+            "ix_outbox_pending",
+            "queue",
+            "id",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index("ix_outbox_status_id", "status", "id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: str = Field(unique=True)
+    queue: str
+    kind: str
+    channel: str
+    account: str
+    conversation_id: str
+    turn_id: str
+    payload: str = Field(sa_type=Text)
+    status: str = "pending"
+    attempts: int = 0
+    next_attempt_at: float = 0.0
+    lease_owner: str | None = None
+    lease_until: float = 0.0
+    last_error: str | None = Field(default=None, sa_type=Text)
+    created_at: str
+    delivered_at: str | None = None
+
+
+class EffectRow(Row, table=True):
+    """Effects that have been committed, by idempotency key (turn and effect name)."""
+
+    __tablename__ = "effects"
+
+    key: str = Field(primary_key=True)
+    turn_id: str = Field(index=True)
+    conversation_id: str
+    kind: str
+    payload: str = Field(sa_type=Text)
+    created_at: str
+
+
+class Handoff(Row, table=True):
+    """A conversation waiting for, or with, a person. ``status``: open, taken, closed."""
+
+    __tablename__ = "handoffs"
+    __table_args__ = (
+        Index(
+            "uq_handoffs_active",
+            "conversation_id",
+            unique=True,
+            sqlite_where=text("status <> 'closed'"),
+            postgresql_where=text("status <> 'closed'"),
+        ),
+        Index("ix_handoffs_status_id", "status", "id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    conversation_id: str
+    contact_id: str
+    turn_id: str
+    reason: str
+    priority: str = "normal"
+    target: str = "desk"
+    question: str = Field(default="", sa_type=Text)
+    status: str = "open"
+    agent: str | None = None
+    created_at: str
+    updated_at: str
+
+
+class UnknownQuestion(Row, table=True):
+    """Seed 004: what nobody could answer yet."""
+
+    __tablename__ = "unknown_questions"
+
+    id: int | None = Field(default=None, primary_key=True)
+    content: str = Field(sa_type=Text)
+    contact_id: str
+    conversation_id: str
+    confidence: float
+    created_at: str
+
+
+class ModelCallRow(Row, table=True):
+    __tablename__ = "model_calls"
+
+    id: int | None = Field(default=None, primary_key=True)
+    turn_id: str = Field(index=True)
+    provider: str
+    model: str
+    purpose: str
+    outcome: str
+    status: int | None = None
+    attempt: int = 1
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_estimated: bool = False
+    latency_ms: int = 0
+    cost: float | None = None
+    currency: str = ""
+    error: str | None = None
+    created_at: str = Field(index=True)
+
+
+class DeadLetter(Row, table=True):
+    """Messages whose turn kept failing. ``status``: parked, replayed."""
+
+    __tablename__ = "dead_letters"
+
+    id: int | None = Field(default=None, primary_key=True)
+    conversation_id: str = Field(index=True)
+    message_ids: str
+    error: str = Field(sa_type=Text)
+    attempts: int
+    status: str = "parked"
+    created_at: str
+    replayed_at: str | None = None
+
+
+class AuditEntry(Row, table=True):
+    __tablename__ = "audit"
+
+    id: int | None = Field(default=None, primary_key=True)
+    at: str = Field(index=True)
+    actor: str
+    action: str
+    subject: str = Field(index=True)
+    detail: str = Field(default="{}", sa_type=Text)
+
+
+class CheckpointRow(Row, table=True):
+    """A LangGraph checkpoint, stored whole: state is small and bounded."""
+
+    __tablename__ = "checkpoints"
+
+    thread_id: str = Field(primary_key=True)
+    checkpoint_ns: str = Field(primary_key=True)
+    checkpoint_id: str = Field(primary_key=True)
+    parent_id: str | None = None
+    kind: str
+    body: bytes = Field(sa_type=LargeBinary)
+    meta: bytes = Field(sa_type=LargeBinary)
+    writes: int = 0
+
+
+class CheckpointWriteRow(Row, table=True):
+    __tablename__ = "checkpoint_writes"
+
+    thread_id: str = Field(primary_key=True)
+    checkpoint_ns: str = Field(primary_key=True)
+    checkpoint_id: str = Field(primary_key=True)
+    task_id: str = Field(primary_key=True)
+    idx: int = Field(primary_key=True)
+    channel: str
+    kind: str
+    value: bytes = Field(sa_type=LargeBinary)
+    task_path: str = ""
