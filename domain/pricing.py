@@ -1,0 +1,570 @@
+"""The price book and the quotes made from it. Pure: facts in, line items with reasons out.
+
+The file is written in yuan, everything below counts in fen (1/100 yuan).
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from domain.decisions import Quote, QuoteItem
+from domain.errors import ConfigurationError
+from domain.text import fold
+
+MAX_QUANTITY = 10_000
+_MAX_YUAN = 1_000_000
+
+_DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2, "俩": 2}
+_UNITS = {"十": 10, "百": 100, "千": 1000}
+_NUMBER = r"(\d+|[零一二两俩三四五六七八九十百千]+)"
+_NOT_A_COUNT = frozenset("第几.")
+_QUANTITY = re.compile(
+    _NUMBER + r" ?[多来几]? ?(?:张|幅"
+    r"|[个款套份版](?=的?(?:图|照片|原图|主图|logo|海报|头像|名片|菜单|包装|详情|设计|素材)))"
+)
+_TEXT_CHARS = re.compile(_NUMBER + r" ?[多来几]? ?个?(?:汉字|文字|字)(?![体号])")
+
+# 「抠一下图」, 「抠这3张图」 and 「抠图」 are one request: measure words would hide the keyword.
+_MEASURE = re.compile(
+    r"[这那每几\d零一二两俩三四五六七八九十百千]+[多来]? ?[个张幅款套份副版]"
+    r"|[个张幅款套份副版的 ]|一[下点]|下(?=图|照|背景|字)"
+)
+_GAP = "*"
+_IN_ONE_CLAUSE = r"[^吗,.;!?。、\n]{0,6}?"
+
+_NEGATIONS = (
+    *("不", "别", "没", "没有", "无需", "不用", "不要", "不需要", "不必", "不是", "不算", "不想"),
+    *("不太", "不怎么", "没那么", "不那么", "不是很", "不用太"),
+)
+_OPEN_QUESTIONS = ("要不要", "用不用", "需不需要", "想不想", "是不是", "有没有", "能不")
+
+_ASKS = (
+    *(
+        "多少钱",
+        "多少",
+        "价格",
+        "价位",
+        "怎么收费",
+        "收费",
+        "什么价",
+        "报价",
+        "报个价",
+        "几块",
+        "几元",
+    ),
+    *("能做", "可以做", "能处理", "能弄", "能p", "能搞", "处理", "怎么卖", "费用", "贵不贵"),
+)
+_PICTURES = ("图片", "照片", "相片", "这张图", "这图", "图", "截图", "p图")
+_SMALL_WORDS = (
+    *("请问", "你好", "您好", "老板", "亲", "客服", "大概", "大约", "一共", "总共", "帮我", "麻烦"),
+    *("看看", "看下", "看一下", "一下", "这种", "这样", "这个", "那个", "这些", "这", "那", "它"),
+    *("我", "你", "您", "们", "想", "要", "需要", "问", "的", "了", "吗", "呢", "呀", "啊", "哦"),
+    *("吧", "嘛", "么", "张", "个", "是", "得", "钱", "做", "弄", "给", "把", "能", "可以", "不"),
+    *("帮", "看", "发", "有", "下", "搞", "在", "元", "块", "每", "一", "按", "算", "咋", "怎么"),
+)
+_PUNCTUATION = re.compile(r"[\W\d_]+")
+
+
+def _to_fen(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be an amount in yuan")
+    try:
+        fen = Decimal(str(value)) * 100
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not an amount in yuan") from None
+    if not fen.is_finite() or fen != fen.to_integral_value() or not 0 <= fen <= _MAX_YUAN * 100:
+        raise ValueError(f"{value!r} must be 0 to {_MAX_YUAN} yuan with at most two decimals")
+    return int(fen)
+
+
+Yuan = Annotated[int, BeforeValidator(_to_fen)]
+"""Written in yuan, held in fen."""
+
+Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
+Words = tuple[Annotated[str, Field(min_length=1, max_length=40)], ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SizeStep(_Part):
+    """``surcharge`` an item of at most ``max_pixels`` (width x height); the last has no limit."""
+
+    max_pixels: Annotated[int, Field(strict=True, gt=0)] | None = None
+    surcharge: Yuan
+
+
+class DifficultyStep(_Part):
+    """``surcharge`` an item when the customer says one of ``words``. The dearest step counts."""
+
+    label: str = Field(min_length=1)
+    words: Words = Field(min_length=1)
+    surcharge: Yuan
+
+
+class TextBand(_Part):
+    """An item with at most ``max_chars`` characters costs ``surcharge`` more.
+
+    ``item_at_least`` lifts the price of the item (text included) to that amount.
+    """
+
+    max_chars: Annotated[int, Field(strict=True, gt=0)] | None = None
+    surcharge: Yuan
+    item_at_least: Yuan = 0
+
+
+class TextPricing(_Part):
+    """``heavy_words`` stand for ``heavy_chars`` characters while nobody has counted them."""
+
+    bands: tuple[TextBand, ...] = ()
+    heavy_words: Words = ()
+    heavy_chars: Annotated[int, Field(strict=True, gt=0)] = 200
+
+    @field_validator("bands")
+    @classmethod
+    def _rising(cls, bands: tuple[TextBand, ...]) -> tuple[TextBand, ...]:
+        _check_limits([band.max_chars for band in bands], "max_chars")
+        _check_rising([band.surcharge for band in bands], "surcharge")
+        _check_rising([band.item_at_least for band in bands], "item_at_least")
+        return bands
+
+
+class RushRule(_Part):
+    """Exactly one of ``share_percent`` (of the work) and ``amount`` (of the order)."""
+
+    words: Words = Field(min_length=1)
+    share_percent: Percent | None = None
+    amount: Yuan | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.share_percent is None) == (self.amount is None):
+            raise ValueError("give either share_percent or amount")
+        return self
+
+
+class BulkStep(_Part):
+    from_quantity: Annotated[int, Field(strict=True, ge=2)]
+    discount_percent: Percent
+
+
+class TierDiscounts(_Part):
+    white: Percent = 0
+    gray: Percent = 0
+    black: Percent = 0
+
+
+class Service(_Part):
+    """``base`` and ``floor`` are per item.
+
+    ``text_priced``: the amount of text on the picture counts. ``starting_price``: the base is
+    where the price begins, and a designer settles it.
+    """
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(min_length=1)
+    unit: str = "张"
+    keywords: Words = Field(min_length=1)
+    base: Yuan
+    floor: Yuan
+    sizes: tuple[SizeStep, ...] = ()
+    difficulties: tuple[DifficultyStep, ...] = ()
+    text_priced: bool = False
+    starting_price: bool = False
+
+    @field_validator("floor")
+    @classmethod
+    def _not_over_base(cls, floor: int, info: ValidationInfo) -> int:
+        if floor > info.data.get("base", floor):
+            raise ValueError("the floor is above the base price")
+        return floor
+
+    @field_validator("sizes")
+    @classmethod
+    def _rising(cls, sizes: tuple[SizeStep, ...]) -> tuple[SizeStep, ...]:
+        _check_limits([step.max_pixels for step in sizes], "max_pixels")
+        return sizes
+
+
+def _check_limits(limits: list[int | None], name: str) -> None:
+    if not limits:
+        return
+    if limits[-1] is not None or None in limits[:-1]:
+        raise ValueError(f"the last step, and only the last, has no {name}")
+    bounded = [limit for limit in limits if limit is not None]
+    if bounded != sorted(set(bounded)):
+        raise ValueError(f"{name} must rise from step to step")
+
+
+def _check_rising(values: list[int], name: str) -> None:
+    if values != sorted(values):
+        raise ValueError(f"{name} must not fall from step to step")
+
+
+T = TypeVar("T")
+
+
+class _Phrases(Generic[T]):
+    """Finds words in folded text in one pass; a negated word (「不加急」) is not found.
+
+    「做*logo」 also finds 「做火锅店logo」: the gap is a few characters of one clause.
+    """
+
+    def __init__(self, owners: Iterable[tuple[str, T]]) -> None:
+        owned = dict(owners)
+        self._owners = {word: owner for word, owner in owned.items() if _GAP not in word}
+        self._pattern = _any_of(self._owners)
+        self._gapped = [
+            (re.compile(_IN_ONE_CLAUSE.join(map(re.escape, word.split(_GAP)))), word, owner)
+            for word, owner in owned.items()
+            if _GAP in word
+        ]
+
+    def find(self, text: str) -> Iterator[tuple[str, T]]:
+        """Each place's longest word, overlapping words included."""
+        position = 0
+        while match := self._pattern.search(text, position):
+            position = match.start() + 1
+            if not _negated(text, match.start()):
+                yield match[0], self._owners[match[0]]
+        for pattern, word, owner in self._gapped:
+            found = pattern.search(text)
+            if found and not _negated(text, found.start()):
+                yield word, owner
+
+    def any(self, text: str) -> bool:
+        return next(self.find(text), None) is not None
+
+
+def _any_of(words: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def _negated(text: str, start: int) -> bool:
+    before = text[max(0, start - 4) : start]
+    return before.endswith(_NEGATIONS) and not before.endswith(_OPEN_QUESTIONS)
+
+
+def _squash(text: str) -> str:
+    return _MEASURE.sub("", text)
+
+
+class PriceBook(_Part):
+    """``default_service`` prices «what does this picture cost» when no service is named."""
+
+    version: str = Field(min_length=1)
+    currency: Literal["CNY"]
+    valid_hours: Annotated[int, Field(strict=True, gt=0)]
+    services: tuple[Service, ...] = Field(min_length=1)
+    default_service: str | None = None
+    text: TextPricing = TextPricing()
+    rush: RushRule | None = None
+    bulk: tuple[BulkStep, ...] = ()
+    tiers: TierDiscounts = TierDiscounts()
+
+    _index: "_Index" = PrivateAttr()
+
+    @field_validator("services")
+    @classmethod
+    def _no_two_alike(cls, services: tuple[Service, ...]) -> tuple[Service, ...]:
+        owners: dict[str, str] = {}
+        for service in services:
+            for key in {service.id, *(_squash(fold(word)) for word in service.keywords)}:
+                if not key:
+                    raise ValueError(f"service {service.id!r} has a keyword without content")
+                if key in owners:
+                    raise ValueError(f"{key!r} belongs to {owners[key]!r} and {service.id!r}")
+                owners[key] = service.id
+        return services
+
+    @field_validator("default_service")
+    @classmethod
+    def _exists(cls, default: str | None, info: ValidationInfo) -> str | None:
+        known = [service.id for service in info.data.get("services", ())]
+        if default is not None and default not in known:
+            raise ValueError(f"{default!r} is none of the services")
+        return default
+
+    @field_validator("bulk")
+    @classmethod
+    def _rising(cls, bulk: tuple[BulkStep, ...]) -> tuple[BulkStep, ...]:
+        quantities = [step.from_quantity for step in bulk]
+        if quantities != sorted(set(quantities)):
+            raise ValueError("from_quantity must rise from step to step")
+        _check_rising([step.discount_percent for step in bulk], "discount_percent")
+        return bulk
+
+    def model_post_init(self, context: Any, /) -> None:
+        self._index = _Index(self)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ConfigurationError, whose ``variable`` is the key that is wrong."""
+        try:
+            return cls.model_validate(yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise ConfigurationError("price_book", reason, "a YAML document") from None
+        except ValidationError as error:
+            raise _configuration_error(error) from None
+
+    def service(self, service_id: str) -> Service | None:
+        return self._index.services.get(service_id)
+
+
+class _Index:
+    """The book's words, compiled once: pydantic's private attributes are slow to reach."""
+
+    def __init__(self, book: PriceBook) -> None:
+        self.services = {service.id: service for service in book.services}
+        self.keywords = _Phrases(
+            (_squash(fold(word)), service.id)
+            for service in book.services
+            for word in service.keywords
+        )
+        self.difficulties = {service.id: _difficulty_words(service) for service in book.services}
+        self.rush = _Phrases((fold(word), None) for word in (book.rush.words if book.rush else ()))
+        self.heavy = _Phrases((fold(word), None) for word in book.text.heavy_words)
+        self.plain = self._words_of_a_bare_question(book)
+
+    def _words_of_a_bare_question(self, book: PriceBook) -> re.Pattern[str]:
+        default = self.services.get(book.default_service or "")
+        steps = default.difficulties if default else ()
+        own = [*book.text.heavy_words, *(book.rush.words if book.rush else ())]
+        own += [word for step in steps for word in step.words]
+        return _any_of(
+            {fold(word) for word in (*own, *_ASKS, *_PICTURES, *_SMALL_WORDS, *_NEGATIONS)}
+        )
+
+
+def _difficulty_words(service: Service) -> _Phrases[DifficultyStep]:
+    return _Phrases((fold(word), step) for step in service.difficulties for word in step.words)
+
+
+def _configuration_error(error: ValidationError) -> ConfigurationError:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(["price_book", *map(str, first["loc"])])
+    reason = first["msg"].removeprefix("Value error, ")
+    return ConfigurationError(key, reason, "a price book like engine/defaults/price_book.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRequest:
+    """What is known of the order. ``width`` and ``height`` in pixels, of one picture.
+
+    None means unknown: quantity and amount of text are then read from ``text``.
+    """
+
+    text: str
+    has_image: bool = False
+    width: int | None = None
+    height: int | None = None
+    text_chars: int | None = None
+    quantity: int | None = None
+    level: str = "gray"
+    service: str | None = None
+
+
+def find_service(book: PriceBook, request: QuoteRequest) -> str | None:
+    """The service asked for: named by the caller, else by the longest keyword in the text.
+
+    A bare «how much is this picture?» is the default service; another good's price is None.
+    """
+    return _find_service(book, request, fold(request.text))
+
+
+def _find_service(book: PriceBook, request: QuoteRequest, text: str) -> str | None:
+    index = book._index
+    if request.service in index.services:
+        return request.service
+    named = max(index.keywords.find(_squash(text)), key=lambda hit: len(hit[0]), default=None)
+    if named:
+        return named[1]
+    return book.default_service if _is_bare_question(index, request, text) else None
+
+
+def _is_bare_question(index: _Index, request: QuoteRequest, text: str) -> bool:
+    """Whether ``text`` asks about a picture and names nothing else that could be priced."""
+    if not any(word in text for word in _ASKS):
+        return False
+    if not request.has_image and not any(word in text for word in _PICTURES):
+        return False
+    rest = index.plain.sub("", _TEXT_CHARS.sub("", _QUANTITY.sub("", text)))
+    return not _PUNCTUATION.sub("", rest)
+
+
+def quote(book: PriceBook, request: QuoteRequest) -> Quote | None:
+    """None when nothing that the book prices is asked for."""
+    text = fold(request.text)
+    service = book.service(_find_service(book, request, text) or "")
+    if service is None:
+        return None
+    quantity = _quantity(request, text)
+    chars = _text_chars(book, request, text) if service.text_priced else None
+    items = list(_work_items(book, service, request, text, chars, quantity))
+    work = sum(item.amount for item in items)
+    items += _order_items(book, request.level, text, work, quantity)
+    floor = service.floor * quantity
+    items += _floor_item(service, sum(item.amount for item in items), floor)
+    unknown_size = bool(service.sizes) and not _pixels(request)
+    return Quote(
+        service=service.id,
+        service_name=service.name,
+        items=tuple(items),
+        total=sum(item.amount for item in items),
+        floor=floor,
+        valid_hours=book.valid_hours,
+        book_version=book.version,
+        quantity=quantity,
+        estimate=service.starting_price or unknown_size or (service.text_priced and chars is None),
+    )
+
+
+def _work_items(
+    book: PriceBook,
+    service: Service,
+    request: QuoteRequest,
+    text: str,
+    chars: int | None,
+    quantity: int,
+) -> Iterator[QuoteItem]:
+    """The price of one item, each line multiplied by ``quantity``."""
+    start = "起步价" if service.starting_price else "单价"
+    per_item = f"{format_yuan(service.base)}/{service.unit}"
+    yield QuoteItem(service.name, service.base * quantity, f"{start} {per_item} × {quantity}")
+    price = service.base
+    for label, amount, reason in (
+        _size_surcharge(service, _pixels(request)),
+        _difficulty_surcharge(book, service, text),
+    ):
+        price += amount
+        if amount:
+            yield QuoteItem(label, amount * quantity, reason)
+    amount, reason = _text_surcharge(book, price, chars)
+    if amount:
+        yield QuoteItem("文字加价", amount * quantity, reason)
+
+
+def _size_surcharge(service: Service, pixels: int | None) -> tuple[str, int, str]:
+    if pixels is None or not service.sizes:
+        return "", 0, ""
+    step = next(s for s in service.sizes if s.max_pixels is None or pixels <= s.max_pixels)
+    size = f"图片约 {pixels / 10_000:.0f} 万像素"
+    return "尺寸加价", step.surcharge, f"{size}，每{service.unit}加 {format_yuan(step.surcharge)}"
+
+
+def _difficulty_surcharge(book: PriceBook, service: Service, text: str) -> tuple[str, int, str]:
+    hits = book._index.difficulties[service.id].find(text)
+    word, step = max(hits, key=lambda hit: hit[1].surcharge, default=("", None))
+    if step is None:
+        return "", 0, ""
+    added = f"每{service.unit}加 {format_yuan(step.surcharge)}"
+    return step.label, step.surcharge, f"您提到「{word}」，{added}"
+
+
+def _text_surcharge(book: PriceBook, price: int, chars: int | None) -> tuple[int, str]:
+    """``price``: of one item before its text."""
+    if not chars or not book.text.bands:
+        return 0, ""
+    band = next(b for b in book.text.bands if b.max_chars is None or chars <= b.max_chars)
+    amount = max(band.surcharge, band.item_at_least - price)
+    return amount, f"图中文字约 {chars} 个，每件加 {format_yuan(amount)}"
+
+
+def _order_items(
+    book: PriceBook, level: str, text: str, work: int, quantity: int
+) -> Iterator[QuoteItem]:
+    """Rush and discounts. The rush fee is never discounted; the tier counts after the bulk."""
+    if book.rush and book._index.rush.any(text):
+        yield _rush_item(book.rush, work)
+    bulk = next((step for step in reversed(book.bulk) if quantity >= step.from_quantity), None)
+    if bulk and (off := work * bulk.discount_percent // 100):
+        work -= off
+        reason = f"满 {bulk.from_quantity} 件优惠 {bulk.discount_percent}%"
+        yield QuoteItem("批量优惠", -off, reason)
+    percent = _tier_percent(book.tiers, level)
+    if off := work * percent // 100:
+        yield QuoteItem("会员优惠", -off, f"您的客户等级优惠 {percent}%")
+
+
+def _rush_item(rush: RushRule, work: int) -> QuoteItem:
+    if rush.amount is not None:
+        return QuoteItem("加急费", rush.amount, f"加急每单加 {format_yuan(rush.amount)}")
+    share = rush.share_percent or 0
+    return QuoteItem("加急费", work * share // 100, f"加急按制作费加收 {share}%")
+
+
+def _tier_percent(tiers: TierDiscounts, level: str) -> int:
+    return {"white": tiers.white, "gray": tiers.gray, "black": tiers.black}.get(level, 0)
+
+
+def _floor_item(service: Service, total: int, floor: int) -> Iterator[QuoteItem]:
+    if total < floor:
+        reason = f"优惠后不低于最低价 {format_yuan(service.floor)}/{service.unit}"
+        yield QuoteItem("最低价补足", floor - total, reason)
+
+
+def _pixels(request: QuoteRequest) -> int | None:
+    if not request.width or not request.height or request.width < 0 or request.height < 0:
+        return None
+    return request.width * request.height
+
+
+def _quantity(request: QuoteRequest, text: str) -> int:
+    """The largest count named: 「一张多少钱，我有20张」 is an order of 20."""
+    counts = [request.quantity] if request.quantity is not None else _numbers(_QUANTITY, text)
+    return min(max([1, *counts]), MAX_QUANTITY)
+
+
+def _text_chars(book: PriceBook, request: QuoteRequest, text: str) -> int | None:
+    if request.text_chars is not None:
+        return request.text_chars
+    if counts := _numbers(_TEXT_CHARS, text):
+        return max(counts)
+    return book.text.heavy_chars if book._index.heavy.any(text) else None
+
+
+def _numbers(pattern: re.Pattern[str], text: str) -> list[int]:
+    return [
+        _number(match[1])
+        for match in pattern.finditer(text)
+        if text[match.start() - 1 : match.start()] not in _NOT_A_COUNT
+    ]
+
+
+def _number(written: str) -> int:
+    """「25」, 「二十五」 and 「百」 as numbers up to 9999."""
+    if written.isdecimal():
+        return int(written[:6])
+    total, digit = 0, None
+    for char in written:
+        if char in _UNITS:
+            total += (1 if digit is None else digit) * _UNITS[char]
+            digit = None
+        else:
+            digit = _DIGITS[char]
+    return total + (digit or 0)
+
+
+def format_yuan(fen: int) -> str:
+    """2500 is 「25元」, 2350 is 「23.50元」."""
+    yuan, rest = divmod(abs(fen), 100)
+    sign = "-" if fen < 0 else ""
+    return f"{sign}{yuan}.{rest:02d}元" if rest else f"{sign}{yuan}元"
