@@ -131,7 +131,16 @@ def _stored(connection: Connection, row: Any) -> StoredCheckpoint:
             {"thread": row.thread_id, "ns": row.checkpoint_ns, "id": row.checkpoint_id},
         )
         pending = tuple(StoredWrite(*r) for r in rows)
-    return StoredCheckpoint(*row[:7], pending=pending)
+    return StoredCheckpoint(
+        row.thread_id,
+        row.checkpoint_ns,
+        row.checkpoint_id,
+        row.parent_id,
+        row.kind,
+        row.body,
+        row.meta,
+        pending,
+    )
 
 
 def save_run(connection: Connection, run: StagedRun, *, keep: int) -> None:
@@ -381,7 +390,9 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
             checkpoint=checkpoint,
             metadata=cast(CheckpointMetadata, loads(("msgpack", stored.meta))),
             parent_config=parent,
-            pending_writes=[(w.task_id, w.channel, loads((w.kind, w.value))) for w in stored.pending],
+            pending_writes=[
+                (w.task_id, w.channel, loads((w.kind, w.value))) for w in stored.pending
+            ],
         )
 
 

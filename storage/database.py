@@ -185,7 +185,8 @@ class _Worker:
                     connection = self._connect()
                 self._run_group(connection, group)
             except BaseException as error:
-                connection = _discard(connection)
+                _discard(connection)
+                connection = None
                 for job in group:
                     job.error = job.error or _storage_error(error)
             _answer(group)
@@ -227,7 +228,7 @@ class _Worker:
         retrying = Retrying(
             retry=retry_if_exception(_is_conflict),
             stop=stop_after_attempt(5),
-            wait=wait_exponential_jitter(0.01, 0.2),
+            wait=wait_exponential_jitter(multiplier=0.01, max=0.2, jitter=0.02),
             reraise=True,
         )
         try:

@@ -92,7 +92,8 @@ def claim_head(
     ).first()
     if row is None:
         return None
-    return Delivery(*row[:8], payload=json.loads(row[8]), attempts=row[9])
+    values = dict(row._mapping)
+    return Delivery(**values | {"payload": json.loads(values["payload"])})
 
 
 def next_attempt(connection: Connection, queue: str) -> float | None:

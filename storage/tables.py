@@ -6,7 +6,16 @@ Instants that people read are ISO 8601 text in UTC; instants that the engine com
 
 from typing import ClassVar
 
-from sqlalchemy import Index, LargeBinary, MetaData, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlmodel import Field, SQLModel
 
 NAMING = {
@@ -14,6 +23,8 @@ NAMING = {
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers only INTEGER keys itself
 
 
 class Row(SQLModel):
@@ -41,7 +52,7 @@ class Message(Row, table=True):
         ),
     )
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     session_key: str | None = None
     contact_id: str
     content: str = Field(sa_type=Text)
@@ -67,9 +78,9 @@ class Message(Row, table=True):
 class Conversation(Row, table=True):
     """One thread: its lease, what is due, and the session it is in.
 
-    ``due_at`` is null when nothing is unread; ``received`` counts the customer's messages, so that a
-    commit knows whether others came after its claim. ``fence`` grows with each claim; a commit names the
-    fence that it was claimed with and fails if another claim came later.
+    ``due_at`` is null when nothing is unread; ``received`` counts the customer's messages, so
+    that a commit knows whether others came after its claim. ``fence`` grows with each claim; a
+    commit names the fence that it was claimed with and fails if another claim came later.
     """
 
     __tablename__ = "conversations"
@@ -114,7 +125,7 @@ class Session(Row, table=True):
 
     __tablename__ = "sessions"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     session_key: str = Field(unique=True)
     contact_id: str = Field(index=True)
     customer_name: str = ""
@@ -132,7 +143,7 @@ class Customer(Row, table=True):
     __tablename__ = "customers"
     __table_args__ = (Index("idx_customers_level", "level", "score"),)
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     contact_id: str = Field(unique=True)
     name: str = ""
     level: str = "gray"
@@ -179,7 +190,7 @@ class OutboxMessage(Row, table=True):
         Index("ix_outbox_status_id", "status", "id"),
     )
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     message_id: str = Field(unique=True)
     queue: str
     kind: str
@@ -226,7 +237,7 @@ class Handoff(Row, table=True):
         Index("ix_handoffs_status_id", "status", "id"),
     )
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     conversation_id: str
     contact_id: str
     turn_id: str
@@ -245,7 +256,7 @@ class UnknownQuestion(Row, table=True):
 
     __tablename__ = "unknown_questions"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     content: str = Field(sa_type=Text)
     contact_id: str
     conversation_id: str
@@ -256,7 +267,7 @@ class UnknownQuestion(Row, table=True):
 class ModelCallRow(Row, table=True):
     __tablename__ = "model_calls"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     turn_id: str = Field(index=True)
     provider: str
     model: str
@@ -279,7 +290,7 @@ class DeadLetter(Row, table=True):
 
     __tablename__ = "dead_letters"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     conversation_id: str = Field(index=True)
     message_ids: str
     error: str = Field(sa_type=Text)
@@ -292,7 +303,7 @@ class DeadLetter(Row, table=True):
 class AuditEntry(Row, table=True):
     __tablename__ = "audit"
 
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     at: str = Field(index=True)
     actor: str
     action: str

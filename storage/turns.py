@@ -341,7 +341,7 @@ def _park(connection: Connection, turn: TurnCommit, at: str) -> None:
 def release(
     connection: Connection, claim: Claim, *, retry_at: float, error: str | None = None
 ) -> bool:
-    """Give the conversation back untouched, due again at ``retry_at``. With ``error``: it failed."""
+    """Give the conversation back, due again at ``retry_at``; with ``error`` it counts as failed."""
     result = connection.execute(
         text(
             "UPDATE conversations SET lease_owner = NULL, lease_until = 0, due_at = :retry_at,"

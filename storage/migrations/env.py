@@ -1,0 +1,13 @@
+"""Alembic's entry: it works on the connection that `storage.migrate` hands over."""
+
+from alembic import context
+
+from storage.tables import Row
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Row.metadata,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()
