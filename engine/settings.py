@@ -1,0 +1,875 @@
+"""Every setting: its environment variables, default, limits and meaning.
+
+``load_settings()`` is the only reader of the environment and of the ``.env`` files in the working
+directory; everything else is handed a ``Settings`` or a value of it. A variable with the prefix
+``KEFU_`` beats the other names of the same setting, the environment beats ``.env``, and an
+override beats both.
+"""
+
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.errors import ConfigurationError
+
+ENV_FILES = (Path(".env.tianwang"), Path(".env"))
+"""Read in this order, a later file wins. The first is the one that seed 000 names."""
+
+PREFIX = "KEFU_"
+PROVIDERS = ("deepseek", "openai", "claude", "moonshot", "qwen", "gemini", "ernie", "trae")
+CUSTOM_PROVIDER = "custom"
+_SANDBOX_CREDENTIAL = "sandbox-credential"
+_OTHER_PROVIDER_NAMES = {
+    "kimi": "moonshot",
+    "anthropic": "claude",
+    "gpt": "openai",
+    "google": "gemini",
+    "dashscope": "qwen",
+    "tongyi": "qwen",
+    "qianfan": "ernie",
+    "wenxin": "ernie",
+    "traecn": "trae",
+}
+_PROVIDER_HOSTS = {
+    "moonshot.": "moonshot",
+    "deepseek.com": "deepseek",
+    "openai.com": "openai",
+    "anthropic.com": "claude",
+    "dashscope": "qwen",
+    "googleapis.com": "gemini",
+    "baidubce.com": "ernie",
+    "traecn.com": "trae",
+}
+
+
+def _setting(names: str, default: Any, meaning: str, **limits: Any) -> Any:
+    """A field read from ``KEFU_`` and the first of ``names``, then from the others in order.
+
+    A lone name is read without the prefix too.
+    """
+    own, *others = names.split()
+    alias = AliasChoices(PREFIX + own, *(others or (own,)))
+    return Field(default, validation_alias=alias, description=meaning, **limits)
+
+
+def _refuse(expected: str) -> PydanticCustomError:
+    return PydanticCustomError("setting", "Input should be {expected}", {"expected": expected})
+
+
+def _http_url(value: str) -> str:
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or "@" in parts.netloc:
+        raise _refuse("an http:// or https:// URL without user name and password")
+    return value.rstrip("/")
+
+
+def _secret_http_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        _http_url(value.get_secret_value())
+    return value
+
+
+def _database_url(value: SecretStr | None) -> SecretStr | None:
+    scheme = value.get_secret_value().partition(":")[0].partition("+")[0] if value else "sqlite"
+    if scheme not in {"sqlite", "postgresql", "postgres"}:
+        raise _refuse("a URL that starts with sqlite:/// or postgresql://")
+    return value
+
+
+def _path(value: str) -> str:
+    if not value.startswith("/") or any(sign in value for sign in "?#{} "):
+        raise _refuse("a URL path that starts with /")
+    return value.rstrip("/")
+
+
+def _existing_file(value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    if not value.expanduser().is_file():
+        raise _refuse("the path of an existing file")
+    return value.expanduser()
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _provider(value: str) -> str:
+    """The canonical name of a provider: ``Kimi`` is ``moonshot``."""
+    name = _OTHER_PROVIDER_NAMES.get(value.strip().lower(), value.strip().lower())
+    if name not in {"", *PROVIDERS, CUSTOM_PROVIDER}:
+        raise _refuse("one of " + ", ".join((*PROVIDERS, CUSTOM_PROVIDER)))
+    return name
+
+
+def _provider_order(value: object) -> object:
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, tuple | list):
+        return value
+    known = (_provider(str(name)) for name in names)
+    return tuple(dict.fromkeys(name for name in known if name))
+
+
+def _channel_seconds(value: object) -> object:
+    """``webhook=1.2,web=0`` as a mapping."""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {channel.strip(): seconds.strip() for channel, _, seconds in pairs}
+
+
+def _timezone(value: str) -> str:
+    try:
+        find_zone(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise _refuse("a time zone name such as Asia/Shanghai") from None
+    return value
+
+
+def find_zone(name: str) -> tzinfo:
+    """Asia/Shanghai works without a time zone database too: it has had no summer time since 1991.
+
+    Raises ZoneInfoNotFoundError, ValueError or OSError for a name that is no zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError:
+        if name == "Asia/Shanghai":
+            return timezone(timedelta(hours=8), name)
+        raise
+
+
+def is_loopback(host: str) -> bool:
+    """A name other than ``localhost`` counts as public: what it resolves to may change."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+SecretUrl = Annotated[SecretStr | None, AfterValidator(_secret_http_url)]
+UrlPath = Annotated[str, AfterValidator(_path)]
+ExistingFile = Annotated[Path | None, AfterValidator(_existing_file)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class ServerSettings(BaseSettings):
+    """Service"""
+
+    host: str = _setting(
+        "HOST AI_CS_HOST HOST",
+        "127.0.0.1",
+        "Address to listen on. Anything but loopback needs KEFU_API_KEY.",
+        min_length=1,
+    )
+    port: int = _setting(
+        "PORT AI_CS_PORT PORT", 6060, "Port to listen on; 0 takes a free one.", ge=0, le=65_535
+    )
+    public_url: HttpUrl = _setting(
+        "PUBLIC_URL AI_CS_API_URL",
+        "",
+        "Where others reach this service; default: built from host and port.",
+    )
+    data_dir: Path = _setting(
+        "DATA_DIR", Path("data"), "Folder of database, index and checkpoints."
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("KEFU_API_KEY"),
+        description="Key that callers send as X-API-Key. Not set: no key is asked on loopback.",
+    )
+    secret_key: SecretStr | None = _setting(
+        "SECRET_KEY",
+        None,
+        "Signs the tokens of the platform surface. Does not replace KEFU_API_KEY.",
+    )
+    max_body_bytes: int = _setting(
+        "MAX_BODY_BYTES", 1_048_576, "Largest request body, in bytes.", ge=1_024, le=104_857_600
+    )
+    timezone: Annotated[str, AfterValidator(_timezone)] = _setting(
+        "TIMEZONE", "Asia/Shanghai", "Time zone of times that are written without one."
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = (
+        _setting("LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR.")
+    )
+    log_json: bool = _setting(
+        "LOG_JSON", False, "One JSON object per log line instead of key=value."
+    )
+    debug: bool = _setting("DEBUG", False, "true is the same as KEFU_LOG_LEVEL=DEBUG.")
+    sandbox_url: HttpUrl = _setting(
+        "SANDBOX_URL", "", "Set: every peer is the simulated one at this address."
+    )
+
+
+class StorageSettings(BaseSettings):
+    """Storage"""
+
+    database_url: Annotated[SecretStr | None, AfterValidator(_database_url)] = _setting(
+        "DATABASE_URL DATABASE_URL KB_DB_URL",
+        None,
+        "sqlite:///path or postgresql://…; default: kefu.db in the data folder. "
+        "Knowledge is in the same database, so KB_DB_URL names it too.",
+    )
+    sqlite_synchronous: Annotated[Literal["FULL", "NORMAL"], BeforeValidator(_upper)] = _setting(
+        "SQLITE_SYNCHRONOUS",
+        "FULL",
+        "FULL survives a power cut; NORMAL is faster and may lose the last commits.",
+    )
+
+
+class TurnSettings(BaseSettings):
+    """Turns and delivery"""
+
+    sync_deadline_s: PositiveSeconds = _setting(
+        "SYNC_DEADLINE_S",
+        20,
+        "Seconds that a caller waits for the answer before it goes out otherwise.",
+    )
+    turn_timeout_s: PositiveSeconds = _setting(
+        "TURN_TIMEOUT_S", 60, "Seconds after which a run of the graph is given up and tried again."
+    )
+    turn_max_attempts: int = _setting(
+        "TURN_MAX_ATTEMPTS", 3, "Runs of one turn before the default sentence is sent.", ge=1, le=20
+    )
+    debounce_async_s: Seconds = _setting(
+        "DEBOUNCE_ASYNC_S",
+        0.8,
+        "Quiet seconds to wait for more messages where nobody waits for the response.",
+    )
+    debounce_sync_s: Seconds = _setting(
+        "DEBOUNCE_SYNC_S", 0, "The same where a caller waits for the response."
+    )
+    debounce_max_s: Seconds = _setting(
+        "DEBOUNCE_MAX_S", 3, "Longest wait in seconds since the first unread message."
+    )
+    debounce_channels: Annotated[
+        dict[str, Seconds], NoDecode, BeforeValidator(_channel_seconds)
+    ] = _setting(
+        "DEBOUNCE_CHANNELS", {}, "Quiet seconds of single channels, e.g. webhook=1.2,web=0."
+    )
+    merge_limit: int = _setting(
+        "MERGE_LIMIT", 10, "Most messages that one turn answers together.", ge=1, le=100
+    )
+    window_messages: int = _setting(
+        "WINDOW_MESSAGES", 12, "Recent messages that the graph's state keeps.", ge=2, le=200
+    )
+    checkpoints_per_thread: int = _setting(
+        "CHECKPOINTS_PER_THREAD", 2, "Checkpoints kept for each conversation.", ge=1, le=1_000
+    )
+    lease_s: PositiveSeconds = _setting(
+        "LEASE_S", 30, "Seconds for which a process owns a conversation before others may take it."
+    )
+    sweep_s: PositiveSeconds = _setting(
+        "SWEEP_S", 2, "Seconds between two searches for work that nobody was woken for."
+    )
+    outbox_max_attempts: int = _setting(
+        "OUTBOX_MAX_ATTEMPTS",
+        12,
+        "Deliveries tried before a message becomes a dead letter.",
+        ge=1,
+        le=100,
+    )
+    outbox_backoff_base_s: PositiveSeconds = _setting(
+        "OUTBOX_BACKOFF_BASE_S",
+        1,
+        "Wait in seconds after the first failed delivery; doubles each time.",
+    )
+    outbox_backoff_max_s: PositiveSeconds = _setting(
+        "OUTBOX_BACKOFF_MAX_S", 300, "Longest wait in seconds between two deliveries."
+    )
+
+
+class AnswerSettings(BaseSettings):
+    """Answers and knowledge"""
+
+    answer_threshold: Share = _setting(
+        "ANSWER_THRESHOLD ANSWER_THRESHOLD KB_SIMILARITY_THRESHOLD CONFIDENCE_THRESHOLD",
+        0.75,
+        "Confidence from which the knowledge base answers. "
+        "KB_SIMILARITY_THRESHOLD and CONFIDENCE_THRESHOLD mean the same and "
+        "move this threshold only.",
+    )
+    clarify_threshold: Share = _setting(
+        "CLARIFY_THRESHOLD",
+        0.55,
+        "Confidence from which we ask back; below it a person takes over. "
+        "Not set: 0.55, or the answering threshold where that is lower.",
+    )
+    kb_top_k: int = _setting(
+        "KB_TOP_K", 3, "Knowledge entries that a question is answered from.", ge=1, le=50
+    )
+    price_book_file: ExistingFile = _setting(
+        "PRICE_BOOK_FILE", None, "Price book (YAML); default: the one that comes with the product."
+    )
+    rules_file: ExistingFile = _setting(
+        "RULES_FILE", None, "Rules (YAML); default: the ones that come with the product."
+    )
+    templates_file: ExistingFile = _setting(
+        "TEMPLATES_FILE",
+        None,
+        "Sentences for customers (YAML); what it leaves out keeps its default.",
+    )
+    chroma_url: HttpUrl = _setting(
+        "CHROMA_URL", "", "Chroma server; default: an index inside the data folder."
+    )
+    embedding_url: HttpUrl = _setting(
+        "EMBEDDING_URL", "", "OpenAI-compatible embeddings API; default: none."
+    )
+    embedding_model: str = _setting("EMBEDDING_MODEL", "", "Model name for KEFU_EMBEDDING_URL.")
+    embedding_api_key: SecretStr | None = _setting(
+        "EMBEDDING_API_KEY EMBEDDING_API_KEY EMBEDDING_KEY", None, "Key for KEFU_EMBEDDING_URL."
+    )
+
+
+def _key(name: str, *others: str) -> Any:
+    own = f"{name}_API_KEY"
+    meaning = f"Key of the provider {name.lower()}; not set: the provider is not used."
+    return _setting(" ".join((own, own, *others)), None, meaning)
+
+
+def _base(name: str) -> Any:
+    meaning = f"API address of {name.lower()}; default: the provider's own."
+    return _setting(f"{name}_BASE_URL", "", meaning)
+
+
+def _model(name: str) -> Any:
+    return _setting(f"{name}_MODEL", "", f"Model of {name.lower()}; default: the product's choice.")
+
+
+class ModelSettings(BaseSettings):
+    """Models"""
+
+    model_providers: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_provider_order)] = (
+        _setting(
+            "MODEL_PROVIDERS",
+            PROVIDERS,
+            "Providers in the order in which they are tried; those without key are left out.",
+        )
+    )
+    model_timeout_s: PositiveSeconds = _setting(
+        "MODEL_TIMEOUT_S", 12, "Seconds for one call of a model."
+    )
+    model_attempts: int = _setting(
+        "MODEL_ATTEMPTS", 2, "Calls of one provider before the next one is tried.", ge=1, le=10
+    )
+    model_daily_tokens: int = _setting(
+        "MODEL_DAILY_TOKENS",
+        1_000_000,
+        "Tokens a day, after which answers come without a model; 0: no limit.",
+        ge=0,
+    )
+    model_price_file: ExistingFile = _setting(
+        "MODEL_PRICE_FILE",
+        None,
+        "Prices of models (YAML); default: the list that comes with the product.",
+    )
+    llm_provider: Annotated[str, AfterValidator(_provider)] = _setting(
+        "LLM_PROVIDER",
+        "",
+        "Provider that the LLM_ variables describe (kimi, deepseek, …, custom); default: told "
+        "from LLM_API_BASE. It is tried first unless KEFU_MODEL_PROVIDERS lists it elsewhere.",
+    )
+    llm_api_key: SecretStr | None = _setting("LLM_API_KEY", None, "Key of that provider.")
+    llm_api_base: HttpUrl = _setting("LLM_API_BASE", "", "API address of that provider.")
+    llm_model: str = _setting("LLM_MODEL", "", "Model of that provider.")
+    deepseek_api_key: SecretStr | None = _key("DEEPSEEK")
+    deepseek_base_url: HttpUrl = _base("DEEPSEEK")
+    deepseek_model: str = _model("DEEPSEEK")
+    openai_api_key: SecretStr | None = _key("OPENAI")
+    openai_base_url: HttpUrl = _base("OPENAI")
+    openai_model: str = _model("OPENAI")
+    claude_api_key: SecretStr | None = _key("CLAUDE", "ANTHROPIC_API_KEY")
+    claude_base_url: HttpUrl = _base("CLAUDE")
+    claude_model: str = _model("CLAUDE")
+    moonshot_api_key: SecretStr | None = _key("MOONSHOT", "KIMI_API_KEY")
+    moonshot_base_url: HttpUrl = _base("MOONSHOT")
+    moonshot_model: str = _model("MOONSHOT")
+    qwen_api_key: SecretStr | None = _key("QWEN", "DASHSCOPE_API_KEY")
+    qwen_base_url: HttpUrl = _base("QWEN")
+    qwen_model: str = _model("QWEN")
+    gemini_api_key: SecretStr | None = _key("GEMINI", "GOOGLE_API_KEY")
+    gemini_base_url: HttpUrl = _base("GEMINI")
+    gemini_model: str = _model("GEMINI")
+    ernie_api_key: SecretStr | None = _key("ERNIE", "QIANFAN_API_KEY")
+    ernie_base_url: HttpUrl = _base("ERNIE")
+    ernie_model: str = _model("ERNIE")
+    trae_api_key: SecretStr | None = _key("TRAE")
+    trae_base_url: HttpUrl = _setting(
+        "TRAE_BASE_URL TRAE_BASE_URL TRAE_API_URL",
+        "https://api.traecn.com/v1",
+        "API address of trae; a trailing /chat/completions is cut off.",
+    )
+    trae_model: str = _setting(
+        "TRAE_MODEL", "default", "Model of trae; the API's documentation names none."
+    )
+
+    @field_validator("trae_base_url")
+    @classmethod
+    def _without_call(cls, value: str) -> str:
+        return value.removesuffix("/chat/completions")
+
+
+class ChannelSettings(BaseSettings):
+    """Channels, staff and desk"""
+
+    webhook_url: HttpUrl = _setting(
+        "WEBHOOK_URL",
+        "",
+        "Where answers of the webhook channel are posted; needs KEFU_WEBHOOK_SECRET.",
+    )
+    webhook_secret: SecretStr | None = _setting(
+        "WEBHOOK_SECRET", None, "Secret of the webhook signatures, both ways."
+    )
+    webhook_account: str = _setting(
+        "WEBHOOK_ACCOUNT",
+        "shop",
+        "Account name of the webhook channel.",
+        min_length=1,
+        max_length=128,
+    )
+    staff_notice_url: SecretUrl = _setting(
+        "STAFF_NOTICE_URL",
+        None,
+        "Where notices to staff are posted. A secret, since such addresses carry keys.",
+    )
+    notification_enabled: bool = _setting(
+        "NOTIFICATION_ENABLED", True, "false: staff is not notified."
+    )
+    service_status: Annotated[Literal["online", "offline"], BeforeValidator(_lower)] = _setting(
+        "SERVICE_STATUS", "online", "Whether the human desk is online at start."
+    )
+    max_queue_length: int = _setting(
+        "MAX_QUEUE_LENGTH", 10, "Customers that may wait for the human desk.", ge=0, le=100_000
+    )
+
+
+class AcceptedSettings(BaseSettings):
+    """Accepted, without effect in this version"""
+
+    task_receive: UrlPath = _setting(
+        "TASK_RECEIVE", "/api/task/receive", "Path on which Tianwang hands over a task."
+    )
+    task_status: UrlPath = _setting(
+        "TASK_STATUS", "/api/task/status", "Path under which Tianwang asks for a task."
+    )
+    task_cancel: UrlPath = _setting(
+        "TASK_CANCEL", "/api/task/cancel", "Path on which Tianwang cancels a task."
+    )
+    task_list: UrlPath = _setting(
+        "TASK_LIST", "/api/task/list", "Path on which Tianwang lists tasks."
+    )
+    health: UrlPath = _setting("HEALTH", "/api/health", "Path of the health check.")
+    tianwang_callback_url: HttpUrl = _setting(
+        "TIANWANG_CALLBACK_URL", "", "Where Tianwang is told of a task's end."
+    )
+    wechat_token: SecretStr | None = _setting(
+        "WECHAT_TOKEN", None, "Token of the WeChat official account's callback."
+    )
+    appid: str = _setting("APPID", "", "Id of the WeChat official account.")
+    appsecret: SecretStr | None = _setting(
+        "APPSECRET", None, "Secret of the WeChat official account."
+    )
+    wecom_corp_id: str = _setting("WECOM_CORP_ID", "", "WeCom company id.")
+    wecom_agent_id: str = _setting("WECOM_AGENT_ID", "", "WeCom application id.")
+    wecom_agent_secret: SecretStr | None = _setting(
+        "WECOM_AGENT_SECRET", None, "WeCom application secret."
+    )
+    wecom_token: SecretStr | None = _setting("WECOM_TOKEN", None, "Token of the WeCom callback.")
+    wecom_aes_key: SecretStr | None = _setting(
+        "WECOM_AES_KEY WECOM_AES_KEY WECOM_ENCODING_AES_KEY",
+        None,
+        "EncodingAESKey of the WeCom callback.",
+    )
+    notification_channel: str = _setting(
+        "NOTIFICATION_CHANNEL",
+        "",
+        "Who is notified, as kind:target, e.g. telegram:8518085684.",
+        pattern=r"^(|[a-z]+:\S+)$",
+    )
+    telegram_token: SecretStr | None = _setting(
+        "TELEGRAM_TOKEN", None, "Token of the Telegram bot."
+    )
+    redis_url: SecretStr | None = _setting(
+        "REDIS_URL", None, "Not needed: rows of the database do what Redis did."
+    )
+    message_log_file: str = _setting(
+        "MESSAGE_LOG_FILE",
+        "wechat_messages.json",
+        "Not written: messages are rows of the database.",
+    )
+    trae_secret_key: SecretStr | None = _setting(
+        "TRAE_SECRET_KEY", None, "Not sent: the API takes the key alone."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """A provider to be used. Empty ``base_url`` or ``model``: the provider's default.
+
+    The key of ``custom`` may be empty: local model servers ask for none.
+    """
+
+    name: str
+    api_key: SecretStr
+    base_url: str = ""
+    model: str = ""
+
+
+class Settings(
+    ServerSettings,
+    StorageSettings,
+    TurnSettings,
+    AnswerSettings,
+    ModelSettings,
+    ChannelSettings,
+    AcceptedSettings,
+):
+    """All settings, checked. Build it with ``load_settings``."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILES,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        str_strip_whitespace=True,
+        validate_default=True,
+    )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _empty_secret_is_none(cls, value: object) -> object:
+        return None if isinstance(value, SecretStr) and not value.get_secret_value() else value
+
+    @model_validator(mode="after")
+    def _check_rules(self) -> "Settings":
+        self._check_exposure()
+        self._check_thresholds()
+        self._check_pairs()
+        self._check_llm()
+        return self
+
+    def _check_exposure(self) -> None:
+        if not is_loopback(self.host) and self.api_key is None:
+            raise ConfigurationError(
+                "KEFU_API_KEY",
+                f"not set, while the service is to listen on {self.host!r}",
+                "a key that callers send as X-API-Key, or KEFU_HOST=127.0.0.1",
+            )
+
+    def _check_thresholds(self) -> None:
+        chosen = "clarify_threshold" in self.model_fields_set
+        if chosen and self.clarify_threshold > self.answer_threshold:
+            raise ConfigurationError(
+                "KEFU_CLARIFY_THRESHOLD",
+                f"{self.clarify_threshold} is above the answering threshold",
+                f"at most {self.answer_threshold}",
+            )
+        if not chosen and self.clarify_threshold > self.answer_threshold:
+            # Seed 004 knows one threshold; setting it low must not need a second variable.
+            self.__dict__["clarify_threshold"] = self.answer_threshold
+
+    def _check_pairs(self) -> None:
+        if self.outbox_backoff_base_s > self.outbox_backoff_max_s:
+            raise ConfigurationError(
+                "KEFU_OUTBOX_BACKOFF_BASE_S",
+                f"{self.outbox_backoff_base_s} is above the longest wait",
+                f"at most {self.outbox_backoff_max_s}",
+            )
+        if self.webhook_url and self.webhook_secret is None:
+            raise ConfigurationError(
+                "KEFU_WEBHOOK_SECRET", "not set, while KEFU_WEBHOOK_URL is", "the shared secret"
+            )
+        if self.embedding_url and not self.embedding_model:
+            raise ConfigurationError(
+                "KEFU_EMBEDDING_MODEL", "not set, while KEFU_EMBEDDING_URL is", "a model name"
+            )
+
+    def _check_llm(self) -> None:
+        if self._llm_name() != CUSTOM_PROVIDER:
+            return
+        for variable, value in (("LLM_API_BASE", self.llm_api_base), ("LLM_MODEL", self.llm_model)):
+            if not value:
+                raise ConfigurationError(
+                    variable,
+                    "not set, while the LLM_ variables name no known provider",
+                    "the provider's value, or LLM_PROVIDER=" + "|".join(PROVIDERS),
+                )
+
+    def _llm_name(self) -> str:
+        """The provider that the LLM_ variables describe; empty if they describe none."""
+        if self.llm_provider or not (self.llm_api_key or self.llm_api_base):
+            return self.llm_provider
+        host = urlsplit(self.llm_api_base).hostname or ""
+        known = (name for part, name in _PROVIDER_HOSTS.items() if part in host)
+        return next(known, CUSTOM_PROVIDER)
+
+    def providers(self) -> tuple[ProviderSettings, ...]:
+        """The providers that have a key, in the order in which they are to be tried."""
+        llm = self._llm_name()
+        order = self.model_providers
+        if llm and (llm not in order or "model_providers" not in self.model_fields_set):
+            order = (llm, *(name for name in order if name != llm))
+        found = (self._provider_settings(name, is_llm=name == llm) for name in order)
+        return tuple(provider for provider in found if provider is not None)
+
+    def _provider_settings(self, name: str, *, is_llm: bool) -> ProviderSettings | None:
+        key, base_url, model = None, "", ""
+        if name != CUSTOM_PROVIDER:
+            key = cast(SecretStr | None, getattr(self, f"{name}_api_key"))
+            base_url = str(getattr(self, f"{name}_base_url"))
+            model = str(getattr(self, f"{name}_model"))
+        if is_llm:
+            key = self.llm_api_key or key
+            base_url, model = self.llm_api_base or base_url, self.llm_model or model
+        if is_llm and name == CUSTOM_PROVIDER and key is None:
+            key = SecretStr("")
+        return ProviderSettings(name, key, base_url, model) if key is not None else None
+
+    def database_dsn(self) -> str:
+        """The database's address, password included: for the storage layer, never for a log."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{(self.data_dir.expanduser() / 'kefu.db').absolute()}"
+
+    def debounce_s(self, channel: str, *, waiting: bool) -> float:
+        """Quiet seconds for ``channel``; ``waiting``: a caller waits for the response."""
+        usual = self.debounce_sync_s if waiting else self.debounce_async_s
+        return min(self.debounce_channels.get(channel, usual), self.debounce_max_s)
+
+    def zone(self) -> tzinfo:
+        return find_zone(self.timezone)
+
+    def effective_log_level(self) -> str:
+        return "DEBUG" if self.debug else self.log_level
+
+    def address(self) -> str:
+        """Where others reach this service."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+    def secret_values(self) -> tuple[str, ...]:
+        """Every secret in clear, for the mask of the logs; of an address its password too."""
+        values: list[str] = []
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                values += _secret_parts(value.get_secret_value())
+        return tuple(dict.fromkeys(values))
+
+    def without_effect(self) -> tuple[str, ...]:
+        """Variables that are set and that this version does not use."""
+        accepted = AcceptedSettings.model_fields
+        return tuple(_field_names(name)[0] for name in accepted if name in self.model_fields_set)
+
+    def with_sandbox(self, url: str) -> "Settings":
+        """The same settings with every peer simulated by the sandbox at ``url``.
+
+        Real credentials are replaced, since the sandbox shows what it receives to everybody. A
+        provider without key stays without: the sandbox is a place, not a configuration.
+        """
+        base = _http_url(url)
+        if not base:
+            raise ConfigurationError("KEFU_SANDBOX_URL", "is empty", "an http:// URL")
+        credential, llm = SecretStr(_SANDBOX_CREDENTIAL), self._llm_name()
+        changed: dict[str, Any] = {
+            "sandbox_url": base,
+            "webhook_url": f"{base}/webhook/deliver",
+            "webhook_secret": credential,
+            "staff_notice_url": SecretStr(f"{base}/staff/notice"),
+            "tianwang_callback_url": "",
+            "embedding_url": "",
+            "llm_api_key": credential if self.llm_api_key else None,
+            "llm_api_base": _sandbox_model(base, llm) if llm else "",
+            "llm_provider": llm,
+        }
+        for name in PROVIDERS:
+            changed[f"{name}_base_url"] = _sandbox_model(base, name)
+            if getattr(self, f"{name}_api_key") is not None:
+                changed[f"{name}_api_key"] = credential
+        return self.model_copy(update=changed)
+
+
+def _sandbox_model(base: str, provider: str) -> str:
+    # The Anthropic protocol's clients add /v1/messages themselves.
+    return f"{base}/model/{provider}" + ("" if provider == "claude" else "/v1")
+
+
+def _secret_parts(value: str) -> list[str]:
+    try:
+        password = urlsplit(value).password if "://" in value else None
+    except ValueError:
+        password = None
+    return [value, *({password, unquote(password)} if password else ())]
+
+
+def load_settings(
+    *, env_files: tuple[Path, ...] | None = ENV_FILES, **overrides: object
+) -> Settings:
+    """Settings from the environment and ``env_files``; ``overrides`` are named like the fields.
+
+    Raises ConfigurationError for the first setting that is unusable.
+    """
+    unknown = overrides.keys() - Settings.model_fields.keys()
+    if unknown:
+        raise TypeError(f"no such setting: {', '.join(sorted(unknown))}")
+    try:
+        settings = Settings(_env_file=env_files, **cast(dict[str, Any], overrides))
+    except ValidationError as error:
+        raise _configuration_error(error.errors(), overrides, env_files or ()) from None
+    except (OSError, UnicodeDecodeError) as error:
+        names = ", ".join(str(path) for path in env_files or ())
+        raise ConfigurationError(
+            names, f"cannot be read ({type(error).__name__})", "readable UTF-8 text"
+        ) from None
+    return settings.with_sandbox(settings.sandbox_url) if settings.sandbox_url else settings
+
+
+def _configuration_error(
+    errors: list[ErrorDetails], overrides: Mapping[str, object], env_files: tuple[Path, ...]
+) -> ConfigurationError:
+    detail = errors[0]
+    field = _field_of(str(detail["loc"][0]))
+    variable = field if field in overrides else _variable_in_use(field, env_files)
+    shown = "the value" if _is_secret(field) else _shortened(detail["input"])
+    more = f" ({len(errors) - 1} more settings are wrong)" if len(errors) > 1 else ""
+    return ConfigurationError(variable, f"{shown} cannot be used", _expected(detail) + more)
+
+
+def _expected(detail: ErrorDetails) -> str:
+    message = detail["msg"].removeprefix("Input should be ").partition(", unable to")[0]
+    return message.removeprefix("Input should ").removeprefix("Value error, ")
+
+
+def _shortened(value: object, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _field_of(location: str) -> str:
+    """pydantic reports a field by its first alias, or by its name if it was an override."""
+    for field in Settings.model_fields:
+        if location == field or location in _field_names(field):
+            return field
+    return location
+
+
+def _variable_in_use(field: str, env_files: tuple[Path, ...]) -> str:
+    names = _field_names(field)
+    files = (dotenv_values(path) for path in reversed(env_files))
+    sources: list[Mapping[str, str | None]] = [os.environ, *files]
+    for source in sources:
+        given = {name.upper() for name, value in source.items() if value}
+        used = next((name for name in names if name in given), None)
+        if used:
+            return used
+    return names[0]
+
+
+def _field_names(field: str) -> tuple[str, ...]:
+    alias = Settings.model_fields[field].validation_alias
+    assert isinstance(alias, AliasChoices)
+    return tuple(str(choice) for choice in alias.choices)
+
+
+def _is_secret(field: str) -> bool:
+    annotation = Settings.model_fields[field].annotation if field in Settings.model_fields else None
+    return "SecretStr" in str(annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDoc:
+    """``name`` is the variable that wins, ``aliases`` are read after it; ``default`` as text."""
+
+    name: str
+    aliases: tuple[str, ...]
+    default: str
+    meaning: str
+    secret: bool
+
+
+GROUPS: tuple[type[BaseSettings], ...] = (
+    ServerSettings,
+    StorageSettings,
+    TurnSettings,
+    AnswerSettings,
+    ModelSettings,
+    ChannelSettings,
+    AcceptedSettings,
+)
+
+
+def _group_docs(group: type[BaseSettings]) -> Iterator[SettingDoc]:
+    fields: dict[str, FieldInfo] = group.model_fields
+    for field, info in fields.items():
+        names = _field_names(field)
+        meaning = info.description or ""
+        default = _default_text(info.default)
+        yield SettingDoc(names[0], names[1:], default, meaning, _is_secret(field))
+
+
+def _default_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return "" if value == {} else str(value)
+
+
+def describe_settings() -> list[SettingDoc]:
+    """Every setting, by group and in reading order."""
+    return [doc for group in GROUPS for doc in _group_docs(group)]
+
+
+def settings_markdown() -> str:
+    """The settings as Markdown, one table for each group."""
+    return "\n".join(_group_markdown(group) for group in GROUPS)
+
+
+def _group_markdown(group: type[BaseSettings]) -> str:
+    lines = [f"### {group.__doc__}", "", "| Variable | Also read | Default | Meaning |"]
+    lines.append("|---|---|---|---|")
+    for doc in _group_docs(group):
+        others = ", ".join(f"`{name}`" for name in doc.aliases)
+        default = f"`{doc.default}`" if doc.default else ""
+        meaning = doc.meaning.replace("|", "\\|") + (" *Secret.*" if doc.secret else "")
+        lines.append(f"| `{doc.name}` | {others} | {default} | {meaning} |")
+    return "\n".join([*lines, ""])
