@@ -319,11 +319,11 @@ class PriceBook(_Part):
         """Raises ConfigurationError, whose ``variable`` is the key that is wrong."""
         try:
             return cls.model_validate(yaml.safe_load(text))
-        except yaml.YAMLError as error:
-            reason = " ".join(str(error).split())
-            raise ConfigurationError("price_book", reason, "a YAML document") from None
         except ValidationError as error:
             raise _configuration_error(error) from None
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
+            reason = " ".join(str(error).split())
+            raise ConfigurationError("price_book", reason, "a YAML document") from None
 
     def service(self, service_id: str) -> Service | None:
         return self._index.services.get(service_id)
@@ -420,7 +420,7 @@ def quote(book: PriceBook, request: QuoteRequest) -> Quote | None:
     chars = _text_chars(book, request, text) if service.text_priced else None
     items = list(_work_items(book, service, request, text, chars, quantity))
     work = sum(item.amount for item in items)
-    items += _order_items(book, request.level, text, work, quantity)
+    items += _order_items(book, service, request.level, text, work, quantity)
     floor = service.floor * quantity
     items += _floor_item(service, sum(item.amount for item in items), floor)
     unknown_size = bool(service.sizes) and not _pixels(request)
@@ -457,7 +457,7 @@ def _work_items(
         price += amount
         if amount:
             yield QuoteItem(label, amount * quantity, reason)
-    amount, reason = _text_surcharge(book, price, chars)
+    amount, reason = _text_surcharge(book, service, price, chars)
     if amount:
         yield QuoteItem("文字加价", amount * quantity, reason)
 
@@ -479,25 +479,27 @@ def _difficulty_surcharge(book: PriceBook, service: Service, text: str) -> tuple
     return step.label, step.surcharge, f"您提到「{word}」，{added}"
 
 
-def _text_surcharge(book: PriceBook, price: int, chars: int | None) -> tuple[int, str]:
+def _text_surcharge(
+    book: PriceBook, service: Service, price: int, chars: int | None
+) -> tuple[int, str]:
     """``price``: of one item before its text."""
     if not chars or not book.text.bands:
         return 0, ""
     band = next(b for b in book.text.bands if b.max_chars is None or chars <= b.max_chars)
     amount = max(band.surcharge, band.item_at_least - price)
-    return amount, f"图中文字约 {chars} 个，每件加 {format_yuan(amount)}"
+    return amount, f"图中文字约 {chars} 个，每{service.unit}加 {format_yuan(amount)}"
 
 
 def _order_items(
-    book: PriceBook, level: str, text: str, work: int, quantity: int
+    book: PriceBook, service: Service, level: str, text: str, work: int, quantity: int
 ) -> Iterator[QuoteItem]:
     """Rush and discounts. The rush fee is never discounted; the tier counts after the bulk."""
-    if book.rush and book._index.rush.any(text):
-        yield _rush_item(book.rush, work)
+    if book.rush and book._index.rush.any(text) and (fee := _rush_item(book.rush, work)).amount:
+        yield fee
     bulk = next((step for step in reversed(book.bulk) if quantity >= step.from_quantity), None)
     if bulk and (off := work * bulk.discount_percent // 100):
         work -= off
-        reason = f"满 {bulk.from_quantity} 件优惠 {bulk.discount_percent}%"
+        reason = f"满 {bulk.from_quantity} {service.unit}优惠 {bulk.discount_percent}%"
         yield QuoteItem("批量优惠", -off, reason)
     percent = _tier_percent(book.tiers, level)
     if off := work * percent // 100:

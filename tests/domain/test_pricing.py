@@ -1,0 +1,369 @@
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.decisions import Quote
+from domain.errors import ConfigurationError
+from domain.pricing import PriceBook, QuoteRequest, Service, find_service, format_yuan, quote
+
+ROOT = Path(__file__).parents[2]
+DEFAULT_TEXT = (ROOT / "engine/defaults/price_book.yaml").read_text(encoding="utf-8")
+DEFAULT = PriceBook.parse(DEFAULT_TEXT)
+TEXT_PRICED = [service for service in DEFAULT.services if service.text_priced]
+SAMPLE_BASE = (ROOT / "knowledge/samples/image_design.md").read_text(encoding="utf-8")
+
+SMALL = """
+version: "t1"
+currency: CNY
+valid_hours: 48
+default_service: edit
+services:
+  - id: edit
+    name: 图片处理
+    keywords: [修图, 修*照片]
+    base: 20
+    floor: 16
+    sizes: [{max_pixels: 1000000, surcharge: 0}, {surcharge: 6.5}]
+    difficulties:
+      - {label: 复杂, words: [复杂], surcharge: 10}
+      - {label: 合成, words: [合成], surcharge: 15}
+    text_priced: true
+  - {id: cut, name: 抠图, keywords: [抠图, 修图抠图], base: 8, floor: 7.5}
+text:
+  bands:
+    - {max_chars: 20, surcharge: 0}
+    - {max_chars: 150, surcharge: 18}
+    - {surcharge: 25, item_at_least: 60}
+  heavy_words: [字很多]
+  heavy_chars: 200
+rush: {words: [加急, 很急], share_percent: 50}
+bulk: [{from_quantity: 5, discount_percent: 5}, {from_quantity: 10, discount_percent: 10}]
+tiers: {white: 5}
+"""
+BOOK = PriceBook.parse(SMALL)
+
+
+def _quote(book: PriceBook, request: QuoteRequest) -> Quote:
+    found = quote(book, request)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("request_", "total"),
+    [
+        pytest.param(QuoteRequest("修图"), 2000, id="base"),
+        pytest.param(QuoteRequest("修图", width=1000, height=1000), 2000, id="first size: +0"),
+        pytest.param(QuoteRequest("修图", width=1001, height=1000), 2650, id="20 + 6.5"),
+        pytest.param(QuoteRequest("修图 很复杂"), 3000, id="20 + 10"),
+        pytest.param(QuoteRequest("修图 复杂 合成"), 3500, id="dearest difficulty: 20 + 15"),
+        pytest.param(QuoteRequest("修图 不复杂"), 2000, id="negated difficulty"),
+        pytest.param(QuoteRequest("修图", text_chars=20), 2000, id="text at the first limit: +0"),
+        pytest.param(QuoteRequest("修图", text_chars=21), 3800, id="20 + 18"),
+        pytest.param(QuoteRequest("修图", text_chars=151), 6000, id="20 lifted to 60"),
+        pytest.param(
+            QuoteRequest("修图 合成", width=2000, height=2000, text_chars=500),
+            6650,
+            id="20 + 6.5 + 15 = 41.5 and at least 25 more",
+        ),
+        pytest.param(QuoteRequest("修图 字很多"), 6000, id="heavy words stand for 200 characters"),
+        pytest.param(QuoteRequest("修图 大概30个字"), 3800, id="characters read from the text"),
+        pytest.param(QuoteRequest("抠图 字很多"), 800, id="text does not count for cutting out"),
+        pytest.param(QuoteRequest("修图 加急"), 3000, id="20 + 50%"),
+        pytest.param(QuoteRequest("修图 不加急"), 2000, id="negated rush"),
+        pytest.param(QuoteRequest("修图 不是很急"), 2000, id="weakly negated rush"),
+        pytest.param(QuoteRequest("5张修图"), 9500, id="5 x 20 - 5%"),
+        pytest.param(QuoteRequest("修图", quantity=10), 18000, id="10 x 20 - 10%"),
+        pytest.param(QuoteRequest("修图", quantity=0), 2000, id="never fewer than one"),
+        pytest.param(QuoteRequest("修图", level="white"), 1900, id="20 - 5%"),
+        pytest.param(QuoteRequest("修图", level="black"), 2000, id="no discount for black"),
+        pytest.param(QuoteRequest("修图", level="unheard of"), 2000, id="unknown level"),
+        pytest.param(
+            QuoteRequest("修图 加急", quantity=10, level="white"),
+            27100,
+            id="200 + 100 rush - 20 bulk - 5% of 180",
+        ),
+        pytest.param(
+            QuoteRequest("抠图", quantity=10, level="white"),
+            7500,
+            id="80 - 8 - 3.6 = 68.4 lifted to the floor 10 x 7.5",
+        ),
+    ],
+)
+def test_a_quote_adds_up_line_by_line(request_: QuoteRequest, total: int) -> None:
+    found = _quote(BOOK, request_)
+    assert found.total == total
+    assert found.total == sum(item.amount for item in found.items)
+    assert all(item.label and item.reason for item in found.items)
+
+
+def test_each_line_of_a_quote_says_what_it_is_for() -> None:
+    request = QuoteRequest("修图 合成 加急", width=3000, height=2000, text_chars=40, quantity=5)
+    found = _quote(BOOK, request)
+    # 20 + 6.5 + 15 + 18 = 59.5 an item; 5 of them 297.5; rush 148.75; bulk 14.875 rounded down
+    assert [(item.label, item.amount, item.reason) for item in found.items] == [
+        ("图片处理", 10000, "单价 20元/张 × 5"),
+        ("尺寸加价", 3250, "图片约 600 万像素，每张加 6.50元"),
+        ("合成", 7500, "您提到「合成」，每张加 15元"),
+        ("文字加价", 9000, "图中文字约 40 个，每张加 18元"),
+        ("加急费", 14875, "加急按制作费加收 50%"),
+        ("批量优惠", -1487, "满 5 张优惠 5%"),
+    ]
+    assert (found.floor, found.quantity) == (1600 * 5, 5)
+    assert (found.valid_hours, found.book_version) == (48, "t1")
+
+
+def test_a_rush_amount_is_charged_once_an_order() -> None:
+    book = PriceBook.parse(SMALL.replace("share_percent: 50", "amount: 30"))
+    assert _quote(book, QuoteRequest("抠图 加急", quantity=2)).total == 2 * 800 + 3000
+
+
+@pytest.mark.parametrize(
+    ("request_", "estimate"),
+    [
+        (QuoteRequest("修图"), True),
+        (QuoteRequest("修图", width=800, height=600), True),
+        (QuoteRequest("修图", text_chars=0), True),
+        (QuoteRequest("修图", width=800, height=600, text_chars=0), False),
+        (QuoteRequest("抠图"), False),
+        (QuoteRequest("修图", width=-800, height=-600, text_chars=0), True),
+    ],
+)
+def test_a_price_is_an_estimate_while_facts_are_missing(
+    request_: QuoteRequest, estimate: bool
+) -> None:
+    assert _quote(BOOK, request_).estimate is estimate
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity"),
+    [
+        ("抠图", 1),
+        ("抠图 3张", 3),
+        ("抠图３张", 3),
+        ("十张抠图", 10),
+        ("抠两张图", 2),
+        ("二十五张抠图", 25),
+        ("一百零八张抠图", 108),
+        ("百张抠图", 100),
+        ("抠图 20多张", 20),
+        ("一张多少钱，我有20张要抠图", 20),
+        ("3个logo抠图", 3),
+        ("5个人的合照抠图", 1),
+        ("第3张抠图", 1),
+        ("几十张抠图", 1),
+        ("抠图，2个小时要", 1),
+        ("抠图 99999999999张", 10_000),
+    ],
+)
+def test_the_quantity_is_read_from_the_words(text: str, quantity: int) -> None:
+    assert _quote(DEFAULT, QuoteRequest(text)).quantity == quantity
+
+
+@pytest.mark.parametrize(
+    ("text", "service"),
+    [
+        ("找张原图多少钱", "find_image"),
+        ("把这张照片弄清晰一点", "restore"),
+        ("老照片修复要多少钱", "restore"),
+        ("抠个图", "cutout"),
+        ("抠这3张图", "cutout"),
+        ("把图里的背景去掉", "cutout"),
+        ("P图多少钱", "retouch"),
+        ("LOGO转矢量", "vector"),
+        ("帮我把图上的字改成新的", "text_edit"),
+        ("证件照换底色", "id_photo"),
+        ("换底色", "id_photo"),
+        ("做个好看的logo", "logo"),
+        ("做一张开业海报", "poster"),
+        ("设计一款茶叶包装", "packaging"),
+        ("淘宝详情页", "detail_page"),
+        ("不用抠图，高清修复就行", "restore"),
+        ("要不要抠图都行", "cutout"),
+        ("这张图多少钱", "process"),
+        ("这张照片处理一下要多少钱啊老板", "process"),
+    ],
+)
+def test_the_service_is_the_one_the_customer_names(text: str, service: str) -> None:
+    assert find_service(DEFAULT, QuoteRequest(text)) == service
+
+
+def test_the_longest_keyword_wins() -> None:
+    assert find_service(BOOK, QuoteRequest("修图抠图")) == "cut"
+
+
+def test_a_service_named_by_the_caller_needs_no_words() -> None:
+    assert find_service(BOOK, QuoteRequest("多少钱", service="cut")) == "cut"
+    assert find_service(BOOK, QuoteRequest("修图", service="gone")) == "edit"
+
+
+@pytest.mark.parametrize("has_image", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "你好",
+        "充电桩多少钱",
+        "7kW充电桩价格多少？配置如何？",
+        "奶茶多少钱",
+        "奶茶有图片吗，多少钱",
+        "那个带logo的充电宝多少钱",
+        "做活动吗，那个印logo的杯子多少钱",
+        "高清电视多少钱",
+        "地图多少钱",
+        "图书怎么卖",
+        "照片打印多少钱",
+        "修手机多少钱",
+        "有发票吗",
+        "图片收到了吗",
+        "不抠图",
+    ],
+)
+def test_what_the_book_does_not_sell_has_no_price(text: str, has_image: bool) -> None:
+    assert quote(DEFAULT, QuoteRequest(text, has_image=has_image)) is None
+
+
+def test_a_bare_price_question_needs_a_picture() -> None:
+    assert find_service(DEFAULT, QuoteRequest("这个多少钱", has_image=True)) == "process"
+    assert find_service(DEFAULT, QuoteRequest("这个多少钱")) is None
+
+
+@pytest.mark.parametrize("service", TEXT_PRICED, ids=[s.id for s in TEXT_PRICED])
+@pytest.mark.parametrize("chars", [151, 300, 301, 5000])
+def test_text_heavy_pictures_end_at_60_to_80_yuan(service: Service, chars: int) -> None:
+    dearest = max(service.difficulties, key=lambda step: step.surcharge)
+    for text in ("", dearest.words[0]):
+        for side in (500, 2500):
+            request = QuoteRequest(text, True, side, side, chars, service=service.id)
+            assert 6000 <= _quote(DEFAULT, request).total <= 8000
+
+
+@given(
+    text=st.text(alphabet="抠修图照片复杂头发字很多加急不用十3 20张个,", max_size=30),
+    width=st.none() | st.integers(-1, 20_000),
+    height=st.none() | st.integers(-1, 20_000),
+    text_chars=st.none() | st.integers(-5, 5_000),
+    quantity=st.none() | st.integers(-1, 500),
+    level=st.sampled_from(["white", "gray", "black"]),
+    service=st.sampled_from([service.id for service in DEFAULT.services]),
+)
+def test_a_total_is_the_sum_of_its_lines_and_never_under_the_floor(
+    text: str,
+    width: int | None,
+    height: int | None,
+    text_chars: int | None,
+    quantity: int | None,
+    level: str,
+    service: str,
+) -> None:
+    request = QuoteRequest(text, True, width, height, text_chars, quantity, level, service)
+    found = _quote(DEFAULT, request)
+    priced = DEFAULT.service(service)
+    assert priced is not None
+    assert found.total == sum(item.amount for item in found.items)
+    assert found.total >= found.floor == priced.floor * found.quantity
+    assert all(item.amount != 0 for item in found.items)
+
+
+@given(chars=st.integers(0, 600), more=st.integers(1, 100), words=st.sampled_from(["", "复杂"]))
+def test_more_text_never_costs_less(chars: int, more: int, words: str) -> None:
+    def total(count: int) -> int:
+        return _quote(DEFAULT, QuoteRequest(words, text_chars=count, service="vector")).total
+
+    assert total(chars) <= total(chars + more)
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_a_quote(text: str) -> None:
+    found = quote(DEFAULT, QuoteRequest(text, has_image=True))
+    assert found is None or found.total > 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key", "reason"),
+    [
+        ("floor: 16", "floor: 21", "services.0.floor", "above the base price"),
+        ("base: 20", "base: 二十", "services.0.base", "not an amount"),
+        ("base: 20", "base: -1", "services.0.base", "0 to 1000000 yuan"),
+        ("base: 20", "base: 20.001", "services.0.base", "at most two decimals"),
+        ("base: 20", "base: .inf", "services.0.base", "0 to 1000000 yuan"),
+        ("base: 20", "base: true", "services.0.base", "amount in yuan"),
+        ("base: 20", "bsae: 20", "services.0.base", "required"),
+        ("currency: CNY", "currency: USD", "currency", "'CNY'"),
+        ("valid_hours: 48", "valid_hours: 0", "valid_hours", "greater than 0"),
+        ('version: "t1"', "version: 1.0", "version", "valid string"),
+        ("default_service: edit", "default_service: nope", "default_service", "'nope'"),
+        ("[抠图, 修图抠图]", "[抠图, 修图]", "services", "'修图' belongs to 'edit' and 'cut'"),
+        ("[抠图, 修图抠图]", "[个]", "services", "without content"),
+        ("max_pixels: 1000000, ", "", "services.0.sizes", "the last step, and only the last"),
+        ("{surcharge: 6.5}", "{max_pixels: 5, surcharge: 1}", "services.0.sizes", "no max_pixels"),
+        ("max_chars: 150", "max_chars: 10", "text.bands", "max_chars must rise"),
+        ("surcharge: 25", "surcharge: 5", "text.bands", "surcharge must not fall"),
+        ("share_percent: 50", "share_percent: 50, amount: 3", "rush", "either share_percent"),
+        ("from_quantity: 10", "from_quantity: 5", "bulk", "from_quantity must rise"),
+        ("white: 5", "white: 500", "tiers.white", "less than or equal to 100"),
+        ("tiers: {white: 5}", "tires: {white: 5}", "tires", "not permitted"),
+    ],
+)
+def test_a_wrong_price_book_is_refused_by_the_name_of_its_key(
+    before: str, after: str, key: str, reason: str
+) -> None:
+    assert before in SMALL
+    with pytest.raises(ConfigurationError) as caught:
+        PriceBook.parse(SMALL.replace(before, after, 1))
+    assert caught.value.variable == f"price_book.{key}"
+    assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1", "价目", "a: 2026-99-99"])
+def test_what_is_not_a_price_book_at_all_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="price_book"):
+        PriceBook.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("fen", "text"),
+    [(0, "0元"), (5, "0.05元"), (2500, "25元"), (2350, "23.50元"), (-1487, "-14.87元")],
+)
+def test_yuan_are_written_without_needless_decimals(fen: int, text: str) -> None:
+    assert format_yuan(fen) == text
+
+
+def test_the_sample_knowledge_base_names_the_prices_of_the_default_book() -> None:
+    start = SAMPLE_BASE.index("### 有没有完整价目表")
+    table = SAMPLE_BASE[start : SAMPLE_BASE.index("### ", start + 4)]
+    rows = re.findall(r"^\| (\S+) \| (\d+) 元/(\S)起? \|$", table, re.MULTILINE)
+    written = {name: (int(price) * 100, unit) for name, price, unit in rows}
+    assert written == {s.name: (s.base, s.unit) for s in DEFAULT.services}
+
+
+def test_the_sample_knowledge_base_names_the_discounts_of_the_default_book() -> None:
+    for step in DEFAULT.bulk:
+        assert f"- {step.from_quantity} 张起优惠 {step.discount_percent}%" in SAMPLE_BASE
+    assert DEFAULT.rush is not None
+    assert f"加急按制作费加收 {DEFAULT.rush.share_percent}%" in SAMPLE_BASE
+    assert f"所有订单优惠 {DEFAULT.tiers.white}%" in SAMPLE_BASE
+    assert f"报价 {DEFAULT.valid_hours} 小时内有效" in SAMPLE_BASE
+
+
+@pytest.mark.parametrize(
+    ("text", "yuan"),
+    [
+        ("抠婚纱照的头发丝，抠图", 18),
+        ("老照片修复，有折痕", 40),
+        ("去路人", 30),
+        ("人像精修", 25),
+        ("照着重做", 35),
+        ("矢量图，有花纹", 50),
+        ("证件照换正装", 15),
+        ("找原图，只有截图", 15),
+        ("黑白照片上色", 25),
+    ],
+)
+def test_examples_of_the_sample_knowledge_base_are_what_the_default_book_quotes(
+    text: str, yuan: int
+) -> None:
+    assert _quote(DEFAULT, QuoteRequest(text)).total == yuan * 100
