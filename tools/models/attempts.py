@@ -196,7 +196,7 @@ class Provider:
     def _failed(
         self, request: Request, started: "_Start", reply: Reply, error: Exception, limit: float
     ) -> Failure:
-        failure = classify_failure(error)
+        failure = classify_failure(error, answering=reply.arrived)
         detail = self._without_secrets(failure.detail)
         if failure.kind == "timeout" and limit < min(FAIR_TIMEOUT, self._longest):
             self._breaker.released()

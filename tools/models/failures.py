@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tools.models.calls import FailureKind
 
@@ -113,8 +113,16 @@ def failure(
     return Failure(kind, kind in _RETRYABLE, status, retry_after, line)
 
 
-def classify_failure(exc: BaseException) -> Failure:
-    """Judge what an SDK, the HTTP library or our own checks raised."""
+def classify_failure(exc: BaseException, *, answering: bool = False) -> Failure:
+    """Judge what an SDK, the HTTP library or our own checks raised.
+
+    ``answering``: a part of the answer had come, so a lost connection is a cut stream.
+    """
+    found = _classify(exc)
+    return replace(found, kind="cut_stream") if answering and found.kind == "refused" else found
+
+
+def _classify(exc: BaseException) -> Failure:
     chain = tuple(_chain(exc))
     for error in chain:
         if isinstance(error, BadAnswer):
@@ -209,7 +217,7 @@ def _from_transport(chain: tuple[BaseException, ...]) -> Failure | None:
         return failure("refused", detail)
     if "without sending a response" in detail:
         return failure("refused", detail)
-    if names & {"RemoteProtocolError", "ReadError", "WriteError", "EndOfStream"}:
+    if names & {"RemoteProtocolError", "EndOfStream"}:
         return failure("cut_stream", detail)
     if names & {"APIConnectionError", "ConnectionError", "SSLError", "NetworkError"}:
         return failure("refused", detail)

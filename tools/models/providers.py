@@ -21,9 +21,6 @@ Kind = Literal["openai", "anthropic"]
 JsonMethod = Literal["json_object", "prompt"]
 TokenLimitField = Literal["max_tokens", "max_completion_tokens"]
 
-_NO_BODY: Mapping[str, Any] = MappingProxyType({})
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
 
 @dataclass(frozen=True)
 class ProviderConfig:
@@ -47,8 +44,8 @@ class ProviderConfig:
     send_sampling: bool = True
     temperature: float = 0.3
     max_tokens: int = 1024
-    extra_body: Mapping[str, Any] = field(default=_NO_BODY, repr=False)
-    headers: Mapping[str, str] = field(default=_NO_HEADERS, repr=False)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     json_method: JsonMethod = "json_object"
     token_limit_field: TokenLimitField = "max_tokens"  # noqa: S105 - the name of a field
     stream_usage: bool = True
@@ -61,7 +58,7 @@ class ModelTrait:
 
     pattern: str
     send_sampling: bool = True
-    extra_body: Mapping[str, Any] = _NO_BODY
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
