@@ -129,9 +129,13 @@ class KnowledgeIndex:
         """Of the contents. A Chroma server is asked every few seconds: others may change it."""
         with self._guarded():
             self._collection()
-            if self._folder is None and time.monotonic() - self._polled > POLL_SECONDS:
+            if self._poll_is_due():
                 self._activate()
             return self._version
+
+    def changed_since(self, version: Version) -> bool:
+        """Whether `version` may give another one. Never blocks, not even during an import."""
+        return version != self._version or self._poll_is_due()
 
     def count(self) -> int:
         """Number of entries."""
@@ -175,18 +179,31 @@ class KnowledgeIndex:
 
     def query(self, vectors: Vectors, limit: int, category: str | None = None) -> list[list[Hit]]:
         """The ``limit`` nearest wordings for each row, by cosine; one call for all rows."""
-        with self._guarded():
-            found = self._collection().query(
-                query_embeddings=vectors,
-                n_results=limit,
-                where={"category": category} if category else None,
-                include=["distances"],
-            )
+        found = self._nearest(vectors, limit, category)
         distances = found["distances"] or []
         return [
             [Hit(record_id, 1.0 - distance) for record_id, distance in zip(*row, strict=True)]
             for row in zip(found["ids"], distances, strict=True)
         ]
+
+    def _nearest(self, vectors: Vectors, limit: int, category: str | None) -> Any:
+        """Without the mutex, so that searches go on during an import."""
+        from chromadb.errors import NotFoundError
+
+        active = self._active
+        if active is not None:
+            try:
+                with self._translated():
+                    return _query(active, vectors, limit, category)
+            except KnowledgeError as error:
+                # A rebuild has replaced the generation that this search began with.
+                if not isinstance(error.__cause__, NotFoundError):
+                    raise
+        with self._guarded():
+            return _query(self._collection(), vectors, limit, category)
+
+    def _poll_is_due(self) -> bool:
+        return self._folder is None and time.monotonic() - self._polled > POLL_SECONDS
 
     # Writing
 
@@ -374,15 +391,28 @@ class KnowledgeIndex:
     @contextmanager
     def _guarded(self, *, writing: bool = False) -> Iterator[None]:
         """One thread at a time, and every fault of Chroma's as a KnowledgeError."""
-        from chromadb.errors import ChromaError
-
         if writing and self._read_only:
             raise KnowledgeError(self.where, "the index was opened for reading only")
-        with self._mutex:
-            try:
-                yield
-            except (ChromaError, httpx.HTTPError, OSError, ValueError) as error:
-                raise KnowledgeError(self.where, f"Chroma: {error}") from error
+        with self._mutex, self._translated():
+            yield
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        from chromadb.errors import ChromaError
+
+        try:
+            yield
+        except (ChromaError, httpx.HTTPError, OSError, ValueError) as error:
+            raise KnowledgeError(self.where, f"Chroma: {error}") from error
+
+
+def _query(collection: "Collection", vectors: Vectors, limit: int, category: str | None) -> Any:
+    return collection.query(
+        query_embeddings=vectors,
+        n_results=limit,
+        where={"category": category} if category else None,
+        include=["distances"],
+    )
 
 
 def _is_url(location: str) -> bool:
