@@ -24,6 +24,7 @@ JsonObject = dict[str, Any]
 _ROOT = Path(__file__).resolve().parent.parent
 _READY_PREFIX = "READY "
 _START_SECONDS = 30.0
+_END = "\0"
 
 
 class SandboxServer:
@@ -208,7 +209,7 @@ def _object(response: httpx.Response) -> JsonObject:
 def _pump(stream: IO[str], lines: "queue.SimpleQueue[str]") -> None:
     for line in stream:
         lines.put(line.rstrip("\n"))
-    lines.put("")
+    lines.put(_END)
 
 
 def _ready_url(lines: "queue.SimpleQueue[str]") -> str:
@@ -217,7 +218,7 @@ def _ready_url(lines: "queue.SimpleQueue[str]") -> str:
         line = lines.get(timeout=_START_SECONDS)
         if line.startswith(_READY_PREFIX):
             return str(json.loads(line.removeprefix(_READY_PREFIX))["url"])
-        if not line:
+        if line == _END:
             raise RuntimeError("the sandbox did not start:\n" + "\n".join(said))
         said.append(line)
 
@@ -252,6 +253,9 @@ def running_sandbox(
     try:
         server = SandboxServer(_ready_url(lines), process, journal_file)
         yield server
+        _stop(process)
+        reader.join(timeout=5)
+        _complain_of_errors(lines)
     finally:
         if server is not None:
             server.close()
@@ -259,6 +263,16 @@ def running_sandbox(
         reader.join(timeout=5)
         process.stdin.close()
         process.stdout.close()
+
+
+def _complain_of_errors(lines: "queue.SimpleQueue[str]") -> None:
+    """A sandbox that failed inside must not go unnoticed."""
+    said = []
+    while not lines.empty():
+        said.append(lines.get())
+    output = "\n".join(line for line in said if line != _END)
+    if "Traceback" in output:
+        raise RuntimeError("the sandbox failed inside:\n" + output)
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:

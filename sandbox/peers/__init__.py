@@ -1,0 +1,8 @@
+"""One file a peer; a new one is added to ``PEERS``."""
+
+from sandbox.peer import Peer
+from sandbox.peers.model import ModelPeer
+from sandbox.peers.staff import StaffPeer
+from sandbox.peers.webhook import WebhookPeer
+
+PEERS: tuple[type[Peer], ...] = (ModelPeer, WebhookPeer, StaffPeer)

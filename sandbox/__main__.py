@@ -1,0 +1,126 @@
+"""``python -m sandbox``: the simulated peers in a process of their own."""
+
+import argparse
+import json
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from sandbox.app import SandboxApp, create_app
+from sandbox.settings import SandboxSettings
+
+_GRACE_SECONDS = 5
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    defaults = SandboxSettings()
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
+    add = parser.add_argument
+    add("--host", default="127.0.0.1")
+    add("--port", type=int, default=6061, help="0 picks a free one (default %(default)s)")
+    add("--target", default=defaults.target, help="the service (default %(default)s)")
+    add("--journal-file", type=Path, help="append every request as a line of JSON")
+    add("--journal-entries", type=int, default=defaults.journal_entries)
+    add("--journal-bytes", type=int, default=defaults.journal_bytes)
+    add("--webhook-secret-file", type=Path, help="file that holds the webhook channel's secret")
+    add("--seed", type=int, help="makes faults with a rate repeatable")
+    add("--json-ready", action="store_true", help="print the ready line for a program to read")
+    add("--with-parent", action="store_true", help="end when standard input is closed")
+    return parser.parse_args(arguments)
+
+
+def settings_from(options: argparse.Namespace) -> SandboxSettings:
+    secret_file: Path | None = options.webhook_secret_file
+    return SandboxSettings(
+        target=options.target,
+        webhook_secret=secret_file.read_text("utf-8").strip() if secret_file else None,
+        journal_file=options.journal_file,
+        journal_entries=options.journal_entries,
+        journal_bytes=options.journal_bytes,
+        seed=options.seed,
+    )
+
+
+class SandboxServer(uvicorn.Server):
+    """Says when it is ready, and lets go of hanging requests when it ends."""
+
+    def __init__(self, config: uvicorn.Config, app: SandboxApp, ready: str) -> None:
+        super().__init__(config)
+        self._app, self._ready = app, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self._ready, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.sandbox.halt()
+        await super().shutdown(sockets)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Raises OSError if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def ready_line(url: str, target: str, *, as_json: bool) -> str:
+    if as_json:
+        return "READY " + json.dumps({"url": url, "target": target})
+    return f"沙箱已就绪:{url} (说明页 {url}/ ,接口文档 {url}/docs ),模拟客户的消息发往 {target}"
+
+
+def end_with_parent(server: uvicorn.Server) -> None:
+    """A parent that dies, however it dies, closes our standard input."""
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        server.should_exit = True
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        app = create_app(settings_from(options))
+        listener = bind(options.host, options.port)
+    except (OSError, ValueError) as error:
+        print(f"sandbox: cannot start: {error}", file=sys.stderr)
+        return 2
+    with listener:
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            backlog=2048,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        ready = ready_line(url, app.sandbox.target, as_json=options.json_ready)
+        server = SandboxServer(config, app, ready)
+        if options.with_parent:
+            end_with_parent(server)
+        try:
+            server.run(sockets=[listener])
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,48 @@
+"""Keeps secrets out of the journal. What is masked here is never held in memory either."""
+
+import re
+from collections.abc import Iterable
+
+MASK = "***"
+
+_SECRET_HEADERS = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "cookie",
+        "set-cookie",
+        "x-auth-token",
+        "x-access-token",
+    }
+)
+_SENSITIVE_NAME = (
+    r"(?:[a-z_]*(?:secret|passwd|password)[a-z_]*"
+    r"|(?:access|refresh|tenant_access|app_access)_?token|api_?key|app_?key|sign_?key)"
+)
+_QUERY = re.compile(rf"(?i)((?:^|&){_SENSITIVE_NAME}=)[^&]*")
+_JSON = re.compile(rf'(?i)("{_SENSITIVE_NAME}"\s*:\s*)"(?:[^"\\]|\\.)*"'.encode())
+
+
+def masked_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """Decoded headers; of a secret one only the scheme is left (``Bearer ***``)."""
+    return tuple(_masked_header(name.decode("latin-1"), value) for name, value in headers)
+
+
+def _masked_header(name: str, value: bytes) -> tuple[str, str]:
+    text = value.decode("latin-1")
+    if name not in _SECRET_HEADERS:
+        return name, text
+    scheme, separator, _ = text.partition(" ")
+    return name, f"{scheme} {MASK}" if separator and "authorization" in name else MASK
+
+
+def masked_query(query: bytes) -> str:
+    return _QUERY.sub(rf"\g<1>{MASK}", query.decode("latin-1"))
+
+
+def masked_body(body: bytes) -> bytes:
+    """JSON string members with a secret's name lose their value."""
+    return _JSON.sub(rb'\g<1>"' + MASK.encode() + b'"', body)

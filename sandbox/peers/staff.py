@@ -1,0 +1,75 @@
+"""Receiver of notices to staff."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox.peer import Peer, Sandbox, call_of, json_answer
+from sandbox.received import Received, ReceivedLog
+from sandbox.validation import first_problem
+
+
+class Notice(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+    notice_id: str = Field(min_length=1, max_length=256)
+    title: str = Field(max_length=500)
+    text: str = Field(max_length=20_000)
+    priority: str | int = "normal"
+    conversation_id: str = ""
+    reason: str = ""
+
+
+class StaffPeer(Peer):
+    name = "staff"
+    title = "人工通知接收端"
+    summary = "接收转人工等提醒,按 notice_id 去重。"
+    links = (("已收到的通知", "/_sandbox/staff/notices"),)
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self._notices: ReceivedLog[Notice] = ReceivedLog(
+            sandbox.settings.max_messages, sandbox.changes
+        )
+        self.router.add_api_route("/notice", self.receive, methods=["POST"], response_model=None)
+        self.admin.add_api_route("/notices", self.notices, methods=["GET"])
+
+    async def receive(self, request: Request) -> Response:
+        """Accept a notice; the same notice_id again is a duplicate."""
+        call = call_of(request)
+        try:
+            notice = Notice.model_validate_json(await request.body())
+        except ValidationError as error:
+            call.verdict(accepted=False)
+            return json_answer({"accepted": False, "error": first_problem(error)}, 422)
+        _, duplicate = self._notices.add(notice.notice_id, notice, self.sandbox.clock())
+        for _dropped in self._notices.trim():
+            pass
+        call.verdict(accepted=True, duplicate=duplicate)
+        return json_answer({"accepted": True, "duplicate": duplicate})
+
+    async def notices(self, at_least: int = 0, wait: float = 0.0) -> dict[str, Any]:
+        """Notices in the order of their first arrival; may wait for ``at_least`` of them."""
+        await self.sandbox.changes.until(lambda: len(self._notices) >= at_least, wait)
+        return {
+            "notices": [_shown(received) for received in self._notices],
+            "dropped": self._notices.dropped,
+        }
+
+    def error(self, kind: str, status: int) -> Any:
+        return {"accepted": False, "error": f"injected by the sandbox: HTTP {status}"}
+
+    def facts(self) -> dict[str, Any]:
+        return {"notices": len(self._notices), "dropped": self._notices.dropped}
+
+    async def reset(self) -> None:
+        self._notices.clear()
+
+
+def _shown(received: Received[Notice]) -> dict[str, Any]:
+    return received.item.model_dump() | {
+        "received": received.times,
+        "conflicts": received.conflicts,
+        "received_at": received.at,
+    }

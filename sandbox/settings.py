@@ -1,0 +1,28 @@
+"""What can be set about a sandbox. Everything that grows has a bound here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """``target``: base URL of the service that simulated customers write to.
+
+    ``webhook_secret``: shared with the service; messages are signed and verified when it is set.
+    ``webhook_max_skew``: seconds a signed timestamp may be off; None accepts any.
+    ``seed`` makes faults with a rate, and jitter, repeatable.
+    """
+
+    target: str = "http://127.0.0.1:6060"
+    webhook_secret: str | None = None
+    webhook_max_skew: float | None = None
+    journal_file: Path | None = None
+    journal_entries: int = 20_000
+    journal_bytes: int = 32 * 1024 * 1024
+    journal_body_bytes: int = 64 * 1024
+    max_body_bytes: int = 16 * 1024 * 1024
+    max_messages: int = 50_000
+    max_pending: int = 20_000
+    delivery_concurrency: int = 64
+    delivery_seconds: float = 600.0
+    seed: int | None = None
