@@ -31,7 +31,7 @@ _MAX_YUAN = 1_000_000
 
 _DIGITS = {c: n for n, c in enumerate("零一二三四五六七八九")} | {"两": 2, "俩": 2}
 _UNITS = {"十": 10, "百": 100, "千": 1000}
-_NUMBER = r"(\d+|[零一二两俩三四五六七八九十百千]+)"
+_NUMBER = r"(\d{1,9}|[零一二两俩三四五六七八九十百千]{1,7})"
 _NOT_A_COUNT = frozenset("第几.")
 _QUANTITY = re.compile(
     _NUMBER + r" ?[多来几]? ?(?:张|幅"
@@ -41,8 +41,8 @@ _TEXT_CHARS = re.compile(_NUMBER + r" ?[多来几]? ?个?(?:汉字|文字|字)(?
 
 # 「抠一下图」, 「抠这3张图」 and 「抠图」 are one request: measure words would hide the keyword.
 _MEASURE = re.compile(
-    r"[这那每几\d零一二两俩三四五六七八九十百千]+[多来]? ?[个张幅款套份副版]"
-    r"|[个张幅款套份副版的 ]|一[下点]|下(?=图|照|背景|字)"
+    r"[这那每几\d零一二两俩三四五六七八九十百千]{1,9}[多来]? ?[个张幅款套份副版]"
+    r"|[个张的 ]|一[下点]|下(?=图|照|背景|字)"
 )
 _GAP = "*"
 _IN_ONE_CLAUSE = r"[^吗,.;!?。、\n]{0,6}?"
@@ -51,7 +51,11 @@ _NEGATIONS = (
     *("不", "别", "没", "没有", "无需", "不用", "不要", "不需要", "不必", "不是", "不算", "不想"),
     *("不太", "不怎么", "没那么", "不那么", "不是很", "不用太"),
 )
-_OPEN_QUESTIONS = ("要不要", "用不用", "需不需要", "想不想", "是不是", "有没有", "能不")
+# End like a negation and are none.
+_NOT_NEGATIONS = (
+    *("要不要", "用不用", "需不需要", "想不想", "是不是", "有没有", "能不", "要不"),
+    *("特别", "分别", "个别", "级别"),
+)
 
 _ASKS = (
     *(
@@ -259,7 +263,7 @@ def _any_of(words: Iterable[str]) -> re.Pattern[str]:
 
 def _negated(text: str, start: int) -> bool:
     before = text[max(0, start - 4) : start]
-    return before.endswith(_NEGATIONS) and not before.endswith(_OPEN_QUESTIONS)
+    return before.endswith(_NEGATIONS) and not before.endswith(_NOT_NEGATIONS)
 
 
 def _squash(text: str) -> str:
@@ -287,8 +291,8 @@ class PriceBook(_Part):
         owners: dict[str, str] = {}
         for service in services:
             for key in {service.id, *(_squash(fold(word)) for word in service.keywords)}:
-                if not key:
-                    raise ValueError(f"service {service.id!r} has a keyword without content")
+                if len(key) < 2:
+                    raise ValueError(f"a keyword of {service.id!r} says too little: {key!r}")
                 if key in owners:
                     raise ValueError(f"{key!r} belongs to {owners[key]!r} and {service.id!r}")
                 owners[key] = service.id
@@ -554,7 +558,7 @@ def _numbers(pattern: re.Pattern[str], text: str) -> list[int]:
 def _number(written: str) -> int:
     """「25」, 「二十五」 and 「百」 as numbers up to 9999."""
     if written.isdecimal():
-        return int(written[:6])
+        return int(written)
     total, digit = 0, None
     for char in written:
         if char in _UNITS:
