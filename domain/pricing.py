@@ -235,7 +235,7 @@ class _Phrases(Generic[T]):
         self._owners = {word: owner for word, owner in owned.items() if _GAP not in word}
         self._pattern = _any_of(self._owners)
         self._gapped = [
-            (re.compile(_IN_ONE_CLAUSE.join(map(re.escape, word.split(_GAP)))), word, owner)
+            (word.rpartition(_GAP)[2], _gap_pattern(word), word, owner)
             for word, owner in owned.items()
             if _GAP in word
         ]
@@ -247,13 +247,17 @@ class _Phrases(Generic[T]):
             position = match.start() + 1
             if not _negated(text, match.start()):
                 yield match[0], self._owners[match[0]]
-        for pattern, word, owner in self._gapped:
-            found = pattern.search(text)
+        for tail, pattern, word, owner in self._gapped:
+            found = pattern.search(text) if tail in text else None
             if found and not _negated(text, found.start()):
                 yield word, owner
 
     def any(self, text: str) -> bool:
         return next(self.find(text), None) is not None
+
+
+def _gap_pattern(word: str) -> re.Pattern[str]:
+    return re.compile(_IN_ONE_CLAUSE.join(map(re.escape, word.split(_GAP))))
 
 
 def _any_of(words: Iterable[str]) -> re.Pattern[str]:
@@ -291,7 +295,7 @@ class PriceBook(_Part):
         owners: dict[str, str] = {}
         for service in services:
             for key in {service.id, *(_squash(fold(word)) for word in service.keywords)}:
-                if len(key) < 2:
+                if len(key.replace(_GAP, "")) < 2:
                     raise ValueError(f"a keyword of {service.id!r} says too little: {key!r}")
                 if key in owners:
                     raise ValueError(f"{key!r} belongs to {owners[key]!r} and {service.id!r}")

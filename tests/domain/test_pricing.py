@@ -306,6 +306,7 @@ def test_no_text_breaks_a_quote(text: str) -> None:
         ('version: "t1"', "version: 1.0", "version", "valid string"),
         ("default_service: edit", "default_service: nope", "default_service", "'nope'"),
         ("[抠图, 修图抠图]", "[抠图, 修图]", "services", "'修图' belongs to 'edit' and 'cut'"),
+        ("[抠图, 修图抠图]", '["*图*"]', "services", "says too little"),
         ("[抠图, 修图抠图]", "[一个图]", "services", "of 'cut' says too little: '图'"),
         ("max_pixels: 1000000, ", "", "services.0.sizes", "the last step, and only the last"),
         ("{surcharge: 6.5}", "{max_pixels: 5, surcharge: 1}", "services.0.sizes", "no max_pixels"),
