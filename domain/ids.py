@@ -24,8 +24,12 @@ def contact_id(channel: str, account: str, sender_id: str) -> ContactId:
     return ContactId(f"{channel}:{account}:{sender_id}")
 
 
-def new_turn_id() -> TurnId:
-    return TurnId("t_" + uuid.uuid4().hex[:20])
+def turn_id(conversation: str, first_message: int, received: int) -> TurnId:
+    """The same for every replay of a turn over the same messages.
+
+    ``first_message``: row id of the oldest one; ``received``: the conversation's count so far.
+    """
+    return TurnId("t_" + _digest(conversation, str(first_message), str(received)))
 
 
 def new_message_id() -> str:

@@ -1,0 +1,1 @@
+"""Inbox, turns, outbox, settings, and the composition root."""

@@ -1,0 +1,1 @@
+"""The conversation graph: state, nodes, routing. No SQL and no HTTP here."""

@@ -137,6 +137,7 @@ def receive(
     claim_for: str | None = None,
     lease_s: float = 30.0,
     merge_limit: int = 10,
+    merge_polled: bool = False,
 ) -> Receipt:
     """Store ``message`` once. With ``claim_for``, also claim its conversation if that is free."""
     key = {
@@ -173,6 +174,7 @@ def receive(
             now=now,
             lease_s=lease_s,
             merge_limit=merge_limit,
+            merge_polled=merge_polled,
         )
     return Receipt(row[0], message.conversation, due_at=due, claim=claimed)
 
@@ -216,14 +218,20 @@ def claim(
     now: float,
     lease_s: float,
     merge_limit: int,
+    merge_polled: bool = False,
 ) -> Claim | None:
-    """Take the conversation if it is due and free; None otherwise."""
+    """Take the conversation if it is due and free; None otherwise.
+
+    Messages whose callers each wait for their own answer (route ``poll``) make a turn each.
+    """
     row = connection.execute(
         _CLAIM, {"id": conversation, "owner": owner, "until": now + lease_s, "now": now}
     ).first()
     if row is None:
         return None
     messages = _unread(connection, conversation, merge_limit + 1)
+    if messages and messages[0].route == "poll" and not merge_polled:
+        merge_limit = 1
     if not messages:
         connection.execute(_NOTHING_DUE, {"id": conversation, "fence": row.fence})
         return None

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from sqlalchemy import Connection
@@ -16,7 +17,13 @@ from storage.inbox import Claim, Receipt
 from storage.turns import HandoffRow, ReplyRow, TurnCommit
 
 
-def a_message(number: int = 1, *, chat: str = "chat", text: str = "你好") -> InboundMessage:
+def a_message(
+    number: int = 1,
+    *,
+    chat: str = "chat",
+    text: str = "你好",
+    route: Literal["push", "poll"] = "poll",
+) -> InboundMessage:
     return InboundMessage(
         channel="api",
         account="agent_001",
@@ -26,6 +33,7 @@ def a_message(number: int = 1, *, chat: str = "chat", text: str = "你好") -> I
         sender_name="用户A",
         text=text,
         received_at=time.time(),
+        route=route,
     )
 
 
@@ -141,7 +149,7 @@ async def test_a_message_that_arrives_during_a_turn_makes_the_conversation_due_a
 
 async def test_unread_messages_are_merged_in_order_up_to_the_limit(database: Database) -> None:
     for number in range(5):
-        receipt = await receive(database, a_message(number))
+        receipt = await receive(database, a_message(number, route="push"))
     first = await maybe_claim(database, receipt.conversation_id, limit=3)
     assert first is not None
     assert [m.channel_message_id for m in first.messages] == ["m0", "m1", "m2"]
@@ -150,6 +158,16 @@ async def test_unread_messages_are_merged_in_order_up_to_the_limit(database: Dat
     assert committed.due_at is not None
     second = await claim(database, receipt.conversation_id)
     assert [m.channel_message_id for m in second.messages] == ["m3", "m4"]
+
+
+async def test_messages_whose_callers_wait_each_get_a_turn_of_their_own(
+    database: Database,
+) -> None:
+    for number in range(3):
+        receipt = await receive(database, a_message(number))
+    first = await claim(database, receipt.conversation_id)
+    assert [m.channel_message_id for m in first.messages] == ["m0"]
+    assert first.more
 
 
 async def test_debounce_is_extended_by_each_message_but_bounded(database: Database) -> None:

@@ -1,0 +1,191 @@
+"""Delivering the outbox: in order per queue, with retry, backoff and dead letters."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from domain.errors import PeerRejected, PeerUnavailable
+from engine.metrics import Metrics
+from engine.policy import EnginePolicy
+from storage import outbox
+from storage.database import Database
+from storage.outbox import Delivery
+
+log = logging.getLogger(__name__)
+QUICK_ATTEMPTS = 2
+"""Tries in a row before the delivery goes back to the outbox: most hiccups last milliseconds."""
+
+
+class Channel(Protocol):
+    async def deliver(self, delivery: Delivery) -> None:
+        """Raises PeerUnavailable (try again) or PeerRejected (never again)."""
+
+
+class Deliverer:
+    """Works on a queue at a time per queue; different queues concurrently."""
+
+    def __init__(
+        self,
+        database: Database,
+        channels: Mapping[str, Channel],
+        metrics: Metrics,
+        policy: EnginePolicy,
+        *,
+        owner: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._channels = channels
+        self._metrics = metrics
+        self._policy = policy
+        self._owner = owner
+        self._clock = clock
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._slots = {name: asyncio.Semaphore(policy.deliveries_per_channel) for name in channels}
+        self._stopping = False
+
+    def wake(self, queue: str) -> None:
+        if self._stopping:
+            return
+        if queue in self._active:
+            self._again.add(queue)
+            return
+        self._active[queue] = asyncio.create_task(self._work(queue), name=f"deliver {queue}")
+
+    async def stop(self, grace_s: float) -> None:
+        """Finish what is being sent; what is not sent stays in the outbox."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        running = set(self._active.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _work(self, queue: str) -> None:
+        try:
+            while not self._stopping:
+                self._again.discard(queue)
+                delivery = await self._claim(queue)
+                if delivery is not None:
+                    await self._send(delivery)
+                    continue
+                if queue not in self._again:
+                    await self._come_back(queue)
+                    return
+        except Exception:
+            log.exception("queue %s: delivery bookkeeping failed; the sweep retries", queue)
+        finally:
+            del self._active[queue]
+            if queue in self._again:
+                self._again.discard(queue)
+                self.wake(queue)
+
+    async def _claim(self, queue: str) -> Delivery | None:
+        now, lease = self._clock(), self._policy.lease_s
+        return await self._database.write(
+            lambda c: outbox.claim_head(c, queue, owner=self._owner, now=now, lease_s=lease),
+            key=queue,
+        )
+
+    async def _come_back(self, queue: str) -> None:
+        """The head is not due yet, or somebody else has it: ring when its time has come."""
+        at = await self._database.read(lambda c: outbox.next_attempt(c, queue))
+        if at is None or self._stopping or queue in self._timers:
+            return
+
+        def ring() -> None:
+            self._timers.pop(queue, None)
+            self.wake(queue)
+
+        delay = max(at - self._clock(), 0.05)
+        self._timers[queue] = asyncio.get_running_loop().call_later(delay, ring)
+
+    async def _send(self, delivery: Delivery) -> None:
+        channel = self._channels.get(delivery.channel)
+        try:
+            if channel is None:
+                raise PeerRejected(delivery.channel, "this channel is not configured")
+            async with self._slots[delivery.channel]:
+                await self._try_quickly(channel, delivery)
+        except PeerRejected as error:
+            await self._bury(delivery, str(error))
+        except PeerUnavailable as error:
+            await self._postpone(delivery, str(error), error.retry_after)
+        except Exception as error:
+            log.exception("delivery %s failed in our own code", delivery.message_id)
+            await self._postpone(delivery, f"{type(error).__name__}: {error}", None)
+        else:
+            now = self._clock()
+            await self._database.write(
+                lambda c: outbox.delivered(c, delivery.id, owner=self._owner, now=now),
+                key=delivery.queue,
+            )
+            self._count(delivery, "delivered")
+
+    async def _try_quickly(self, channel: Channel, delivery: Delivery) -> None:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(
+                lambda e: isinstance(e, PeerUnavailable) and e.retry_after is None
+            ),
+            stop=stop_after_attempt(QUICK_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.1, max=0.5),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                await channel.deliver(delivery)
+
+    async def _postpone(self, delivery: Delivery, error: str, retry_after: float | None) -> None:
+        if delivery.attempts >= self._policy.outbox_max_attempts:
+            await self._bury(delivery, error)
+            return
+        delay = max(self._policy.redelivery_delay(delivery.attempts), retry_after or 0.0)
+        retry_at = self._clock() + delay
+        log.warning(
+            "delivery %s to %s failed (attempt %d), next in %.1f s: %s",
+            delivery.message_id,
+            delivery.channel,
+            delivery.attempts,
+            delay,
+            error,
+        )
+        await self._database.write(
+            lambda c: outbox.postpone(
+                c, delivery.id, owner=self._owner, error=error, retry_at=retry_at
+            ),
+            key=delivery.queue,
+        )
+        self._count(delivery, "postponed")
+
+    async def _bury(self, delivery: Delivery, error: str) -> None:
+        now = self._clock()
+        log.error("delivery %s is a dead letter: %s", delivery.message_id, error)
+        await self._database.write(
+            lambda c: outbox.dead(c, delivery.id, owner=self._owner, error=error, now=now),
+            key=delivery.queue,
+        )
+        self._count(delivery, "dead")
+
+    def _count(self, delivery: Delivery, outcome: str) -> None:
+        self._metrics.deliveries.labels(delivery.channel, outcome).inc()
+
+
+async def sweep_outbox(database: Database, deliverer: Deliverer, *, now: float) -> None:
+    """Wake every queue that has something due and that nobody was woken for."""
+    for queue in await database.read(lambda c: outbox.due_queues(c, now=now)):
+        deliverer.wake(queue)

@@ -1,0 +1,235 @@
+"""The engine: messages in, answers out, each exactly once."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from domain.decisions import Action
+from domain.messages import InboundMessage
+from engine.answers import answer_for, bare_answer
+from engine.delivery import Deliverer, sweep_outbox
+from engine.metrics import Metrics
+from engine.policy import EnginePolicy
+from engine.turns import Turns
+from engine.waiting import MessageKey, Waiter, WaitingRoom, Watcher
+from graphs.templates import Templates
+from storage import history, inbox, outbox, turns
+from storage.database import Database
+from storage.inbox import Receipt
+
+log = logging.getLogger(__name__)
+STOP_GRACE_S = 10.0
+FIRST_POLL_S = 1.0
+SESSION_SWEEP_EVERY = 30
+"""Ended sessions are written out every so many sweeps."""
+COMMIT_GRACE_S = 10.0
+
+
+class Engine:
+    """One process's share of the work; the rows are shared by all processes.
+
+    ``alone``: this process is the only one on the database, so leases found at start are dead.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        turns_: Turns,
+        deliverer: Deliverer,
+        waiting: WaitingRoom,
+        templates: Templates,
+        metrics: Metrics,
+        policy: EnginePolicy,
+        *,
+        owner: str,
+        alone: bool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.database = database
+        self.metrics = metrics
+        self.policy = policy
+        self._turns = turns_
+        self._deliverer = deliverer
+        self._waiting = waiting
+        self._templates = templates
+        self._owner = owner
+        self._alone = alone
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ready = False
+
+    async def start(self) -> None:
+        if self._alone:
+            freed = await self.database.write(inbox.release_all_leases)
+            if freed:
+                log.info("%d conversations of an earlier process are taken over", freed)
+        self._tasks = [
+            asyncio.create_task(self._sweep_forever(), name="sweep"),
+            asyncio.create_task(self._renew_forever(), name="renew leases"),
+        ]
+        self.ready = True
+
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """Finish or safely abandon what runs; everything else is in the rows."""
+        self.ready = False
+        await self._turns.stop(grace_s)
+        await self._deliverer.stop(grace_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.database.close)
+
+    async def receive(self, message: InboundMessage) -> Receipt:
+        """Store ``message`` once and see to it that it is answered; returns once it is stored."""
+        policy = self.policy
+        debounce = policy.debounce(message.channel, message.route)
+        message = replace(message, received_at=self._clock())
+        receipt = await self.database.write(
+            lambda c: inbox.receive(
+                c,
+                message,
+                debounce=debounce,
+                max_debounce=policy.debounce_max_s,
+                claim_for=self._owner if debounce == 0 and self.ready else None,
+                lease_s=policy.lease_s,
+                merge_limit=policy.merge_limit,
+                merge_polled=policy.merge_polled,
+            ),
+            key=message.conversation,
+        )
+        duplicate = "true" if receipt.duplicate else "false"
+        self.metrics.messages.labels(message.channel, duplicate).inc()
+        if not receipt.duplicate and receipt.due_at is not None:
+            self._turns.wake(message.conversation, receipt.due_at, receipt.claim)
+        return receipt
+
+    async def ask(
+        self,
+        message: InboundMessage,
+        *,
+        deadline_s: float | None = None,
+        watcher: Watcher | None = None,
+    ) -> dict[str, Any]:
+        """Receive ``message`` and wait for its answer, at most ``deadline_s`` seconds.
+
+        A duplicate gets the first delivery's answer. Past the deadline: action ``wait``; the
+        answer then goes the message's own route (pushed, or fetched with the same message id).
+        """
+        deadline = deadline_s if deadline_s is not None else self.policy.sync_deadline_s
+        key = (message.channel, message.account, message.channel_message_id)
+        waiter = self._waiting.join(key, watcher)
+        try:
+            receipt = await self.receive(message)
+            if receipt.result is not None:
+                result = orjson.loads(receipt.result)
+                return answer_for(result, message.channel_message_id, duplicate=True)
+            answer = await self._wait(key, waiter, deadline, elsewhere=receipt.claim is None)
+        finally:
+            self._waiting.leave(key, waiter)
+        if answer is None:
+            self.metrics.deadline_misses.labels(message.channel).inc()
+            answer = self.late_answer(receipt.conversation_id, message.channel_message_id)
+        return answer | {"duplicate": receipt.duplicate}
+
+    def late_answer(self, conversation: str, message_id: str) -> dict[str, Any]:
+        content = self._templates.render("pending", seed=message_id)
+        return bare_answer(Action.WAIT, content, conversation) | {"message_id": message_id}
+
+    async def answer_of(
+        self, channel: str, account: str, channel_message_id: str
+    ) -> tuple[Receipt, dict[str, Any] | None] | None:
+        """A received message's receipt and, once there is one, its answer; None if unknown."""
+        receipt = await self.database.read(
+            lambda c: inbox.find(c, channel, account, channel_message_id)
+        )
+        if receipt is None:
+            return None
+        if receipt.result is None:
+            return receipt, None
+        return receipt, answer_for(orjson.loads(receipt.result), channel_message_id)
+
+    async def replay_dead_letter(self, dead_letter: int, *, actor: str) -> str:
+        now = self._clock()
+        conversation = await self.database.write(
+            lambda c: turns.replay_dead_letter(c, dead_letter, now=now, actor=actor)
+        )
+        self._turns.wake(conversation, now)
+        return conversation
+
+    async def resend(self, delivery: int, *, actor: str) -> None:
+        now = self._clock()
+        queue = await self.database.write(
+            lambda c: outbox.resend(c, delivery, now=now, actor=actor)
+        )
+        self._deliverer.wake(queue)
+
+    async def backlog(self) -> dict[str, float]:
+        """Counts of waiting rows; also sets the gauges."""
+        now = self._clock()
+        found = await self.database.read(lambda c: history.backlog(c, now=now))
+        for kind, value in found.items():
+            self.metrics.backlog.labels(kind).set(value)
+        return found
+
+    async def _wait(
+        self, key: MessageKey, waiter: Waiter, deadline: float, *, elsewhere: bool
+    ) -> dict[str, Any] | None:
+        """``elsewhere``: another process may hold the turn, so the rows are asked now and then."""
+        ends = self._clock() + deadline
+        poll = FIRST_POLL_S
+        while (left := ends - self._clock()) > 0:
+            timeout = min(left, poll) if elsewhere else left
+            done, _ = await asyncio.wait([waiter.future], timeout=timeout)
+            if done:
+                return waiter.future.result()
+            if elsewhere and not waiter.answering:
+                found = await self.answer_of(*key)
+                if found is not None and found[1] is not None:
+                    return found[1]
+        if waiter.answering:
+            done, _ = await asyncio.wait([waiter.future], timeout=COMMIT_GRACE_S)
+            if done:
+                return waiter.future.result()
+        return None
+
+    async def _sweep_forever(self) -> None:
+        count = 0
+        while True:
+            try:
+                await self._sweep(write_sessions=count % SESSION_SWEEP_EVERY == 0)
+            except Exception:
+                log.exception("sweep failed; the next one is in %.1f s", self.policy.sweep_s)
+            count += 1
+            await asyncio.sleep(self.policy.sweep_s)
+
+    async def _sweep(self, *, write_sessions: bool) -> None:
+        now = self._clock()
+        horizon = now + self.policy.sweep_s
+        for conversation, due_at in await self.database.read(
+            lambda c: inbox.due_conversations(c, now=now)
+        ):
+            if due_at <= horizon:
+                self._turns.wake(conversation, due_at)
+        await sweep_outbox(self.database, self._deliverer, now=now)
+        if write_sessions:
+            await self.database.write(lambda c: turns.close_expired_sessions(c, now=now))
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self.policy.lease_s / 3)
+            active = self._turns.active
+            if active:
+                until = self._clock() + self.policy.lease_s
+                try:
+                    await self.database.write(
+                        lambda c, a=active, u=until: inbox.renew_leases(  # type: ignore[misc]
+                            c, self._owner, a, until=u
+                        )
+                    )
+                except Exception:
+                    log.exception("renewing leases failed")

@@ -1,0 +1,78 @@
+"""Prometheus metrics of the engine, in a registry of its own per process root."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_TURN_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_NODE_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 20)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.messages = Counter(
+            "kefu_messages_total",
+            "Customer messages received",
+            ["channel", "duplicate"],
+            registry=self.registry,
+        )
+        self.turns = Counter(
+            "kefu_turns_total", "Turns committed", ["action", "reason"], registry=self.registry
+        )
+        self.turn_failures = Counter(
+            "kefu_turn_failures_total", "Runs of the graph that failed", registry=self.registry
+        )
+        self.turn_seconds = Histogram(
+            "kefu_turn_seconds",
+            "From claim to commit",
+            buckets=_TURN_BUCKETS,
+            registry=self.registry,
+        )
+        self.node_seconds = Histogram(
+            "kefu_node_seconds",
+            "Time inside one node",
+            ["node"],
+            buckets=_NODE_BUCKETS,
+            registry=self.registry,
+        )
+        self.confidence = Histogram(
+            "kefu_answer_confidence",
+            "Confidence of decisions",
+            buckets=(0.1, 0.25, 0.4, 0.55, 0.65, 0.75, 0.85, 0.95, 1.0),
+            registry=self.registry,
+        )
+        self.deliveries = Counter(
+            "kefu_deliveries_total",
+            "Deliveries by outcome",
+            ["channel", "outcome"],
+            registry=self.registry,
+        )
+        self.model_calls = Counter(
+            "kefu_model_calls_total",
+            "Model calls by outcome",
+            ["provider", "outcome"],
+            registry=self.registry,
+        )
+        self.model_tokens = Counter(
+            "kefu_model_tokens_total",
+            "Tokens used",
+            ["provider", "direction"],
+            registry=self.registry,
+        )
+        self.model_cost = Counter(
+            "kefu_model_cost_total",
+            "Cost of model calls, in the price table's currency",
+            ["provider", "currency"],
+            registry=self.registry,
+        )
+        self.deadline_misses = Counter(
+            "kefu_deadline_misses_total",
+            "Callers whose answer was not ready in time",
+            ["channel"],
+            registry=self.registry,
+        )
+        self.backlog = Gauge(
+            "kefu_backlog", "Rows waiting, by kind", ["kind"], registry=self.registry
+        )
+        self.active_turns = Gauge(
+            "kefu_active_turns", "Turns running in this process", registry=self.registry
+        )

@@ -1,0 +1,44 @@
+"""The engine's numbers, taken from the settings by the composition root."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePolicy:
+    """Durations in seconds.
+
+    ``failure_limit``: runs that may fail before messages are parked. ``crash_limit``: claims that
+    may end without a word (the process died) before the same happens.
+    """
+
+    sync_deadline_s: float = 20.0
+    turn_timeout_s: float = 60.0
+    failure_limit: int = 3
+    crash_limit: int = 10
+    retry_base_s: float = 0.1
+    debounce_sync_s: float = 0.0
+    debounce_async_s: float = 0.8
+    debounce_max_s: float = 3.0
+    debounce_channels: Mapping[str, float] = field(default_factory=dict)
+    merge_limit: int = 10
+    merge_polled: bool = False
+    rebuild_limit: int = 1
+    lease_s: float = 30.0
+    sweep_s: float = 2.0
+    checkpoints_per_thread: int = 2
+    concurrent_turns: int = 512
+    outbox_max_attempts: int = 12
+    outbox_backoff_base_s: float = 1.0
+    outbox_backoff_max_s: float = 300.0
+    deliveries_per_channel: int = 64
+
+    def debounce(self, channel: str, route: str) -> float:
+        default = self.debounce_sync_s if route == "poll" else self.debounce_async_s
+        return self.debounce_channels.get(channel, default)
+
+    def retry_delay(self, failures: int) -> float:
+        return self.retry_base_s * 4 ** min(failures, 6)
+
+    def redelivery_delay(self, attempts: int) -> float:
+        return float(min(self.outbox_backoff_base_s * 2 ** (attempts - 1), self.outbox_backoff_max_s))

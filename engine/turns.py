@@ -1,0 +1,502 @@
+"""Turns: who works on which conversation, and what one turn does from claim to commit."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
+
+from domain.decisions import Action, EffectKind
+from domain.errors import StaleTurn
+from domain.ids import TurnId, effect_key, turn_id
+from engine.answers import answer_for, bare_answer, build_answer, default_answer
+from engine.metrics import Metrics
+from engine.policy import EnginePolicy
+from engine.waiting import MessageKey, WaitingRoom
+from graphs.context import Services, TurnContext
+from graphs.conversation import Graph
+from storage import inbox, turns
+from storage.checkpoints import RowCheckpointSaver
+from storage.database import Database
+from storage.inbox import Claim
+from storage.outbox import NewDelivery
+from storage.turns import Committed, EffectRecord, HandoffRow, ReplyRow, TurnCommit
+from tools.models.calls import ModelCall
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """A run that succeeded: what to commit, and what to tell the callers."""
+
+    commit: TurnCommit
+    answer: dict[str, Any]
+
+
+class Turns:
+    """Runs turns, one at a time a conversation, many conversations at once.
+
+    ``on_deliveries`` is told the queues that got something to deliver.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        graph: Graph,
+        saver: RowCheckpointSaver,
+        services: Services,
+        waiting: WaitingRoom,
+        metrics: Metrics,
+        policy: EnginePolicy,
+        *,
+        owner: str,
+        notices: bool,
+        on_deliveries: Callable[[list[str]], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._graph = graph
+        self._saver = saver
+        self._services = services
+        self._waiting = waiting
+        self._metrics = metrics
+        self._policy = policy
+        self._owner = owner
+        self._notices = notices
+        self._on_deliveries = on_deliveries
+        self._clock = clock
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._slots = asyncio.Semaphore(policy.concurrent_turns)
+        self._stopping = False
+
+    @property
+    def active(self) -> list[str]:
+        return list(self._active)
+
+    def wake(self, conversation: str, due_at: float, claim: Claim | None = None) -> None:
+        """Look at ``conversation`` at ``due_at``. May be said twice, and does no harm."""
+        if self._stopping:
+            return
+        if conversation in self._active:
+            self._again.add(conversation)
+            return
+        delay = due_at - self._clock()
+        if claim is None and delay > 0:
+            self._wake_later(conversation, due_at, delay)
+            return
+        timer = self._timers.pop(conversation, None)
+        if timer is not None:
+            timer.cancel()
+        self._active[conversation] = asyncio.create_task(
+            self._work(conversation, claim), name=f"turn {conversation}"
+        )
+        self._metrics.active_turns.set(len(self._active))
+
+    def _wake_later(self, conversation: str, due_at: float, delay: float) -> None:
+        old = self._timers.pop(conversation, None)
+        if old is not None:
+            old.cancel()
+
+        def ring() -> None:
+            self._timers.pop(conversation, None)
+            self.wake(conversation, due_at)
+
+        loop = asyncio.get_running_loop()
+        self._timers[conversation] = loop.call_later(delay, ring)
+
+    async def stop(self, grace_s: float) -> None:
+        """Let what runs finish for ``grace_s``, then abandon it: its lease is given back."""
+        self._stopping = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        running = set(self._active.values())
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _work(self, conversation: str, claim: Claim | None) -> None:
+        due: float | None = None
+        try:
+            async with self._slots:
+                due = await self._work_through(conversation, claim)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # The rows are untouched and due; the sweep comes back to them.
+            log.exception("conversation %s: turn bookkeeping failed", conversation)
+        finally:
+            del self._active[conversation]
+            self._metrics.active_turns.set(len(self._active))
+            again = conversation in self._again
+            self._again.discard(conversation)
+            if again:
+                self.wake(conversation, self._clock())
+            elif due is not None:
+                self.wake(conversation, due)
+
+    async def _work_through(self, conversation: str, claim: Claim | None) -> float | None:
+        """Turn after turn until nothing is due; returns when to come back, if ever."""
+        rebuilds = 0
+        calls: list[ModelCall] = []
+        while not self._stopping or claim is not None:
+            if claim is None:
+                self._again.discard(conversation)
+                claim = await self._claim(conversation)
+            if claim is None:
+                return None
+            may_rebuild = rebuilds < self._policy.rebuild_limit
+            committed = await self._one_turn(claim, calls, may_rebuild=may_rebuild)
+            if isinstance(committed, float):
+                return committed
+            rebuilds = rebuilds + 1 if committed is None else 0
+            calls = calls if committed is None else []
+            claim = None
+            if committed is not None and committed.due_at is None:
+                return None
+        return None
+
+    async def _claim(self, conversation: str) -> Claim | None:
+        policy, now = self._policy, self._clock()
+        return await self._database.write(
+            lambda c: inbox.claim(
+                c,
+                conversation,
+                owner=self._owner,
+                now=now,
+                lease_s=policy.lease_s,
+                merge_limit=policy.merge_limit,
+                merge_polled=policy.merge_polled,
+            ),
+            key=conversation,
+        )
+
+    async def _one_turn(
+        self, claim: Claim, calls: list[ModelCall], *, may_rebuild: bool
+    ) -> Committed | float | None:
+        """Committed; or when to retry after a failure; or None where new messages made it stale."""
+        started = self._clock()
+        keys = _keys(claim)
+        try:
+            ran = await self._run(claim, calls, started)
+            committed = await self._commit(claim, ran, may_rebuild=may_rebuild)
+        except asyncio.CancelledError:
+            await self._release(claim, retry_at=self._clock())
+            raise
+        except StaleTurn as error:
+            log.warning("%s", error)
+            self._waiting.give_back(keys)
+            return self._clock() + self._policy.sweep_s
+        except Exception as error:
+            self._waiting.give_back(keys)
+            return await self._failed(claim, error)
+        finally:
+            self._saver.discard(claim.conversation_id)
+        if committed is None:
+            self._waiting.give_back(keys)
+            await self._release(claim, retry_at=self._clock())
+            return None
+        self._finish(claim, ran, started)
+        return committed
+
+    async def _run(self, claim: Claim, calls: list[ModelCall], started: float) -> _Ran:
+        if claim.failures >= self._policy.failure_limit or claim.attempts > self._policy.crash_limit:
+            return self._parked(claim, started)
+        if claim.mode == "human":
+            return self._silent(claim, started)
+        return await self._run_graph(claim, calls, started)
+
+    async def _run_graph(self, claim: Claim, calls: list[ModelCall], started: float) -> _Ran:
+        keys = _keys(claim)
+        context = TurnContext(
+            services=self._services,
+            turn_id=_turn_id(claim),
+            conversation_id=claim.conversation_id,
+            channel=claim.channel,
+            account=claim.account,
+            customer=claim.customer,
+            attachments=tuple(a for m in claim.messages for a in m.attachments),
+            now=started,
+            streams=self._waiting.watched(keys),
+            calls=calls,
+        )
+        if context.streams:
+            context.emit = lambda event, data: self._waiting.tell(keys, event, data)
+        text = "\n".join(m.text for m in claim.messages if m.text)
+        message = HumanMessage(content=text, id=f"m{claim.messages[-1].row_id}")
+        config: RunnableConfig = {"configurable": {"thread_id": claim.conversation_id}}
+        self._saver.stage(claim.conversation_id, claim.checkpoint)
+        async with asyncio.timeout(self._policy.turn_timeout_s):
+            state = await self._graph.ainvoke(
+                {"messages": [message]}, config, context=context, durability="exit"
+            )
+        run = self._saver.collect(claim.conversation_id)
+        ended = self._clock()
+        answer = build_answer(state, context, latency_ms=round((ended - started) * 1000))
+        commit = self._as_commit(claim, context, state, answer, started, ended)
+        return _Ran(replace(commit, run=run), answer)
+
+    def _as_commit(
+        self,
+        claim: Claim,
+        context: TurnContext,
+        state: dict[str, Any],
+        answer: dict[str, Any],
+        started: float,
+        ended: float,
+    ) -> TurnCommit:
+        answer["answers"] = claim.messages[-1].channel_message_id
+        decision = state["decision"]
+        tokens = sum(call.tokens_in + call.tokens_out for call in context.calls)
+        handoff, unknown = _handoff(state), _unknown(state)
+        return TurnCommit(
+            claim=claim,
+            turn_id=context.turn_id,
+            status="done",
+            action=decision["action"],
+            intent=state["classification"]["intent"],
+            result=orjson.dumps(answer).decode(),
+            started=started,
+            ended=ended,
+            outcome="transferred" if handoff else _outcome(decision),
+            reply=ReplyRow(
+                message_id=effect_key(TurnId(context.turn_id), "reply"),
+                content=decision["content"],
+                confidence=decision["confidence"],
+                evidence_ids=tuple(item["id"] for item in decision["citations"]),
+                tokens_total=tokens,
+                latency_ms=answer["latency_ms"],
+            ),
+            effects=_effect_records(context.turn_id, state["effects"]),
+            handoff=handoff,
+            unknown_question=unknown,
+            deliveries=self._deliveries(claim, context.turn_id, state["effects"], ended),
+            model_calls=tuple(_call_row(call) for call in context.calls),
+            keep_checkpoints=self._policy.checkpoints_per_thread,
+        )
+
+    def _deliveries(
+        self, claim: Claim, turn_id: str, effects: list[dict[str, Any]], now: float
+    ) -> tuple[NewDelivery, ...]:
+        found = []
+        for effect in effects:
+            kind, key = effect["kind"], effect_key(TurnId(turn_id), effect["name"])
+            if kind == EffectKind.MESSAGE and self._is_pushed(claim):
+                found.append(_message_delivery(claim, turn_id, key, effect["payload"], now))
+            elif kind == EffectKind.NOTICE and self._notices:
+                found.append(_notice_delivery(claim, turn_id, key, effect["payload"]))
+        return tuple(found)
+
+    def _is_pushed(self, claim: Claim) -> bool:
+        """A caller that still waits gets the answer in its response, and only there."""
+        last = claim.messages[-1]
+        if last.route != "push":
+            return False
+        return not self._waiting.take((claim.channel, claim.account, last.channel_message_id))
+
+    async def _commit(self, claim: Claim, ran: _Ran, *, may_rebuild: bool) -> Committed | None:
+        rebuildable = may_rebuild and claim.messages[-1].route == "push"
+        for key in _keys(claim):
+            self._waiting.take(key)
+
+        def unit(connection: Any) -> Committed | None:
+            if rebuildable and turns.is_stale(connection, claim):
+                return None
+            return turns.commit(connection, ran.commit)
+
+        return await self._database.write(unit, key=claim.conversation_id)
+
+    def _finish(self, claim: Claim, ran: _Ran, started: float) -> None:
+        for message in claim.messages:
+            key = (claim.channel, claim.account, message.channel_message_id)
+            self._waiting.answer(key, answer_for(ran.answer, message.channel_message_id))
+        if ran.commit.deliveries:
+            self._on_deliveries([d.queue for d in ran.commit.deliveries])
+        self._measure(ran, self._clock() - started)
+
+    def _measure(self, ran: _Ran, seconds: float) -> None:
+        metrics, answer = self._metrics, ran.answer
+        metrics.turns.labels(ran.commit.action, answer["decision"]).inc()
+        metrics.turn_seconds.observe(seconds)
+        metrics.confidence.observe(answer["confidence"])
+        for node, ms in answer.get("timings_ms", {}).items():
+            metrics.node_seconds.labels(node).observe(ms / 1000)
+        for call in ran.commit.model_calls:
+            metrics.model_calls.labels(call["provider"], call["outcome"]).inc()
+            metrics.model_tokens.labels(call["provider"], "in").inc(call["tokens_in"])
+            metrics.model_tokens.labels(call["provider"], "out").inc(call["tokens_out"])
+            if call["cost"]:
+                metrics.model_cost.labels(call["provider"], call["currency"]).inc(call["cost"])
+
+    async def _release(self, claim: Claim, *, retry_at: float, error: str | None = None) -> None:
+        await self._database.write(
+            lambda c: turns.release(c, claim, retry_at=retry_at, error=error),
+            key=claim.conversation_id,
+        )
+
+    async def _failed(self, claim: Claim, error: Exception) -> float:
+        self._metrics.turn_failures.inc()
+        log.exception(
+            "conversation %s: turn failed (%d of %d)",
+            claim.conversation_id,
+            claim.failures + 1,
+            self._policy.failure_limit,
+        )
+        retry_at = self._clock() + self._policy.retry_delay(claim.failures)
+        await self._release(claim, retry_at=retry_at, error=f"{type(error).__name__}: {error}")
+        return retry_at
+
+    def _parked(self, claim: Claim, started: float) -> _Ran:
+        """Give up on these messages: dead letter, default sentence, word to the staff."""
+        turn = _turn_id(claim)
+        error = claim.last_error or f"the process died {claim.attempts - 1} times in this turn"
+        content = self._services.templates.render("default_sentence", seed=turn)
+        answer = default_answer(content, turn, claim.conversation_id, error)
+        answer["answers"] = claim.messages[-1].channel_message_id
+        notice = {
+            "title": "消息处理失败",
+            "text": f"会话 {claim.conversation_id} 的消息多次处理失败,已转入死信:{error[:300]}",
+            "priority": "high",
+            "reason": "turn_failed",
+        }
+        effects = [
+            {"kind": "message", "name": "reply", "payload": {"text": content}},
+            {"kind": "notice", "name": "notice", "payload": notice},
+        ]
+        now = self._clock()
+        commit = TurnCommit(
+            claim=claim,
+            turn_id=turn,
+            status="failed",
+            action=Action.REPLY.value,
+            intent="",
+            result=orjson.dumps(answer).decode(),
+            started=started,
+            ended=now,
+            outcome="unsolved",
+            reply=ReplyRow(effect_key(turn, "reply"), content, 0.0, (), 0, 0),
+            error=error,
+            effects=_effect_records(turn, effects),
+            deliveries=self._deliveries(claim, turn, effects, now),
+            mode=claim.mode,
+        )
+        log.error("conversation %s: messages parked: %s", claim.conversation_id, error)
+        return _Ran(commit, answer)
+
+    def _silent(self, claim: Claim, started: float) -> _Ran:
+        """A person has the conversation: the message is history for them, and we keep quiet."""
+        turn = _turn_id(claim)
+        answer = bare_answer(Action.NONE, "", claim.conversation_id)
+        answer |= {"turn_id": turn, "answers": claim.messages[-1].channel_message_id}
+        commit = TurnCommit(
+            claim=claim,
+            turn_id=turn,
+            status="done",
+            action=Action.NONE.value,
+            intent="",
+            result=orjson.dumps(answer).decode(),
+            started=started,
+            ended=self._clock(),
+            outcome="transferred",
+            mode="human",
+        )
+        return _Ran(commit, answer)
+
+
+def _turn_id(claim: Claim) -> TurnId:
+    return turn_id(claim.conversation_id, claim.messages[0].row_id, claim.received)
+
+
+def _keys(claim: Claim) -> list[MessageKey]:
+    return [(claim.channel, claim.account, m.channel_message_id) for m in claim.messages]
+
+
+def _outcome(decision: dict[str, Any]) -> str:
+    return "solved" if decision["decision"] in ("answer", "quote", "chat") else "unsolved"
+
+
+def _handoff(state: dict[str, Any]) -> HandoffRow | None:
+    for effect in state["effects"]:
+        if effect["kind"] == EffectKind.HANDOFF:
+            return HandoffRow(**effect["payload"])
+    return None
+
+
+def _unknown(state: dict[str, Any]) -> tuple[str, float] | None:
+    for effect in state["effects"]:
+        if effect["kind"] == EffectKind.UNKNOWN_QUESTION:
+            return effect["payload"]["content"], effect["payload"]["confidence"]
+    return None
+
+
+def _effect_records(turn_id: str, effects: list[dict[str, Any]]) -> tuple[EffectRecord, ...]:
+    """Messages are rows of the history; every other effect is recorded under its key."""
+    return tuple(
+        EffectRecord(effect_key(TurnId(turn_id), e["name"]), str(e["kind"]), e["payload"])
+        for e in effects
+        if e["kind"] != EffectKind.MESSAGE
+    )
+
+
+def _message_delivery(
+    claim: Claim, turn_id: str, key: str, payload: dict[str, Any], now: float
+) -> NewDelivery:
+    return NewDelivery(
+        message_id=key,
+        queue=claim.conversation_id,
+        kind="message",
+        channel=claim.channel,
+        account=claim.account,
+        conversation_id=claim.conversation_id,
+        turn_id=turn_id,
+        payload={
+            "chat_id": claim.chat_id,
+            "to": claim.sender_id,
+            "text": payload["text"],
+            "created_at": now,
+        },
+    )
+
+
+def _notice_delivery(
+    claim: Claim, turn_id: str, key: str, payload: dict[str, Any]
+) -> NewDelivery:
+    return NewDelivery(
+        message_id=key,
+        queue=f"notice:{key}",
+        kind="notice",
+        channel="staff",
+        account="",
+        conversation_id=claim.conversation_id,
+        turn_id=turn_id,
+        payload=payload,
+    )
+
+
+def _call_row(call: ModelCall) -> dict[str, Any]:
+    return {
+        "provider": call.provider,
+        "model": call.model,
+        "purpose": call.purpose,
+        "outcome": call.outcome,
+        "status": call.status,
+        "attempt": call.attempt,
+        "tokens_in": call.tokens_in,
+        "tokens_out": call.tokens_out,
+        "tokens_estimated": call.tokens_estimated,
+        "latency_ms": round(call.latency_ms),
+        "cost": call.cost,
+        "currency": call.currency,
+        "error": call.error or None,
+    }

@@ -1,0 +1,72 @@
+"""What a run of the graph is handed: the shared services, and the facts of this turn."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from domain.decisions import CustomerFacts, Retrieval
+from domain.messages import Attachment
+from domain.pricing import PriceBook
+from domain.risk import RiskPolicy
+from domain.rules import RuleSet
+from graphs.classifier.model import IntentClassifier
+from graphs.templates import Templates
+from tools.models.calls import ModelCall
+from tools.models.gateway import ModelGateway
+
+
+class Searches(Protocol):
+    """`knowledge.retrieval.Retriever`, or what stands in for it."""
+
+    async def search(
+        self,
+        query: str,
+        *,
+        context: Sequence[str] = (),
+        category: str | None = None,
+        top_k: int | None = None,
+    ) -> Retrieval: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Built once by the composition root and shared by all turns."""
+
+    classifier: IntentClassifier
+    rules: RuleSet
+    retriever: Searches
+    price_book: PriceBook
+    templates: Templates
+    risk_policy: RiskPolicy
+    models: ModelGateway | None = None
+    model_deadline_s: float = 15.0
+
+
+Emit = Callable[[str, dict[str, Any]], None]
+"""Receives progress: (event, data) with events node, token, restart."""
+
+
+def _silent(_event: str, _data: dict[str, Any]) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class TurnContext:
+    """``nodes`` and ``calls`` are filled by the run: (node, ms) in order, and model calls.
+
+    ``streams``: somebody watches, so a model is asked to stream its answer to ``emit``.
+    """
+
+    services: Services
+    turn_id: str = ""
+    conversation_id: str = ""
+    channel: str = ""
+    account: str = ""
+    customer: CustomerFacts = field(default_factory=CustomerFacts)
+    attachments: tuple[Attachment, ...] = ()
+    now: float = field(default_factory=time.time)
+    emit: Emit = _silent
+    streams: bool = False
+    nodes: list[tuple[str, float]] = field(default_factory=list)
+    calls: list[ModelCall] = field(default_factory=list)

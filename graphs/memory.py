@@ -1,0 +1,25 @@
+"""What a conversation remembers beyond its window, bounded."""
+
+from graphs.state import MAX_ENTITY_VALUES, MAX_SUMMARY_CHARS, ConversationState
+
+_KEPT = ("order_no", "phone", "error_code", "power_kw", "amount", "quantity", "date")
+
+
+def merge_entities(old: dict[str, list[str]], new: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Newest values first, at most MAX_ENTITY_VALUES a kind."""
+    merged = dict(old)
+    for kind in _KEPT:
+        if kind in new:
+            values = dict.fromkeys([*new[kind], *old.get(kind, [])])
+            merged[kind] = list(values)[:MAX_ENTITY_VALUES]
+    return merged
+
+
+def summarise(state: ConversationState, outcome: str) -> str:
+    """The old summary with one more line for this turn; the oldest lines fall off."""
+    question = state["classification"]["text"].replace("\n", " ")[:40]
+    lines = [*state.get("summary", "").split("\n"), f"客户:{question} → {outcome}"]
+    lines = [line for line in lines if line]
+    while len("\n".join(lines)) > MAX_SUMMARY_CHARS and len(lines) > 1:
+        lines.pop(0)
+    return "\n".join(lines)

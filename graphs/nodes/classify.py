@@ -1,0 +1,55 @@
+"""What does the customer want? Rules first, then the trained classifier; no model needed."""
+
+from typing import Any
+
+from domain.intents import DIALOGUE_TYPE, Intent
+from domain.rules import RuleHit
+from graphs.classifier.entities import entities
+from graphs.classifier.sentiment import sentiment
+from graphs.context import TurnContext
+from graphs.memory import merge_entities
+from graphs.state import ConversationState, Update, last_customer_message
+
+MAX_CLASSIFIED_CHARS = 2_000
+_INTENT_OF_RULE = {"human_request": Intent.HUMAN, "complaint": Intent.COMPLAINT}
+
+
+async def classify(state: ConversationState, context: TurnContext) -> Update:
+    """Gives ``classification`` and clears what an earlier turn left in the state."""
+    text, images = last_customer_message(state)
+    images += [a.url for a in context.attachments if a.kind == "image"]
+    text = text[:MAX_CLASSIFIED_CHARS]
+    services = context.services
+    hit = services.rules.match(text, contact_id=context.customer.contact_id)
+    prediction = services.classifier.predict(text)
+    intent, confidence = prediction.intent, prediction.confidence
+    if hit is not None and hit.category in _INTENT_OF_RULE:
+        intent, confidence = _INTENT_OF_RULE[hit.category], 1.0
+    found = entities(text)
+    return {
+        "classification": {
+            "text": text,
+            "intent": intent.value,
+            "confidence": round(confidence, 4),
+            "dialogue_type": DIALOGUE_TYPE[intent].value,
+            "sentiment": sentiment(text).value,
+            "entities": found,
+            "rule": _rule(hit),
+            "images": images,
+        },
+        "entities": merge_entities(state.get("entities", {}), found),
+        "retrieval": None,
+        "quote": None,
+        "effects": [],
+    }
+
+
+def _rule(hit: RuleHit | None) -> dict[str, Any] | None:
+    if hit is None:
+        return None
+    return {
+        "category": hit.category,
+        "word": hit.word,
+        "priority": hit.priority,
+        "action": hit.action,
+    }

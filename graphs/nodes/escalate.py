@@ -1,0 +1,111 @@
+"""A person takes over: hand-over row, notice to staff, word to the customer. No model is asked."""
+
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from domain.decisions import Action, Effect, EffectKind, as_dict
+from domain.intents import Intent
+from graphs.context import TurnContext
+from graphs.memory import summarise
+from graphs.state import ConversationState, Update
+
+_DESIGNER_WORK = frozenset({Intent.FIND_IMAGE.value, Intent.PROCESS_IMAGE.value})
+_TEMPLATES = {
+    "complaint": "handoff_complaint",
+    "sensitive": "handoff_sensitive",
+    "low_confidence": "handoff_low_confidence",
+    "human_request": "handoff",
+}
+_REASONS = {
+    "complaint": "客户投诉",
+    "sensitive": "命中敏感词",
+    "low_confidence": "知识库没有把握回答",
+    "human_request": "客户要求人工",
+    "order_lookup": "需要查询订单",
+    "blacklist": "受限客户",
+}
+MAX_NOTICE_QUESTION_CHARS = 500
+
+
+async def escalate(state: ConversationState, context: TurnContext) -> Update:
+    reason = state["risk"]["reasons"][0]
+    content = _word_to_customer(state, context, reason)
+    context.emit("token", {"text": content})
+    retrieval = state.get("retrieval")
+    decision = {
+        "action": Action.ESCALATE.value,
+        "decision": "handoff",
+        "content": content,
+        "confidence": round(_confidence(state), 4),
+        "citations": [],
+        "source": "template",
+        "reason": reason,
+    }
+    effects = [_message(content), _handoff(state, reason), _notice(state, context, reason)]
+    if reason == "low_confidence":
+        asked = {
+            "content": state["classification"]["text"],
+            "confidence": retrieval["confidence"] if retrieval else 0.0,
+        }
+        effects.append(Effect(EffectKind.UNKNOWN_QUESTION, "unknown", asked))
+    return {
+        "decision": decision,
+        "effects": [as_dict(effect) for effect in effects],
+        "messages": [AIMessage(content=content)],
+        "summary": summarise(state, f"转人工({_REASONS.get(reason, reason)})"),
+    }
+
+
+def _word_to_customer(state: ConversationState, context: TurnContext, reason: str) -> str:
+    template = _TEMPLATES.get(reason, "handoff")
+    if template == "handoff" and state["classification"]["sentiment"] == "negative":
+        template = "handoff_negative"
+    return context.services.templates.render(template, seed=context.turn_id)
+
+
+def _confidence(state: ConversationState) -> float:
+    """How sure the hand-over is: a rule is certain, else as sure as retrieval was not."""
+    if state["classification"]["rule"]:
+        return 1.0
+    retrieval = state.get("retrieval")
+    return float(retrieval["confidence"] if retrieval else state["classification"]["confidence"])
+
+
+def _message(content: str) -> Effect:
+    return Effect(EffectKind.MESSAGE, "reply", {"text": content})
+
+
+def _target(state: ConversationState) -> str:
+    found = state["classification"]
+    return "designer" if found["intent"] in _DESIGNER_WORK or found["images"] else "desk"
+
+
+def _handoff(state: ConversationState, reason: str) -> Effect:
+    payload: dict[str, Any] = {
+        "reason": reason,
+        "priority": state["risk"]["priority"],
+        "target": _target(state),
+        "question": state["classification"]["text"],
+    }
+    return Effect(EffectKind.HANDOFF, "handoff", payload)
+
+
+def _notice(state: ConversationState, context: TurnContext, reason: str) -> Effect:
+    templates = context.services.templates
+    customer = context.customer.name or context.customer.contact_id or "未知客户"
+    spoken = _REASONS.get(reason, reason)
+    text = templates.render(
+        "notice_text",
+        customer=customer,
+        question=state["classification"]["text"][:MAX_NOTICE_QUESTION_CHARS],
+        reason=spoken,
+        channel=context.channel or "-",
+    )
+    payload = {
+        "title": templates.render("notice_title", customer=customer, reason=spoken),
+        "text": text,
+        "priority": state["risk"]["priority"],
+        "reason": reason,
+    }
+    return Effect(EffectKind.NOTICE, "notice", payload)

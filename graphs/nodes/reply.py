@@ -1,0 +1,200 @@
+"""The answer: small talk, quote, grounded answer, or a question back."""
+
+import logging
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
+from domain.grounding import cited, unsupported, without_marks
+from domain.pricing import format_yuan
+from graphs.context import TurnContext
+from graphs.memory import summarise
+from graphs.prompts import NO_ANSWER, grounded_answer
+from graphs.state import ConversationState, Update
+from tools.models.calls import ChatMessage
+from tools.models.errors import ModelsExhausted
+from tools.models.gateway import ModelGateway
+
+log = logging.getLogger(__name__)
+MAX_CITATION_CHARS = 120
+_CHAT_TEMPLATES = frozenset({"greeting", "thanks", "farewell", "smalltalk", "confirm"})
+
+
+async def reply(state: ConversationState, context: TurnContext) -> Update:
+    """Gives ``decision``, the message effect, and the reply as the newest message."""
+    outcome = state["risk"]["outcome"]
+    if outcome == "decline":
+        decision = _say(state, context, "decline", "decline_content", what=_forbidden(state))
+    elif outcome == "clarify":
+        decision = _ask_back(state, context)
+    elif state.get("quote") is not None:
+        decision = _quoted(state, context)
+    elif "chat" in state["risk"]["reasons"]:
+        decision = _small_talk(state, context)
+    else:
+        return _finish(state, await _answer(state, context))
+    context.emit("token", {"text": decision["content"]})
+    return _finish(state, decision)
+
+
+def _finish(state: ConversationState, decision: dict[str, Any]) -> Update:
+    message = Effect(EffectKind.MESSAGE, "reply", {"text": decision["content"]})
+    return {
+        "decision": decision,
+        "effects": [as_dict(message)],
+        "messages": [AIMessage(content=decision["content"])],
+        "summary": summarise(state, decision["decision"]),
+    }
+
+
+def _decision(
+    content: str, kind: str, source: str, confidence: float, citations: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "action": Action.REPLY.value,
+        "decision": kind,
+        "content": content,
+        "confidence": round(confidence, 4),
+        "citations": citations,
+        "source": source,
+    }
+
+
+def _say(
+    state: ConversationState, context: TurnContext, kind: str, template: str, **fields: str
+) -> dict[str, Any]:
+    content = context.services.templates.render(template, seed=context.turn_id, **fields)
+    confidence = state["classification"]["confidence"]
+    return _decision(content, kind, f"template:{template}", confidence, [])
+
+
+def _forbidden(state: ConversationState) -> str:
+    return str(state["risk"]["reasons"][-1])
+
+
+def _small_talk(state: ConversationState, context: TurnContext) -> dict[str, Any]:
+    intent = state["classification"]["intent"]
+    return _say(state, context, "chat", intent if intent in _CHAT_TEMPLATES else "smalltalk")
+
+
+def _ask_back(state: ConversationState, context: TurnContext) -> dict[str, Any]:
+    missing = state["risk"]["missing"]
+    if "order_no" in missing:
+        return _say(state, context, "clarify", "ask_order_no")
+    if "image" in missing or "service" in missing:
+        return _say(state, context, "clarify", "ask_image")
+    retrieval = state["retrieval"] or {}
+    questions = [item["question"] for item in retrieval["evidence"]][:3]
+    if len(questions) == 1:
+        decision = _say(state, context, "clarify", "clarify_one", question=questions[0])
+    else:
+        options = "\n".join(f"{number}. {q}" for number, q in enumerate(questions, 1))
+        decision = _say(state, context, "clarify", "clarify_many", options=options)
+    decision["confidence"] = round(retrieval["confidence"], 4)
+    decision["citations"] = [_citation(Evidence(**item)) for item in retrieval["evidence"][:3]]
+    return decision
+
+
+def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:
+    quote = state["quote"]
+    assert quote is not None
+    items = "\n".join(
+        f"· {item['label']} {format_yuan(item['amount'])}({item['reason']})"
+        for item in quote["items"]
+    )
+    template = "quote_estimate" if quote["estimate"] else "quote"
+    decision = _say(
+        state,
+        context,
+        "quote",
+        template,
+        service=quote["service_name"],
+        items=items,
+        total=format_yuan(quote["total"]),
+        valid_hours=str(quote["valid_hours"]),
+    )
+    decision["confidence"] = 1.0
+    decision["source"] = f"price_book:{quote['book_version']}"
+    return decision
+
+
+async def _answer(state: ConversationState, context: TurnContext) -> dict[str, Any]:
+    """From evidence: an exact match as it stands, else a model, else the best entry as it stands."""
+    retrieval = state["retrieval"]
+    assert retrieval is not None
+    evidence = [Evidence(**item) for item in retrieval["evidence"]]
+    models = context.services.models
+    if models is not None and models.available and not retrieval["exact"]:
+        generated = await _generate(state, context, models, evidence)
+        if generated is not None:
+            text, used = generated
+            citations = [_citation(item) for item in used]
+            return _decision(text, "answer", "model", retrieval["confidence"], citations)
+    best = evidence[0]
+    content = context.services.templates.render(
+        "answer", seed=context.turn_id, answer=best.answer
+    )
+    context.emit("token", {"text": content})
+    source = "exact" if retrieval["exact"] else "knowledge"
+    return _decision(content, "answer", source, retrieval["confidence"], [_citation(best)])
+
+
+async def _generate(
+    state: ConversationState,
+    context: TurnContext,
+    models: ModelGateway,
+    evidence: list[Evidence],
+) -> tuple[str, list[Evidence]] | None:
+    """The model's answer and what it cites; None where knowledge has to answer by itself."""
+    question = state["classification"]["text"]
+    prompt = grounded_answer(
+        question, evidence, summary=state.get("summary", ""), customer=context.customer.name
+    )
+    raw = await _ask(context, models, prompt)
+    if raw is None or NO_ANSWER in raw:
+        return None
+    text = without_marks(raw)
+    sources = [f"{item.question}\n{item.answer}" for item in evidence]
+    invented = unsupported(text, [*sources, question])
+    if not text or invented:
+        log.warning("model answer dropped: not in the evidence: %s", sorted(invented)[:5])
+        context.emit("restart", {})
+        return None
+    used = [evidence[n - 1] for n in cited(raw) if 0 < n <= len(evidence)]
+    return text, used or evidence[:1]
+
+
+async def _ask(
+    context: TurnContext, models: ModelGateway, prompt: list[ChatMessage]
+) -> str | None:
+    async def on_token(text: str) -> None:
+        context.emit("token", {"text": text})
+
+    async def on_restart() -> None:
+        context.emit("restart", {})
+
+    try:
+        answer = await models.generate(
+            prompt,
+            purpose="reply",
+            deadline=context.services.model_deadline_s,
+            on_token=on_token if context.streams else None,
+            on_restart=on_restart if context.streams else None,
+        )
+    except ModelsExhausted as error:
+        context.calls.extend(error.calls)
+        log.warning("no model answered, knowledge does: %s", error)
+        context.emit("restart", {})
+        return None
+    context.calls.extend(answer.calls)
+    return answer.text
+
+
+def _citation(item: Evidence) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "question": item.question,
+        "source": item.source,
+        "quote": item.answer[:MAX_CITATION_CHARS],
+    }

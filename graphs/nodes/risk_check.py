@@ -1,0 +1,38 @@
+"""Accept, ask back, decline, or hand to a person - with reasons."""
+
+from domain.intents import Intent, Sentiment
+from domain.risk import RiskFacts, assess, priority
+from graphs.context import TurnContext
+from graphs.state import ConversationState, Update
+
+
+async def risk_check(state: ConversationState, context: TurnContext) -> Update:
+    facts = _facts(state, context)
+    decision = assess(facts, context.services.risk_policy)
+    return {
+        "risk": {
+            "outcome": decision.outcome.value,
+            "reasons": list(decision.reasons),
+            "missing": list(decision.missing),
+            "priority": priority(decision, facts),
+        }
+    }
+
+
+def _facts(state: ConversationState, context: TurnContext) -> RiskFacts:
+    found = state["classification"]
+    rule = found["rule"] or {}
+    retrieval = state.get("retrieval")
+    return RiskFacts(
+        text=found["text"],
+        intent=Intent(found["intent"]),
+        intent_confidence=found["confidence"],
+        sentiment=Sentiment(found["sentiment"]),
+        rule=rule.get("category", ""),
+        rule_hands_over=rule.get("action") == "handoff",
+        level=context.customer.level,
+        retrieval=retrieval["confidence"] if retrieval else None,
+        quoted=state.get("quote") is not None,
+        has_image=bool(found["images"]),
+        has_order_no="order_no" in found["entities"],
+    )

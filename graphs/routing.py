@@ -1,0 +1,28 @@
+"""Routing functions are pure: state in, node names out."""
+
+from domain.decisions import RiskOutcome
+from domain.intents import DIALOGUE_TYPE, DialogueType, Intent
+from graphs.state import ConversationState
+
+_PRICED = frozenset({Intent.PRICE, Intent.FIND_IMAGE, Intent.PROCESS_IMAGE})
+_PERSON = frozenset({Intent.HUMAN, Intent.COMPLAINT})
+_SURE = 0.6
+
+
+def after_classify(state: ConversationState) -> list[str]:
+    """A rule that hands over, small talk and a plain wish for a person need no search."""
+    found = state["classification"]
+    intent = Intent(found["intent"])
+    if found["rule"] and found["rule"]["action"] == "handoff":
+        return ["risk_check"]
+    if found["images"] or intent in _PRICED:
+        return ["retrieve", "price_estimate"]
+    settled = intent in _PERSON or DIALOGUE_TYPE[intent] is DialogueType.CHAT
+    if settled and found["confidence"] >= _SURE:
+        return ["risk_check"]
+    return ["retrieve"]
+
+
+def after_risk_check(state: ConversationState) -> str:
+    handed_over = state["risk"]["outcome"] == RiskOutcome.HANDOFF.value
+    return "escalate" if handed_over else "reply"

@@ -1,0 +1,76 @@
+"""The conversation's state: small, bounded, plain values. Full history is rows, not state."""
+
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.messages import AnyMessage, HumanMessage
+from langgraph.graph.message import add_messages
+
+WINDOW_MESSAGES = 10
+"""Five rounds, what the widest dialogue type (consult, seed 003) may look back on."""
+
+MAX_SUMMARY_CHARS = 300
+MAX_ENTITY_VALUES = 5
+
+
+def window(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
+    """`add_messages`, cut to the newest WINDOW_MESSAGES."""
+    return add_messages(left, right)[-WINDOW_MESSAGES:]  # type: ignore[return-value,index]
+
+
+class ConversationState(TypedDict, total=False):
+    """First what a conversation keeps; below what one turn writes anew.
+
+    ``classification``: text, intent, confidence, dialogue_type, sentiment, entities, rule, images.
+    ``retrieval``: a domain Retrieval as dict. ``quote``: a Quote as dict. ``risk``: outcome,
+    reasons, missing, priority. ``decision``: action, decision, content, confidence, citations,
+    source. ``effects``: Effect dicts, which the engine turns into rows.
+    """
+
+    messages: Annotated[list[AnyMessage], window]
+    summary: str
+    entities: dict[str, list[str]]
+    open_quote: dict[str, Any] | None
+
+    classification: dict[str, Any]
+    retrieval: dict[str, Any] | None
+    quote: dict[str, Any] | None
+    risk: dict[str, Any]
+    decision: dict[str, Any]
+    effects: list[dict[str, Any]]
+
+
+Update = dict[str, Any]
+"""What a node returns: the keys of the state that it changes."""
+
+
+def last_customer_message(state: ConversationState) -> tuple[str, list[str]]:
+    """Text and image URLs of the newest customer message (Studio may send content blocks)."""
+    for message in reversed(state.get("messages", [])):
+        if isinstance(message, HumanMessage):
+            return _content(message.content)
+    return "", []
+
+
+def _content(content: str | list[Any]) -> tuple[str, list[str]]:
+    if isinstance(content, str):
+        return content, []
+    texts, images = [], []
+    for block in content:
+        if isinstance(block, str):
+            texts.append(block)
+        elif block.get("type") == "text":
+            texts.append(str(block.get("text", "")))
+        elif block.get("type") == "image_url":
+            link = block.get("image_url")
+            images.append(str(link.get("url", "") if isinstance(link, dict) else link))
+        elif block.get("type") == "image":
+            images.append(str(block.get("url", "")))
+    return "\n".join(texts), images
+
+
+def earlier_questions(state: ConversationState, turns: int) -> list[str]:
+    """The customer's messages before the newest one, newest first, at most ``turns``."""
+    asked = [
+        _content(m.content)[0] for m in state.get("messages", []) if isinstance(m, HumanMessage)
+    ]
+    return asked[:-1][::-1][:turns]
