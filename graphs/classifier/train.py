@@ -57,7 +57,9 @@ def _matrix(buckets: list[list[int]], rarity: npt.NDArray[np.float64]) -> Any:
 
 
 def _fit(matrix: Any, wanted: npt.NDArray[np.int_]) -> LogisticRegression:
-    model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=300, tol=1e-3)
+    model = LogisticRegression(
+        C=INVERSE_REGULARISATION, solver="saga", max_iter=500, tol=1e-3, random_state=0
+    )
     return model.fit(matrix, wanted)
 
 
