@@ -48,6 +48,7 @@ class Terms:
 
     prices: PriceTable
     attempt_timeout: float
+    first_pause: float
     clock: Callable[[], float]
     wall: Callable[[], float]
 
@@ -107,7 +108,7 @@ class Provider:
         window = now + (request.ends - now) * (SHARE if followed else 1.0)
         retrying = AsyncRetrying(
             stop=lambda state: self._out_of_time(state, window) or self._out_of_attempts(state),
-            wait=_WaitAsAsked(),
+            wait=_WaitAsAsked(self._terms.first_pause),
             retry=retry_if_exception(lambda error: self._worth_retrying(error, followed)),
             reraise=True,
         )
@@ -277,7 +278,8 @@ class _Start:
 class _WaitAsAsked(wait_base):
     """As long as the provider asks for; else exponentially, with jitter."""
 
-    _otherwise = wait_exponential_jitter(initial=0.2, max=4.0, jitter=0.2)
+    def __init__(self, first: float) -> None:
+        self._otherwise = wait_exponential_jitter(multiplier=first, max=4.0, jitter=first)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None

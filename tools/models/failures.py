@@ -171,7 +171,7 @@ def _from_status(error: BaseException, status: int) -> Failure:
 
 def _from_body(raw: object, detail: str, *, status: int) -> Failure:
     if raw is None:
-        return failure("garbage", detail, status=status)
+        return failure("garbage", detail)
     body = _read_body(raw)
     kind = _kind_of_codes(body) or _kind_without_status(body)
     return failure(kind, body.text or detail, status=status, retry_after=body.retry_delay)
@@ -233,9 +233,9 @@ def _from_reading(chain: tuple[BaseException, ...]) -> Failure:
             raw = error.args[0] if isinstance(error.args[0], Mapping) else None
         if raw is not None:
             return _from_body(raw, str(error), status=200)
-    if "No generation chunks" in str(chain[0]):
-        return failure("empty", "the stream held no answer")
     first = chain[0]
+    if "No generation chunks" in str(first):
+        return failure("garbage", "the stream held not one event")
     return failure("garbage", f"unreadable answer: {type(first).__name__}: {first}")
 
 

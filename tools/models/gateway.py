@@ -24,7 +24,8 @@ _JSON_HINT = "Answer with one valid JSON object and nothing else."
 
 
 class ModelGateway:
-    """``attempt_timeout``: upper bound of one attempt, in seconds.
+    """``attempt_timeout``: upper bound of one attempt; ``first_pause``: before the first retry at
+    the same provider, doubling from there, where it names no other. Both in seconds.
 
     ``tokens_today``: by provider, what earlier processes used today of the daily budget.
     ``clock`` is monotonic, ``wall`` seconds since the epoch. A gateway belongs to the event loop
@@ -37,13 +38,14 @@ class ModelGateway:
         prices: PriceTable = NO_PRICES,
         *,
         attempt_timeout: float = 20.0,
+        first_pause: float = 0.2,
         breaker: BreakerPolicy | None = None,
         tokens_today: Mapping[str, int] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         _refuse_duplicates(providers)
-        used, terms = tokens_today or {}, Terms(prices, attempt_timeout, clock, wall)
+        used, terms = tokens_today or {}, Terms(prices, attempt_timeout, first_pause, clock, wall)
         self._providers = tuple(
             Provider(
                 config, CircuitBreaker(breaker), Ledger(used.get(config.name, 0), wall()), terms

@@ -186,7 +186,7 @@ def caused(outer: Exception, inner: Exception) -> Exception:
         (json.JSONDecodeError("Expecting value", "<html>", 0), "garbage"),
         (KeyError("Response missing 'choices' key"), "garbage"),
         (ValueError("Unexpected response type from OpenAI-compatible endpoint"), "garbage"),
-        (ValueError("No generation chunks were returned"), "empty"),
+        (ValueError("No generation chunks were returned"), "garbage"),
         (ValueError({"code": "rpm_rate_limit_exceeded", "message": "m"}), "rate_limited"),
         (
             openai.APIError("m", REQUEST, body={"type": "server_error", "message": "m"}),
