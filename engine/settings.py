@@ -701,8 +701,9 @@ class Settings(
     def with_sandbox(self, url: str) -> "Settings":
         """The same settings with every peer simulated by the sandbox at ``url``.
 
-        Real credentials are replaced, since the sandbox shows what it receives to everybody. A
-        provider without key stays without: the sandbox is a place, not a configuration.
+        Keys of models are replaced, since the sandbox shows what it receives to everybody. The
+        webhook's secret stays: a signature does not give it away. A provider without key stays
+        without: the sandbox is a place, not a configuration.
         """
         base = _http_url(url)
         if not base:
@@ -711,7 +712,6 @@ class Settings(
         changed: dict[str, Any] = {
             "sandbox_url": base,
             "webhook_url": f"{base}/webhook/deliver",
-            "webhook_secret": credential,
             "staff_notice_url": SecretStr(f"{base}/staff/notice"),
             "tianwang_callback_url": "",
             "embedding_url": "",

@@ -360,7 +360,7 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
         CLAUDE_API_KEY="real-2",
         LLM_PROVIDER="kimi",
         LLM_API_KEY="real-3",
-        WEBHOOK_SECRET="real-4",
+        WEBHOOK_SECRET="shared",
         STAFF_NOTICE_URL="https://robot.example/?key=real-5",
     )
     settings = load_settings().with_sandbox("http://127.0.0.1:6061/")
@@ -373,6 +373,7 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
     assert settings.webhook_url == "http://127.0.0.1:6061/webhook/deliver"
     assert settings.staff_notice_url == SecretStr("http://127.0.0.1:6061/staff/notice")
     assert not [value for value in settings.secret_values() if "real" in value]
+    assert settings.webhook_secret == SecretStr("shared")
 
 
 def test_the_sandbox_alone_configures_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +381,7 @@ def test_the_sandbox_alone_configures_no_model(monkeypatch: pytest.MonkeyPatch) 
     settings = load_settings()
     assert settings.providers() == ()
     assert settings.webhook_url == "http://127.0.0.1:6061/webhook/deliver"
-    assert settings.webhook_secret is not None
+    assert settings.webhook_secret is None, "a sandbox without a secret signs nothing"
 
 
 def test_variables_without_effect_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

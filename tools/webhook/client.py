@@ -10,12 +10,15 @@ from tools.webhook.protocol import OutboundText, outbound_body, signed_headers
 
 
 class WebhookClient:
-    """``timeout``: seconds for one whole delivery. ``http`` belongs to the caller."""
+    """``timeout``: seconds for one whole delivery. ``http`` belongs to the caller.
+
+    Without ``secret`` messages go out unsigned, which only a sandbox should get.
+    """
 
     def __init__(
         self,
         url: str,
-        secret: str,
+        secret: str | None,
         http: httpx.AsyncClient,
         timeout: float = 10.0,
         *,
@@ -27,7 +30,7 @@ class WebhookClient:
     async def deliver(self, message: OutboundText) -> None:
         """Raises PeerUnavailable (deliver again: ``message_id`` stays) or PeerRejected."""
         body = outbound_body(message)
-        headers = signed_headers(self._secret, body, now=self._clock())
+        headers = signed_headers(self._secret, body, now=self._clock()) if self._secret else {}
         await http_errors.post(
             self._http, self._url, body, peer="webhook", timeout=self._timeout, headers=headers
         )

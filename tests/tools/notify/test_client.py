@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from domain.errors import PeerRejected, PeerUnavailable
+from tests.sandbox_server import SandboxServer
 from tests.tools.webhook.peer_server import running_peer, status
 from tools.notify.client import StaffNotifier
 from tools.notify.protocol import StaffNotice, notice_body
@@ -50,3 +51,12 @@ async def test_a_busy_peer_and_a_refusing_one_are_told_apart() -> None:
 def test_a_lone_surrogate_does_not_stop_a_notice() -> None:
     notice = StaffNotice("n", "t", "\ud800", "normal", "c", "r")
     assert json.loads(notice_body(notice))["text"] == "?"
+
+
+async def test_the_sandbox_shows_a_repeated_notice_once(sandbox_server: SandboxServer) -> None:
+    async with httpx.AsyncClient() as http:
+        notifier = StaffNotifier(sandbox_server.staff_url, http)
+        await notifier.notify(NOTICE)
+        await notifier.notify(NOTICE)
+    (notice,) = sandbox_server.notices()
+    assert (notice["title"], notice["priority"], notice["received"]) == ("需要人工介入", "high", 2)
