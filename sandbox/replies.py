@@ -245,13 +245,13 @@ def _example(schema: Any, root: Mapping[str, Any], text: str, name: str, depth: 
         return None
     if "const" in schema:
         return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
+    if isinstance(options := schema.get("enum"), list) and options:
+        return options[0]
     if "default" in schema:
         return schema["default"]
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
-        kind = kind[0]
+        kind = kind[0] if kind else "null"
     if kind == "object":
         return _example_object(schema, root, text, depth)
     if kind == "array":
