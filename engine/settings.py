@@ -332,6 +332,9 @@ class AnswerSettings(BaseSettings):
     kb_top_k: int = _setting(
         "KB_TOP_K", 3, "Knowledge entries that a question is answered from.", ge=1, le=50
     )
+    retrieval_cache_size: int = _setting(
+        "RETRIEVAL_CACHE_SIZE", 2_048, "Searches kept in memory; 0: none.", ge=0, le=1_000_000
+    )
     price_book_file: ExistingFile = _setting(
         "PRICE_BOOK_FILE", None, "Price book (YAML); default: the one that comes with the product."
     )
@@ -350,6 +353,9 @@ class AnswerSettings(BaseSettings):
         "EMBEDDING_URL", "", "OpenAI-compatible embeddings API; default: none."
     )
     embedding_model: str = _setting("EMBEDDING_MODEL", "", "Model name for KEFU_EMBEDDING_URL.")
+    embedding_dimensions: int = _setting(
+        "EMBEDDING_DIMENSIONS", 1_024, "Length of that model's vectors.", ge=8, le=16_384
+    )
     embedding_api_key: SecretStr | None = _setting(
         "EMBEDDING_API_KEY EMBEDDING_API_KEY EMBEDDING_KEY", None, "Key for KEFU_EMBEDDING_URL."
     )
@@ -382,6 +388,11 @@ class ModelSettings(BaseSettings):
     )
     model_timeout_s: PositiveSeconds = _setting(
         "MODEL_TIMEOUT_S", 12, "Seconds for one call of a model."
+    )
+    model_deadline_s: PositiveSeconds = _setting(
+        "MODEL_DEADLINE_S",
+        15,
+        "Seconds for all calls of one answer together; then the knowledge base answers alone.",
     )
     model_attempts: int = _setting(
         "MODEL_ATTEMPTS", 2, "Calls of one provider before the next one is tried.", ge=1, le=10
