@@ -61,17 +61,31 @@ class Sample:
     gold: int
 
 
-def read_queries(folder: Path, entries: Sequence[Entry]) -> list[Query]:
-    """Labelled queries; ``gold`` is the heading of the entry in the file of the same name."""
-    queries: list[Query] = []
-    for path in sorted(folder.glob("*.jsonl")):
-        ids = {e.question: e.id for e in entries if Path(e.document).stem == path.stem}
-        for line in path.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            gold = None if row["gold"] is None else ids[row["gold"]]
-            fold = crc32((gold or row["query"]).encode()) % FOLDS
-            queries.append(Query(row["query"], gold, fold))
-    return queries
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """One knowledge base and the queries of its customers."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    queries: tuple[Query, ...]
+
+
+def read_shops(samples_folder: Path = SAMPLES, queries_folder: Path = QUERIES) -> list[Shop]:
+    """Labelled queries name the heading of an entry in the document of the same name."""
+    shops: list[Shop] = []
+    for path in sorted(queries_folder.glob("*.jsonl")):
+        entries = load_paths([samples_folder / f"{path.stem}.md"]).entries
+        ids = {entry.question: entry.id for entry in entries}
+        rows = map(json.loads, path.read_text("utf-8").splitlines())
+        queries = tuple(
+            _query(row["query"], None if row["gold"] is None else ids[row["gold"]]) for row in rows
+        )
+        shops.append(Shop(path.stem, entries, queries))
+    return shops
+
+
+def _query(text: str, gold: str | None) -> Query:
+    return Query(text, gold, crc32((gold or text).encode()) % FOLDS)
 
 
 def snapshot_of(entries: Sequence[Entry], embedder: Embedder) -> Snapshot:
@@ -131,11 +145,24 @@ def fit(train: Sequence[Sample]) -> ConfidenceModel:
 
 
 def _fit_rank(train: Sequence[Sample]) -> Logistic:
-    """Only queries that an entry answers teach the order."""
-    answerable = [sample for sample in train if sample.gold >= 0]
-    rows = np.concatenate([sample.features for sample in answerable])
-    right = np.concatenate([np.arange(len(sample.ids)) == sample.gold for sample in answerable])
-    return _logistic(RANK_FEATURES, rows, right, np.ones(len(rows)))
+    """Pairwise: the right entry against each other candidate of the same query."""
+    pairs = [
+        sample.features[sample.gold] - np.delete(sample.features, sample.gold, axis=0)
+        for sample in train
+        if sample.gold >= 0 and len(sample.ids) > 1
+    ]
+    rows = np.concatenate(pairs)
+    weights = np.concatenate([np.full(len(pair), 1.0 / len(pair)) for pair in pairs])
+    scale = rows.std(axis=0) + 1e-9
+    both = np.concatenate((rows, -rows)) / scale
+    right = np.arange(len(both)) < len(rows)
+    model = LogisticRegression(C=10.0, fit_intercept=False, max_iter=2_000)
+    model.fit(both, right, sample_weight=np.concatenate((weights, weights)))
+    weights = model.coef_[0] / scale
+    # Too few queries name a code to learn that another code never speaks for an entry.
+    contradicts = RANK_FEATURES.index("token_contradicts")
+    weights[contradicts] = min(weights[contradicts], 0.0)
+    return Logistic(RANK_FEATURES, weights, 0.0)
 
 
 def _logistic(
@@ -167,25 +194,27 @@ def report(title: str, judged: Sequence[Judged]) -> None:
 def main() -> None:
     embedder = HashedNgramEmbedder()
     index = KnowledgeIndex(SAMPLES, embedder, read_only=True)  # never opened: mirrors only
-    entries = load_paths([SAMPLES]).entries
-    queries = read_queries(QUERIES, entries)
-    full = list(samples(queries, entries, embedder, index))
-    extra = [
-        sample
-        for asked, base in poorer(queries, entries)
-        for sample in samples(asked, base, embedder, index)
-    ]
-    held_out: list[Judged] = []
-    for fold in range(FOLDS):
-        model = fit([s for s in (*full, *extra) if s.query.fold != fold])
-        held_out += [judge(sample, model) for sample in full if sample.query.fold == fold]
-    report("held out, without exact wordings", held_out)
-    for document in sorted({entry.document for entry in entries}):
-        ids = {entry.id for entry in entries if entry.document == document}
-        part = [item for item in held_out if item.gold is None or item.gold in ids]
-        report(f"  {document}", part)
-    model = fit((*full, *extra))
-    report("fitted on everything", [judge(sample, model) for sample in full])
+    shops = read_shops()
+    full: dict[str, list[Sample]] = {}
+    train: list[Sample] = []
+    for shop in shops:
+        full[shop.name] = list(samples(shop.queries, shop.entries, embedder, index))
+        train += full[shop.name]
+        for asked, base in poorer(shop.queries, shop.entries):
+            train += samples(asked, base, embedder, index)
+    models = [fit([s for s in train if s.query.fold != fold]) for fold in range(FOLDS)]
+    held_out = {
+        name: [judge(sample, models[sample.query.fold]) for sample in part]
+        for name, part in full.items()
+    }
+    report("held out", [item for part in held_out.values() for item in part])
+    for name, part in held_out.items():
+        report(f"  {name}", part)
+    merged = tuple(entry for shop in shops for entry in shop.entries)
+    asked = [query for shop in shops for query in shop.queries]
+    together = samples(asked, merged, embedder, index)
+    report("held out, all in one base", [judge(s, models[s.query.fold]) for s in together])
+    model = fit(train)
     data = {"rank": model.rank.as_dict(), "gate": model.gate.as_dict()}
     path = Path(__file__).with_name(PARAMETERS)
     path.write_text(json.dumps(data, indent=2) + "\n", "utf-8")

@@ -122,7 +122,7 @@ def load_paths(
     files = list(_files(paths, loaded.failures))
     for done, (path, name) in enumerate(files, start=1):
         if name in loaded.documents:
-            loaded.failures.append(KnowledgeError(str(path), f"另一个文件也叫 {name!r},请改名"))
+            loaded.failures.append(KnowledgeError(str(path), f"另一个文件也叫 {name!r}，请改名"))
         else:
             _load_file(path, name, category, loaded)
         if progress is not None:
@@ -150,7 +150,7 @@ def _load_file(path: Path, name: str, category: str | None, loaded: _Loaded) -> 
     parser = PARSERS.get(path.suffix.lower())
     if parser is None:
         known = " ".join(sorted(PARSERS))
-        loaded.failures.append(KnowledgeError(name, f"不支持的文件格式;支持 {known}"))
+        loaded.failures.append(KnowledgeError(name, f"不支持的文件格式；支持 {known}"))
         return
     try:
         drafts = parser(read_text(path, name))
@@ -202,7 +202,7 @@ def read_text(path: Path, name: str) -> str:
             raise KnowledgeError(name, f"文件超过 {MAX_FILE_BYTES // 1024 // 1024} MB")
         return decode(path.read_bytes(), name)
     except OSError as error:
-        raise KnowledgeError(name, f"无法读取:{error.strerror}") from error
+        raise KnowledgeError(name, f"无法读取：{error.strerror}") from error
 
 
 def decode(data: bytes, name: str) -> str:

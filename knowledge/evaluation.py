@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.decisions import Retrieval
 
@@ -55,11 +57,11 @@ def _rank(item: Judged) -> float:
     return ids.index(item.gold) + 1.0 if item.gold in ids else np.inf
 
 
-def _mean(values: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> float:
+def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if values.size else 0.0
 
 
-def auroc(inside: Sequence[float] | np.ndarray, outside: Sequence[float] | np.ndarray) -> float:  # type: ignore[type-arg]
+def auroc(inside: NDArray[Any], outside: NDArray[Any]) -> float:
     """Chance that a query in scope has more confidence than one out of scope."""
     first, second = np.asarray(inside), np.sort(np.asarray(outside))
     if not first.size or not second.size:
@@ -69,7 +71,7 @@ def auroc(inside: Sequence[float] | np.ndarray, outside: Sequence[float] | np.nd
     return float((below + not_above).mean() / (2 * second.size))
 
 
-def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:  # type: ignore[type-arg]
+def _calibration_error(confidence: NDArray[Any], right: NDArray[Any]) -> float:
     """Expected calibration error over ten bins of confidence."""
     bins = np.minimum((confidence * 10).astype(int), 9)
     gaps = [

@@ -15,11 +15,11 @@ CHUNK_CHARS = 400
 """A paragraph chunk of free text: about what one answer can carry."""
 
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$")
-_ALIASES = re.compile(r"^>\s*(?:别名|相似问|aliases?)\s*[::]\s*(.+)$", re.IGNORECASE)
+_ALIASES = re.compile(r"^>\s*(?:别名|相似问|aliases?)\s*[:：]\s*(.+)$", re.IGNORECASE)
 _FENCE = re.compile(r"^(```|~~~)")
-_QUESTION = re.compile(r"^(?:Q|问|问题)\s*\d*\s*[::..、]\s*(.+)$", re.IGNORECASE)
-_ANSWER = re.compile(r"^(?:A|答|答案|回答)\s*\d*\s*[::..、]\s*(.*)$", re.IGNORECASE)
-_SENTENCE = re.compile(r"(?<=[。!?!?\n])")
+_QUESTION = re.compile(r"^(?:Q|问|问题)\s*\d*\s*[:：.．、]\s*(.+)$", re.IGNORECASE)
+_ANSWER = re.compile(r"^(?:A|答|答案|回答)\s*\d*\s*[:：.．、]\s*(.*)$", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[。!?！？\n])")
 _LIST = re.compile(r"[|;；\n]")
 
 _COLUMNS = {
@@ -170,7 +170,7 @@ def parse_csv(text: str) -> Iterator[Draft]:
         for row in reader:
             yield _row(row, reader.line_num)
     except csv.Error as error:
-        raise KnowledgeError("", f"第 {reader.line_num} 行不是有效的 CSV:{error}") from error
+        raise KnowledgeError("", f"第 {reader.line_num} 行不是有效的 CSV：{error}") from error
 
 
 def parse_jsonl(text: str) -> Iterator[Draft]:
@@ -181,7 +181,7 @@ def parse_jsonl(text: str) -> Iterator[Draft]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            reason = f"第 {number} 行不是有效的 JSON:{error.msg}"
+            reason = f"第 {number} 行不是有效的 JSON：{error.msg}"
             raise KnowledgeError("", reason) from error
         if not isinstance(row, dict):
             raise KnowledgeError("", f"第 {number} 行不是 JSON 对象")

@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 T = TypeVar("T", bound=np.generic)
 
-K1, B = 1.2, 0.5
+K1, B = 2.0, 0.5
 QUESTION_REPEATS = 2
 """A word of the question or an alias counts like this many in the answer."""
 STOP_WEIGHT = 0.25
@@ -297,8 +297,8 @@ class KeywordIndex:
         owner = np.repeat(np.arange(sizes.size), np.diff(term_bounds))
         hit = self._marks[terms] > 0.0
         pairs = np.unique(owner[hit] * len(self._vocabulary) + terms[hit])
-        found, term = np.divmod(pairs, len(self._vocabulary))
-        mass: Floats = np.bincount(found, weights=self._marks[term], minlength=sizes.size)
+        holder, term = np.divmod(pairs, len(self._vocabulary))
+        mass: Floats = np.bincount(holder, weights=self._marks[term], minlength=sizes.size)
         return mass
 
 

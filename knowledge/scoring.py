@@ -1,7 +1,7 @@
 """From signals to one calibrated confidence.
 
 Two small logistic models, fitted by `knowledge.calibrate` and stored in ``confidence.json``:
-*rank* says of each candidate how likely it answers the query and orders them; *gate* looks at the
+*rank* orders the candidates; *gate* looks at the
 first one and its lead over the second, and says how likely the first is right. Only the gate's
 figure is a promise to the outside.
 """
@@ -36,6 +36,10 @@ RANK_FEATURES = (
 )
 GATE_FEATURES = (*RANK_FEATURES, "margin", "rank", "query_length")
 PARAMETERS = "confidence.json"
+CONTRADICTED_CONFIDENCE = 0.7
+"""The entry for ``E05`` is worth a question back to one who asks about ``E03``, never an answer."""
+
+_CONTRADICTS = RANK_FEATURES.index("token_contradicts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,17 @@ class ConfidenceModel:
         )
 
     def decide(self, features: Floats, query_chars: int) -> tuple[NDArray[np.intp], Floats, float]:
-        """Order of the candidates, best first; their scores in that order; the confidence."""
+        """Order of the candidates, best first; their scores in that order; the confidence.
+
+        A score is the confidence, lowered by how far its candidate is behind the first.
+        """
         logits = self.rank.logits(features)
         order = np.argsort(-logits, kind="stable")
         row = gate_row(features[order[0]], logits[order], query_chars)
         confidence = sigmoid(float(self.gate.logits(row)))
-        return order, 1.0 / (1.0 + np.exp(-logits[order])), confidence
+        if features[order[0]][_CONTRADICTS] > 0.0:
+            confidence = min(confidence, CONTRADICTED_CONFIDENCE)
+        return order, confidence * np.exp(logits[order] - logits[order[0]]), confidence
 
 
 def gate_row(best: Floats, logits: Floats, query_chars: int) -> Floats:
@@ -141,17 +150,21 @@ def _length(entry: Entry) -> float:
 
 
 def token_match(query: set[str], entry: frozenset[str]) -> tuple[float, float]:
-    """Share of the query's tokens that the entry has, and of those it has another of.
+    """Share of the query's tokens that the entry has, and of those it contradicts.
 
-    ``e03`` against an entry that only speaks of ``e05`` contradicts, against one that names no
-    code at all it does not.
+    ``e03`` against an entry that only speaks of ``e05`` contradicts; against one that names no
+    code at all it does not. A bare number is a count, a date or an amount, and contradicts nothing.
     """
     agreeing = query & entry
-    kinds = {_kind(token) for token in entry if not token.isalpha()}
-    contradicting = {
-        token for token in query - agreeing if not token.isalpha() and _kind(token) in kinds
-    }
+    kinds = {_kind(token) for token in entry if _is_code(token)}
+    contradicting = [
+        token for token in query - agreeing if _is_code(token) and _kind(token) in kinds
+    ]
     return len(agreeing) / len(query), len(contradicting) / len(query)
+
+
+def _is_code(token: str) -> bool:
+    return not token.isalpha() and not token.replace(".", "").isdigit()
 
 
 def _kind(token: str) -> str:
