@@ -1,0 +1,1 @@
+"""HTTP surfaces: one folder each, every seed's paths, fields and envelope as written there."""

@@ -8,9 +8,7 @@ from graphs.context import TurnContext
 MAX_EVIDENCE_SHOWN = 3
 
 
-def build_answer(
-    state: dict[str, Any], context: TurnContext, *, latency_ms: int
-) -> dict[str, Any]:
+def build_answer(state: dict[str, Any], context: TurnContext, *, latency_ms: int) -> dict[str, Any]:
     """JSON-ready; money in yuan. ``nodes`` in the order in which they ended."""
     decision, found = state["decision"], state["classification"]
     retrieval = state.get("retrieval") or {}

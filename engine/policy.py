@@ -38,7 +38,9 @@ class EnginePolicy:
         return self.debounce_channels.get(channel, default)
 
     def retry_delay(self, failures: int) -> float:
-        return self.retry_base_s * 4 ** min(failures, 6)
+        return float(self.retry_base_s * 4 ** min(failures, 6))
 
     def redelivery_delay(self, attempts: int) -> float:
-        return float(min(self.outbox_backoff_base_s * 2 ** (attempts - 1), self.outbox_backoff_max_s))
+        return float(
+            min(self.outbox_backoff_base_s * 2 ** (attempts - 1), self.outbox_backoff_max_s)
+        )

@@ -284,9 +284,6 @@ class TurnSettings(BaseSettings):
     merge_limit: int = _setting(
         "MERGE_LIMIT", 10, "Most messages that one turn answers together.", ge=1, le=100
     )
-    window_messages: int = _setting(
-        "WINDOW_MESSAGES", 12, "Recent messages that the graph's state keeps.", ge=2, le=200
-    )
     checkpoints_per_thread: int = _setting(
         "CHECKPOINTS_PER_THREAD", 2, "Checkpoints kept for each conversation.", ge=1, le=1_000
     )
@@ -441,8 +438,8 @@ class ModelSettings(BaseSettings):
     trae_api_key: SecretStr | None = _key("TRAE")
     trae_base_url: HttpUrl = _setting(
         "TRAE_BASE_URL TRAE_BASE_URL TRAE_API_URL",
-        "https://api.traecn.com/v1",
-        "API address of trae; a trailing /chat/completions is cut off.",
+        "",
+        "API address of trae, needed with its key; a trailing /chat/completions is cut off.",
     )
     trae_model: str = _setting(
         "TRAE_MODEL", "default", "Model of trae; the API's documentation names none."

@@ -211,7 +211,10 @@ class Turns:
         return committed
 
     async def _run(self, claim: Claim, calls: list[ModelCall], started: float) -> _Ran:
-        if claim.failures >= self._policy.failure_limit or claim.attempts > self._policy.crash_limit:
+        if (
+            claim.failures >= self._policy.failure_limit
+            or claim.attempts > self._policy.crash_limit
+        ):
             return self._parked(claim, started)
         if claim.mode == "human":
             return self._silent(claim, started)
@@ -469,9 +472,7 @@ def _message_delivery(
     )
 
 
-def _notice_delivery(
-    claim: Claim, turn_id: str, key: str, payload: dict[str, Any]
-) -> NewDelivery:
+def _notice_delivery(claim: Claim, turn_id: str, key: str, payload: dict[str, Any]) -> NewDelivery:
     return NewDelivery(
         message_id=key,
         queue=f"notice:{key}",

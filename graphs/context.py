@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Any, Protocol
 
 from domain.decisions import CustomerFacts, Retrieval
@@ -41,6 +42,7 @@ class Services:
     risk_policy: RiskPolicy
     models: ModelGateway | None = None
     model_deadline_s: float = 15.0
+    zone: tzinfo = UTC
 
 
 Emit = Callable[[str, dict[str, Any]], None]

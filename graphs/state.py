@@ -14,7 +14,7 @@ MAX_ENTITY_VALUES = 5
 
 def window(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
     """`add_messages`, cut to the newest WINDOW_MESSAGES."""
-    return add_messages(left, right)[-WINDOW_MESSAGES:]  # type: ignore[return-value,index]
+    return add_messages(left, right)[-WINDOW_MESSAGES:]  # type: ignore[arg-type,return-value,index]
 
 
 class ConversationState(TypedDict, total=False):
@@ -69,8 +69,8 @@ def _content(content: str | list[Any]) -> tuple[str, list[str]]:
 
 
 def earlier_questions(state: ConversationState, turns: int) -> list[str]:
-    """The customer's messages before the newest one, newest first, at most ``turns``."""
+    """The customer's messages before the newest one, oldest first, the last ``turns`` of them."""
     asked = [
         _content(m.content)[0] for m in state.get("messages", []) if isinstance(m, HumanMessage)
     ]
-    return asked[:-1][::-1][:turns]
+    return asked[:-1][-turns:]

@@ -135,3 +135,16 @@ def backlog(connection: Connection, *, now: float) -> dict[str, float]:
         "messages_parked": row[4],
         "handoffs_open": row[5],
     }
+
+
+def model_calls(
+    connection: Connection, *, turn_id: str | None, limit: int, offset: int
+) -> list[dict[str, Any]]:
+    return rows(
+        connection,
+        "SELECT * FROM model_calls WHERE (CAST(:turn AS TEXT) IS NULL OR turn_id = :turn)"
+        " ORDER BY id DESC LIMIT :limit OFFSET :offset",
+        turn=turn_id,
+        limit=limit,
+        offset=offset,
+    )

@@ -1,0 +1,1 @@
+"""Channels that deliver messages to us and take answers as pushes."""

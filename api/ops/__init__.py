@@ -1,0 +1,1 @@
+"""For operators: health, metrics, hand-overs, dead letters, deliveries."""

@@ -6,7 +6,7 @@ from zlib import crc32
 
 from domain.text import fold
 
-BUCKETS = 1 << 14
+BUCKETS = 1 << 15
 MAX_CHARS = 400
 """Longer messages are read at both ends: what is wanted stands first or last."""
 

@@ -1,5 +1,6 @@
 """A person takes over: hand-over row, notice to staff, word to the customer. No model is asked."""
 
+from datetime import datetime
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -91,6 +92,10 @@ def _handoff(state: ConversationState, reason: str) -> Effect:
     return Effect(EffectKind.HANDOFF, "handoff", payload)
 
 
+def _time(context: TurnContext) -> str:
+    return f"{datetime.fromtimestamp(context.now, context.services.zone):%Y-%m-%d %H:%M}"
+
+
 def _notice(state: ConversationState, context: TurnContext, reason: str) -> Effect:
     templates = context.services.templates
     customer = context.customer.name or context.customer.contact_id or "未知客户"
@@ -100,7 +105,8 @@ def _notice(state: ConversationState, context: TurnContext, reason: str) -> Effe
         customer=customer,
         question=state["classification"]["text"][:MAX_NOTICE_QUESTION_CHARS],
         reason=spoken,
-        channel=context.channel or "-",
+        conversation=context.conversation_id,
+        time=_time(context),
     )
     payload = {
         "title": templates.render("notice_title", customer=customer, reason=spoken),

@@ -25,7 +25,7 @@ async def reply(state: ConversationState, context: TurnContext) -> Update:
     """Gives ``decision``, the message effect, and the reply as the newest message."""
     outcome = state["risk"]["outcome"]
     if outcome == "decline":
-        decision = _say(state, context, "decline", "decline_content", what=_forbidden(state))
+        decision = _say(state, context, "decline", "decline_content")
     elif outcome == "clarify":
         decision = _ask_back(state, context)
     elif state.get("quote") is not None:
@@ -67,10 +67,6 @@ def _say(
     content = context.services.templates.render(template, seed=context.turn_id, **fields)
     confidence = state["classification"]["confidence"]
     return _decision(content, kind, f"template:{template}", confidence, [])
-
-
-def _forbidden(state: ConversationState) -> str:
-    return str(state["risk"]["reasons"][-1])
 
 
 def _small_talk(state: ConversationState, context: TurnContext) -> dict[str, Any]:
@@ -120,7 +116,7 @@ def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:
 
 
 async def _answer(state: ConversationState, context: TurnContext) -> dict[str, Any]:
-    """From evidence: an exact match as it stands, else a model, else the best entry as it stands."""
+    """From evidence: by a model where there is one and no exact match, else the best entry."""
     retrieval = state["retrieval"]
     assert retrieval is not None
     evidence = [Evidence(**item) for item in retrieval["evidence"]]
@@ -132,9 +128,7 @@ async def _answer(state: ConversationState, context: TurnContext) -> dict[str, A
             citations = [_citation(item) for item in used]
             return _decision(text, "answer", "model", retrieval["confidence"], citations)
     best = evidence[0]
-    content = context.services.templates.render(
-        "answer", seed=context.turn_id, answer=best.answer
-    )
+    content = context.services.templates.render("answer", seed=context.turn_id, answer=best.answer)
     context.emit("token", {"text": content})
     source = "exact" if retrieval["exact"] else "knowledge"
     return _decision(content, "answer", source, retrieval["confidence"], [_citation(best)])
@@ -165,9 +159,7 @@ async def _generate(
     return text, used or evidence[:1]
 
 
-async def _ask(
-    context: TurnContext, models: ModelGateway, prompt: list[ChatMessage]
-) -> str | None:
+async def _ask(context: TurnContext, models: ModelGateway, prompt: list[ChatMessage]) -> str | None:
     async def on_token(text: str) -> None:
         context.emit("token", {"text": text})
 

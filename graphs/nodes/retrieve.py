@@ -1,9 +1,14 @@
 """What does the knowledge base say? Evidence with one calibrated confidence."""
 
-from domain.decisions import as_dict
+import logging
+
+from domain.decisions import Retrieval, as_dict
+from domain.errors import KnowledgeError
 from domain.intents import CONTEXT_TURNS, DialogueType
 from graphs.context import TurnContext
 from graphs.state import ConversationState, Update, earlier_questions
+
+log = logging.getLogger(__name__)
 
 
 async def retrieve(state: ConversationState, context: TurnContext) -> Update:
@@ -11,7 +16,12 @@ async def retrieve(state: ConversationState, context: TurnContext) -> Update:
     if not found["text"].strip():
         return {"retrieval": None}
     turns = CONTEXT_TURNS[DialogueType(found["dialogue_type"])]
-    result = await context.services.retriever.search(
-        found["text"], context=earlier_questions(state, turns)
-    )
+    try:
+        result = await context.services.retriever.search(
+            found["text"], context=earlier_questions(state, turns)
+        )
+    except KnowledgeError as error:
+        # No knowledge means no confidence, and that means a person: the message is not lost.
+        log.error("knowledge cannot be searched: %s", error)
+        result = Retrieval(found["text"])
     return {"retrieval": as_dict(result)}

@@ -1,0 +1,112 @@
+"""The FastAPI application: surfaces, error envelopes, lifespan."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.campus.endpoints import router as campus
+from api.channels.endpoints import router as channels
+from api.envelopes import describe, error_response
+from api.guard import Guard
+from api.ops.endpoints import router as ops
+from api.platform.endpoints import router as platform
+from domain.errors import InvalidInput, KefuError, StorageError
+from engine.bootstrap import Kefu
+
+log = logging.getLogger(__name__)
+VERSION = "0.1.0"
+
+
+def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
+    """The service over what `engine.bootstrap.build` put together; it starts and stops it."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await kefu.start(samples=samples)
+        try:
+            yield
+        finally:
+            await kefu.stop()
+
+    app = FastAPI(
+        title="Kefu Graph",
+        version=VERSION,
+        summary="AI customer-service engine: one HTTP call a message",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.kefu = kefu
+    for router in (platform, campus, channels, ops):
+        app.include_router(router)
+    app.add_api_route("/", _page(), include_in_schema=False)
+    _handle_errors(app)
+    key = kefu.settings.api_key
+    app.add_middleware(
+        Guard,
+        api_key=key.get_secret_value() if key else None,
+        max_body_bytes=kefu.settings.max_body_bytes,
+    )
+    return app
+
+
+def _page() -> Callable[[], Awaitable[HTMLResponse]]:
+    html = (resources.files("api") / "web" / "index.html").read_text("utf-8")
+    headers = {
+        "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline';"
+        " style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=headers)
+
+    return page
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        errors = error.errors()
+        field, message = describe(errors)
+        broken = errors[0]["type"] == "json_invalid"
+        return error_response(request.url.path, 400 if broken else 422, message, field)
+
+    @app.exception_handler(InvalidInput)
+    async def _unusable(request: Request, error: InvalidInput) -> Response:
+        return error_response(request.url.path, error.status, error.reason, error.field)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        message = _HTTP_MESSAGES.get(error.status_code, str(error.detail))
+        headers = dict(error.headers) if error.headers else None
+        return error_response(request.url.path, error.status_code, message, headers=headers)
+
+    @app.exception_handler(StorageError)
+    async def _storage(request: Request, error: StorageError) -> Response:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        headers = {"Retry-After": "1"}
+        return error_response(request.url.path, 503, "存储暂时不可用,请重试", headers=headers)
+
+    @app.exception_handler(KefuError)
+    async def _ours(request: Request, error: KefuError) -> Response:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        return error_response(request.url.path, 503, "服务暂时不可用,请重试")
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(request: Request, error: Exception) -> Response:
+        log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
+        return error_response(request.url.path, 500, "内部错误")
+
+
+_HTTP_MESSAGES = {
+    400: "请求无法解析,应为 UTF-8 编码的 JSON",
+    404: "没有这个地址",
+    405: "不支持这个方法",
+}

@@ -1,0 +1,69 @@
+"""The generic webhook channel: signed deliveries in; answers leave through the outbox."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import ORJSONResponse
+from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.responses import Response
+
+from api.dependencies import TheKefu
+from api.platform.schemas import ErrorOut
+from domain.errors import InvalidInput, NotFound
+from engine.settings import Settings, is_loopback
+from tools.webhook.protocol import (
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    VerifiedBody,
+    parse_inbound,
+    verify,
+)
+
+router = APIRouter(prefix="/api/channels", tags=["channels"])
+ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorOut} for code in (400, 401, 404, 413, 422, 503)
+}
+
+
+class Accepted(BaseModel):
+    accepted: bool = True
+    duplicate: bool
+    conversation_id: str
+    message_id: str
+
+
+@router.post("/webhook/{account}/messages", response_model=Accepted, responses=ERRORS)
+async def receive(account: str, request: Request, kefu: TheKefu) -> Response:
+    """Stored before it is acknowledged; delivering the same message again does nothing."""
+    settings, now = kefu.settings, time.time()
+    if account != settings.webhook_account:
+        raise NotFound("account", account)
+    body = _verified(settings, request.headers, await request.body(), now)
+    message = parse_inbound(body, account=account, received_at=now, zone=settings.zone())
+    receipt = await kefu.engine.receive(message)
+    return ORJSONResponse(
+        {
+            "accepted": True,
+            "duplicate": receipt.duplicate,
+            "conversation_id": receipt.conversation_id,
+            "message_id": message.channel_message_id,
+        }
+    )
+
+
+def _verified(settings: Settings, headers: Headers, body: bytes, now: float) -> VerifiedBody:
+    """Unsigned deliveries are taken only where no secret is set and only loopback is served."""
+    secret = settings.webhook_secret
+    if secret is None:
+        if is_loopback(settings.host):
+            return VerifiedBody(body)
+        raise InvalidInput(SIGNATURE_HEADER, "未配置 WEBHOOK_SECRET,不接受消息", status=401)
+    return verify(
+        secret.get_secret_value(),
+        headers.get(TIMESTAMP_HEADER),
+        headers.get(SIGNATURE_HEADER),
+        body,
+        now=now,
+    )

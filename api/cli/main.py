@@ -1,0 +1,30 @@
+"""`kefu`: every command in a file of its own; each imports what it needs when it runs."""
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from api.cli.sandbox import sandbox
+from api.cli.serve import serve
+from domain.errors import KefuError
+
+cli = typer.Typer(
+    name="kefu",
+    help="Kefu Graph: AI customer-service engine for WeChat, WeCom and shop channels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.command()(serve)
+cli.command()(sandbox)
+
+
+def app() -> NoReturn:
+    """Errors that we raise on purpose end in one line, not in a stack trace."""
+    try:
+        cli()
+    except KefuError as error:
+        print(f"kefu: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)

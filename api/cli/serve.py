@@ -1,0 +1,117 @@
+"""`kefu serve`: the service, and with --sandbox the simulated peers beside it."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
+SANDBOX_READY_S = 10.0
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address; default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; default 6060.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Data folder; default ./data.")] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Start the simulated peers and use them.")
+    ] = False,
+    sandbox_port: Annotated[int, typer.Option(help="Port of the sandbox.")] = 6061,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Fill an empty knowledge base with the samples.")
+    ] = False,
+) -> None:
+    """Run the service until it is told to stop (Ctrl-C or SIGTERM)."""
+    from engine.settings import load_settings
+
+    chosen = {"host": host, "port": port, "data_dir": data_dir}
+    overrides = {name: value for name, value in chosen.items() if value is not None}
+    if sandbox:
+        overrides["sandbox_url"] = f"http://127.0.0.1:{sandbox_port}"
+    settings = load_settings(**overrides)
+    peers = _sandbox_process(sandbox_port, settings.address()) if sandbox else None
+    with peers or contextlib.nullcontext():
+        _run(settings, samples=samples)
+
+
+def _run(settings: "Settings", *, samples: bool) -> None:
+    import uvicorn
+
+    from api.app import create_app
+    from engine.bootstrap import build
+    from engine.logs import configure_logging
+
+    configure_logging(
+        settings.effective_log_level(), settings.log_json, secrets=settings.secret_values()
+    )
+    _refuse_taken_port(settings.host, settings.port)
+    kefu = build(settings)
+    app = create_app(kefu, samples=samples)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=15,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    if not server.started:
+        raise typer.Exit(3)
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    """One line instead of a stack trace, before anything is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                "KEFU_PORT", f"{host}:{port} cannot be used ({error.strerror})", "a free port"
+            ) from error
+
+
+@contextlib.contextmanager
+def _sandbox_process(port: int, target: str) -> Iterator[None]:
+    """The sandbox as a process of its own: the product does not import it."""
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--target", target]
+    process = subprocess.Popen(command)  # noqa: S603 - our own module with our own arguments
+    try:
+        _await_port(port, process)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    ends = time.monotonic() + SANDBOX_READY_S
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            raise ConfigurationError(
+                "--sandbox-port", f"the sandbox did not start on port {port}", "a free port"
+            )
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+        time.sleep(0.05)
+    raise ConfigurationError(
+        "--sandbox-port", f"the sandbox is not ready after {SANDBOX_READY_S} s", "a free machine"
+    )

@@ -1,0 +1,179 @@
+"""Health, metrics, and the rows that an operator acts on."""
+
+import time
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import ORJSONResponse
+from prometheus_client import generate_latest
+from pydantic import BaseModel
+from sqlalchemy import text
+from starlette.responses import Response
+
+from api.dependencies import TheKefu
+from api.fields import Identifier
+from api.platform.schemas import ErrorOut
+from domain.errors import KefuError
+from engine.bootstrap import Kefu
+from storage import history
+
+router = APIRouter(tags=["ops"])
+ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorOut} for code in (400, 401, 404, 413, 422, 503)
+}
+Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000)]
+RowId = Annotated[int, Path(ge=1, le=2**62)]
+
+
+class HandoffChange(BaseModel):
+    status: Literal["taken", "closed"]
+    agent: Identifier | None = None
+
+
+@router.get("/api/health")
+async def api_health(kefu: TheKefu) -> Response:
+    """One answer that satisfies seeds 000 and 002."""
+    now = time.time()
+    stamp = datetime.fromtimestamp(now, kefu.settings.zone())
+    return ORJSONResponse(
+        {
+            "code": 200,
+            "message": "OK",
+            "data": {
+                "service": "ai-cs-tianwang-bridge",
+                "timestamp": f"{stamp:%Y-%m-%dT%H:%M:%S}",
+            },
+            "status": "ok",
+            "timestamp": int(now),
+            "service": "wechat_support",
+        }
+    )
+
+
+@router.get("/health", responses={503: {"description": "A part is down"}})
+async def health(kefu: TheKefu) -> Response:
+    """Readiness: 200 when messages are stored and answered, with the state of each part."""
+    parts: dict[str, Any] = {
+        "database": await _database(kefu),
+        "knowledge": _knowledge(kefu),
+        "models": _models(kefu),
+    }
+    ready = kefu.engine.ready and parts["database"] == "ok"
+    body = {
+        "status": "ok" if ready else "unavailable",
+        "service": "kefu-graph",
+        "uptime_s": round(time.time() - kefu.started_at, 1),
+        "parts": parts,
+    }
+    return ORJSONResponse(body, status_code=200 if ready else 503)
+
+
+async def _database(kefu: Kefu) -> str:
+    try:
+        await kefu.engine.database.read(lambda c: c.execute(text("SELECT 1")).scalar())
+    except KefuError as error:
+        return f"down: {type(error).__name__}"
+    return "ok"
+
+
+def _knowledge(kefu: Kefu) -> str:
+    warming = kefu.warming
+    if warming is None or not warming.done():
+        return "warming"
+    return "ok" if warming.exception() is None else "down"
+
+
+def _models(kefu: Kefu) -> list[dict[str, Any]]:
+    if kefu.models is None:
+        return []
+    return [
+        {"provider": shot.name, "model": shot.model, "state": shot.state, "error": shot.last_error}
+        for shot in kefu.models.snapshot()
+    ]
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(kefu: TheKefu) -> Response:
+    """Prometheus text format."""
+    await kefu.engine.backlog()
+    content = generate_latest(kefu.metrics.registry)
+    return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/api/ops/handoffs", responses=ERRORS)
+async def list_handoffs(
+    kefu: TheKefu,
+    status: Literal["open", "taken", "closed"] | None = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> Response:
+    """Conversations that wait for, or are with, a person; newest first."""
+    rows = await kefu.engine.database.read(
+        lambda c: history.handoffs(c, status=status, limit=limit, offset=offset)
+    )
+    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})
+
+
+@router.post("/api/ops/handoffs/{handoff_id}", responses=ERRORS)
+async def change_handoff(handoff_id: RowId, body: HandoffChange, kefu: TheKefu) -> Response:
+    """``taken``: the engine keeps quiet in that conversation; ``closed``: it answers again."""
+    now = time.time()
+    row = await kefu.engine.database.write(
+        lambda c: history.set_handoff(c, handoff_id, status=body.status, agent=body.agent, now=now)
+    )
+    return ORJSONResponse(row)
+
+
+@router.get("/api/ops/dead-letters", responses=ERRORS)
+async def list_dead_letters(
+    kefu: TheKefu,
+    status: Literal["parked", "replayed"] | None = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> Response:
+    """Messages whose turn kept failing; newest first."""
+    rows = await kefu.engine.database.read(
+        lambda c: history.dead_letters(c, status=status, limit=limit, offset=offset)
+    )
+    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})
+
+
+@router.post("/api/ops/dead-letters/{dead_letter_id}/replay", responses=ERRORS)
+async def replay(dead_letter_id: RowId, kefu: TheKefu) -> Response:
+    """Give parked messages another try."""
+    conversation = await kefu.engine.replay_dead_letter(dead_letter_id, actor="operator")
+    return ORJSONResponse({"replayed": dead_letter_id, "conversation_id": conversation})
+
+
+@router.get("/api/ops/deliveries", responses=ERRORS)
+async def list_deliveries(
+    kefu: TheKefu,
+    status: Literal["pending", "delivered", "dead", "dropped"] | None = None,
+    limit: Limit = 50,
+    offset: Offset = 0,
+) -> Response:
+    """The outbox; newest first."""
+    rows = await kefu.engine.database.read(
+        lambda c: history.deliveries(c, status=status, limit=limit, offset=offset)
+    )
+    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})
+
+
+@router.post("/api/ops/deliveries/{delivery_id}/resend", responses=ERRORS)
+async def resend(delivery_id: RowId, kefu: TheKefu) -> Response:
+    """Send a dead letter of the outbox again."""
+    await kefu.engine.resend(delivery_id, actor="operator")
+    return ORJSONResponse({"resent": delivery_id})
+
+
+@router.get("/api/ops/model-calls", responses=ERRORS)
+async def list_model_calls(
+    kefu: TheKefu, turn_id: Identifier | None = None, limit: Limit = 50, offset: Offset = 0
+) -> Response:
+    """Every call of a model: provider, outcome, tokens, latency, cost; newest first."""
+    rows = await kefu.engine.database.read(
+        lambda c: history.model_calls(c, turn_id=turn_id, limit=limit, offset=offset)
+    )
+    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})

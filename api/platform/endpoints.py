@@ -1,0 +1,126 @@
+"""POST /api/v1/messages, its streaming variant, and fetching a late answer."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import ORJSONResponse, StreamingResponse
+from starlette.responses import Response
+
+from api.dependencies import TheEngine, TheKefu
+from api.fields import Identifier
+from api.platform.schemas import AnswerOut, ErrorOut, MessageRequest
+from domain.errors import KefuError, NotFound
+from domain.messages import Attachment, InboundMessage
+from engine.bootstrap import Kefu
+from engine.engine import Engine
+
+router = APIRouter(prefix="/api/v1", tags=["platform"])
+CHANNEL = "api"
+KEEP_ALIVE_S = 10.0
+ERRORS: dict[int | str, dict[str, Any]] = {
+    code: {"model": ErrorOut} for code in (400, 401, 404, 413, 422, 503)
+}
+
+
+@router.post("/messages", response_model=AnswerOut, responses=ERRORS)
+async def post_message(body: MessageRequest, kefu: TheKefu) -> Response:
+    """One customer message in, its answer out.
+
+    The same message id again gets the same answer and does nothing. Past the deadline the action
+    is ``wait``: ask again with the same message, or fetch `/api/v1/messages/{id}/answer`.
+    """
+    answer = await kefu.engine.ask(_inbound(body, kefu), deadline_s=body.deadline_s)
+    return ORJSONResponse(answer)
+
+
+@router.get("/messages/{message_id}/answer", response_model=AnswerOut, responses=ERRORS)
+async def get_answer(
+    message_id: Identifier, engine: TheEngine, agent_id: Annotated[Identifier, Query()]
+) -> Response:
+    """The answer to a message that was reported before; action ``wait`` while there is none."""
+    found = await engine.answer_of(CHANNEL, agent_id, message_id)
+    if found is None:
+        raise NotFound("message_id", message_id)
+    receipt, answer = found
+    return ORJSONResponse(answer or engine.late_answer(receipt.conversation_id, message_id))
+
+
+@router.post(
+    "/messages/stream",
+    responses=ERRORS | {200: {"content": {"text/event-stream": {}}}},
+    response_class=StreamingResponse,
+)
+async def stream_message(body: MessageRequest, kefu: TheKefu, request: Request) -> Response:
+    """The same as server-sent events: ``node``, ``token``, ``restart``, then ``result``."""
+    events = _events(_inbound(body, kefu), body.deadline_s, kefu.engine, request)
+    return StreamingResponse(
+        events,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(
+    message: InboundMessage, deadline_s: float | None, engine: Engine, request: Request
+) -> AsyncIterator[bytes]:
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def watch(event: str, data: dict[str, Any]) -> None:
+        queue.put_nowait(_event(event, data))
+
+    asking = asyncio.create_task(engine.ask(message, deadline_s=deadline_s, watcher=watch))
+    try:
+        while not (asking.done() and queue.empty()):
+            next_event = asyncio.create_task(queue.get())
+            done, _ = await asyncio.wait(
+                [next_event, asking], timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if next_event in done:
+                yield next_event.result()
+                continue
+            next_event.cancel()
+            if not done:
+                yield b": keep-alive\n\n"
+        yield _result(asking)
+    finally:
+        if not asking.done():
+            # The browser went away; the turn goes on, and its answer can be fetched.
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+
+def _result(asking: "asyncio.Task[dict[str, Any]]") -> bytes:
+    try:
+        return _event("result", asking.result())
+    except KefuError as error:
+        detail = {"code": "unavailable", "message": str(error), "field": None}
+        return _event("error", {"error": detail})
+
+
+def _event(name: str, data: dict[str, Any]) -> bytes:
+    return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(data) + b"\n\n"
+
+
+def _inbound(body: MessageRequest, kefu: Kefu) -> InboundMessage:
+    sent = body.message
+    stamp = sent.timestamp
+    if stamp is not None and stamp.tzinfo is None:
+        stamp = stamp.replace(tzinfo=kefu.settings.zone())
+    return InboundMessage(
+        channel=CHANNEL,
+        account=body.agent_id,
+        channel_message_id=sent.id,
+        chat_id=sent.chat_id,
+        sender_id=sent.sender_id or sent.sender,
+        sender_name=sent.sender_name or sent.sender,
+        text=sent.content,
+        kind=sent.type,
+        attachments=tuple(Attachment(a.kind, a.url) for a in sent.attachments),
+        sent_at=stamp.astimezone(UTC).timestamp() if stamp else time.time(),
+        route="poll",
+    )

@@ -1,0 +1,49 @@
+"""From a row of the outbox to a call of a peer's client."""
+
+from domain.errors import PeerRejected
+from storage.outbox import Delivery
+from tools.notify.client import StaffNotifier
+from tools.notify.protocol import StaffNotice
+from tools.webhook.client import WebhookClient
+from tools.webhook.protocol import OutboundText
+
+
+class WebhookChannel:
+    def __init__(self, client: WebhookClient) -> None:
+        self._client = client
+
+    async def deliver(self, delivery: Delivery) -> None:
+        payload = delivery.payload
+        await self._client.deliver(
+            OutboundText(
+                message_id=delivery.message_id,
+                conversation_id=delivery.conversation_id,
+                account=delivery.account,
+                chat_id=payload["chat_id"],
+                to=payload["to"],
+                text=payload["text"],
+                turn_id=delivery.turn_id,
+                created_at=payload["created_at"],
+            )
+        )
+
+
+class StaffChannel:
+    def __init__(self, notifier: StaffNotifier) -> None:
+        self._notifier = notifier
+
+    async def deliver(self, delivery: Delivery) -> None:
+        payload = delivery.payload
+        priority = payload["priority"]
+        if priority not in ("low", "normal", "high"):
+            raise PeerRejected("staff", f"unknown priority {priority!r}")
+        await self._notifier.notify(
+            StaffNotice(
+                notice_id=delivery.message_id,
+                title=payload["title"],
+                text=payload["text"],
+                priority=priority,
+                conversation_id=delivery.conversation_id,
+                reason=payload["reason"],
+            )
+        )
