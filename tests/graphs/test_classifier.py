@@ -22,8 +22,9 @@ from graphs.classifier.sentiment import sentiment
 HELD_OUT = Path(__file__).parent / "data" / "intents_heldout.jsonl"
 TRAINING = training.HERE / "training.jsonl"
 
-ACCURACY_FLOOR = 0.85
-RECALL_FLOOR = 0.6
+# Measured 0.891, the weakest intents (other, shop_info) 0.70 of 20 messages.
+ACCURACY_FLOOR = 0.865
+RECALL_FLOOR = 0.67
 
 
 @pytest.fixture(scope="module")
