@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,7 +35,7 @@ def serve(
     from engine.settings import load_settings
 
     chosen = {"host": host, "port": port, "data_dir": data_dir}
-    overrides = {name: value for name, value in chosen.items() if value is not None}
+    overrides: dict[str, Any] = {k: v for k, v in chosen.items() if v is not None}
     if sandbox:
         overrides["sandbox_url"] = f"http://127.0.0.1:{sandbox_port}"
     settings = load_settings(**overrides)
