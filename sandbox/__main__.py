@@ -1,6 +1,7 @@
 """``python -m sandbox``: the simulated peers in a process of their own."""
 
 import argparse
+import ipaddress
 import json
 import socket
 import sys
@@ -23,6 +24,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=6061, help="0 picks a free one (default %(default)s)")
     add("--target", default=defaults.target, help="the service (default %(default)s)")
+    add("--allow-remote", action="store_true", help="let other machines reach it: it has no login")
     add("--journal-file", type=Path, help="append every request as a line of JSON")
     add("--journal-entries", type=int, default=defaults.journal_entries)
     add("--journal-bytes", type=int, default=defaults.journal_bytes)
@@ -62,6 +64,20 @@ class SandboxServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def refuse_remote(host: str) -> None:
+    """Raises ValueError if ``host`` is not loopback: whoever reaches the sandbox controls it."""
+    if host == "localhost":
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise ValueError(
+            f"--host {host!r} is open to other machines; add --allow-remote to mean it"
+        )
+
+
 def bind(host: str, port: int) -> socket.socket:
     """Raises OSError if the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -95,6 +111,8 @@ def end_with_parent(server: uvicorn.Server) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
+        if not options.allow_remote:
+            refuse_remote(options.host)
         app = create_app(settings_from(options))
         listener = bind(options.host, options.port)
     except (OSError, ValueError) as error:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
+import httpx
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,8 +23,11 @@ class Target(BaseModel):
 
 def base_url(text: str) -> str:
     """``text`` without trailing slash. Raises ValueError if it is no http(s) address."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or (url.port or 1) > 65_535:
         raise ValueError(f"{text!r} is no address such as http://127.0.0.1:6060")
     return text.rstrip("/")
 
@@ -95,9 +98,15 @@ class Control:
 
     async def add_fault(self, fault: FaultSpec) -> dict[str, Any]:
         """Make a peer misbehave: ``count`` times, at a ``rate``, or until cleared."""
-        if fault.peer != "*" and not any(peer.knows(fault.peer) for peer in self._peers.values()):
-            known = ", ".join(self._peers)
-            raise HTTPException(404, f"peer: {fault.peer!r} is unknown; there are: {known}, *")
+        known = [
+            peer for peer in self._peers.values() if fault.peer == "*" or peer.knows(fault.peer)
+        ]
+        if not known:
+            names = ", ".join(self._peers)
+            raise HTTPException(404, f"peer: {fault.peer!r} is unknown; there are: {names}, *")
+        if fault.kind == "duplicate" and not any(peer.delivers for peer in known):
+            names = ", ".join(peer.name for peer in self._peers.values() if peer.delivers)
+            raise HTTPException(422, f"peer: {fault.peer!r} delivers nothing; these do: {names}")
         return self._sandbox.faults.add(fault)
 
     async def clear_faults(self, peer: str | None = None) -> dict[str, int]:

@@ -124,6 +124,7 @@ class Deliverer:
         del self._lanes[name], self._workers[name]
 
     def _finish(self, delivery: Delivery) -> None:
+        delivery.body = b""
         self.pending -= 1
         self.delivered += delivery.state == "delivered"
         self.failed += delivery.state == "failed"
@@ -163,7 +164,7 @@ class Deliverer:
                 content=delivery.body,
                 headers={"content-type": "application/json", **delivery.headers(delivery.body)},
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             delivery.status, delivery.error = None, f"{type(error).__name__}: {error}"
             return False
         delivery.status = response.status_code

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.faults import (
@@ -17,6 +16,7 @@ from sandbox.faults import (
     PlainFault,
     StatusFault,
 )
+from sandbox.jsontext import json_bytes
 from sandbox.peer import CALL_KEY, Call, Peer, Place, Sandbox
 
 OPEN_PAGES = frozenset({"", "_sandbox", "docs", "redoc", "openapi.json", "favicon.ico"})
@@ -149,7 +149,7 @@ class PeerGate:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        first = scope["path"].split("/", 2)[1] if scope["type"] == "http" else ""
+        first = scope["path"].lstrip("/").partition("/")[0] if scope["type"] == "http" else ""
         if first in OPEN_PAGES:
             await self._app(scope, receive, send)
             return
@@ -250,7 +250,7 @@ class PeerGate:
         if body is None:
             body = exchange.peer.error(exchange.place.kind, status)
         is_text = isinstance(body, str)
-        content = body.encode() if is_text else orjson.dumps(body)
+        content = body.encode() if is_text else json_bytes(body)
         content_type = "text/plain; charset=utf-8" if is_text else "application/json"
         await exchange.answer(status, content, {"content-type": content_type, **headers})
 

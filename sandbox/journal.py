@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from sandbox.changes import Changes
+from sandbox.jsontext import compact
 from sandbox.masking import masked_body, masked_headers, masked_query
 
 _ENTRY_OVERHEAD_BYTES = 1_000
@@ -26,6 +27,7 @@ _MASKING_MARGIN_BYTES = 4_096
 class Entry:
     """One request. ``status`` stays None where no answer was made (``refuse``, ``hang``).
 
+    ``headers``: a JSON object as text, which takes far less than the parsed one.
     ``fault`` is the kind that was applied; ``answered`` is False when the answer never left.
     ``accepted`` and ``duplicate`` are the peer's verdict where it gives one.
     """
@@ -37,7 +39,7 @@ class Entry:
     method: str
     path: str
     query: str
-    headers: tuple[tuple[str, str], ...]
+    headers: bytes
     body: bytes
     body_bytes: int
     truncated: bool
@@ -52,8 +54,7 @@ class Entry:
     seconds: float | None = None
 
     def cost(self) -> int:
-        headers = sum(len(name) + len(value) for name, value in self.headers)
-        return _ENTRY_OVERHEAD_BYTES + len(self.body) + headers
+        return _ENTRY_OVERHEAD_BYTES + len(self.body) + len(self.headers)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -64,7 +65,7 @@ class Entry:
             "method": self.method,
             "path": self.path,
             "query": self.query,
-            "headers": dict(self.headers),
+            "headers": orjson.loads(self.headers),
             "body": readable(self.body, whole=not self.truncated),
             "body_bytes": self.body_bytes,
             "body_truncated": self.truncated,
@@ -173,7 +174,7 @@ class Journal:
             method=method,
             path=path,
             query=masked_query(query),
-            headers=masked_headers(headers),
+            headers=compact(orjson.dumps(masked_headers(headers))),
             body=clean[: self._max_body_bytes],
             body_bytes=len(body),
             truncated=len(body) > self._max_body_bytes,

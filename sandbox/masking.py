@@ -26,17 +26,17 @@ _QUERY = re.compile(rf"(?i)((?:^|&){_SENSITIVE_NAME}=)[^&]*")
 _JSON = re.compile(rf'(?i)("{_SENSITIVE_NAME}"\s*:\s*)"(?:[^"\\]|\\.)*"'.encode())
 
 
-def masked_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+def masked_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Decoded headers; of a secret one only the scheme is left (``Bearer ***``)."""
-    return tuple(_masked_header(name.decode("latin-1"), value) for name, value in headers)
+    decoded = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    return {name: _masked_header(name, value) for name, value in decoded}
 
 
-def _masked_header(name: str, value: bytes) -> tuple[str, str]:
-    text = value.decode("latin-1")
+def _masked_header(name: str, value: str) -> str:
     if name not in _SECRET_HEADERS:
-        return name, text
-    scheme, separator, _ = text.partition(" ")
-    return name, f"{scheme} {MASK}" if separator and "authorization" in name else MASK
+        return value
+    scheme, separator, _ = value.partition(" ")
+    return f"{scheme} {MASK}" if separator and "authorization" in name else MASK
 
 
 def masked_query(query: bytes) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +15,7 @@ from starlette.types import Receive
 from sandbox.changes import Changes
 from sandbox.faults import FaultBook
 from sandbox.journal import Entry, Journal
+from sandbox.jsontext import json_bytes
 from sandbox.settings import SandboxSettings
 
 CALL_KEY = "sandbox.call"
@@ -40,7 +40,6 @@ class Sandbox:
         """Let go of every request that waits for something, so that the server can end."""
         self.stopping.set()
         self.changes.close()
-        self.target_changes.close()
 
     async def pause(self, receive: Receive, seconds: float) -> bool:
         """Wait ``seconds``; False if the client left or the sandbox stops meanwhile."""
@@ -97,7 +96,7 @@ def call_of(request: Request) -> Call:
 
 
 def json_answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, headers, "application/json")
+    return Response(json_bytes(body), status, headers, "application/json")
 
 
 class Peer:
@@ -114,6 +113,8 @@ class Peer:
     """Pairs of Chinese label and path, for the index page."""
     empties: ClassVar[frozenset[str]] = frozenset()
     """Kinds of request whose ``empty`` answer the peer makes itself (see ``Call.empty``)."""
+    delivers: ClassVar[bool] = False
+    """Whether it sends messages to the service, which a ``duplicate`` fault can multiply."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox

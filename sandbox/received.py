@@ -3,55 +3,66 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
 
 from sandbox.changes import Changes
 
-T = TypeVar("T")
-
 
 @dataclass(slots=True)
-class Received(Generic[T]):
-    """``times``: how often it came; ``conflicts``: how often with another content."""
+class Received:
+    """``times``: how often it came; ``conflicts``: how often with another content.
+
+    The content is kept as JSON text, a fraction of what the parsed object takes.
+    """
 
     id: str
-    item: T
+    content: bytes
     at: float
     times: int = 1
     conflicts: int = 0
 
+    def as_dict(self) -> dict[str, Any]:
+        content: dict[str, Any] = orjson.loads(self.content)
+        counts = {"received": self.times, "conflicts": self.conflicts, "received_at": self.at}
+        return content | counts
 
-class ReceivedLog(Generic[T]):
+
+class ReceivedLog:
     """Dedupes by id. Of more than ``max_items`` the oldest are dropped, and counted."""
 
     def __init__(self, max_items: int, changes: Changes) -> None:
         self._max_items = max_items
-        self._items: OrderedDict[str, Received[T]] = OrderedDict()
+        self._items: OrderedDict[str, Received] = OrderedDict()
         self.dropped = 0
         self.changes = changes
 
-    def add(self, item_id: str, item: T, at: float) -> tuple[Received[T], bool]:
+    def add(self, item_id: str, item: BaseModel, at: float) -> tuple[Received, bool]:
         """What is kept under the id, and whether it was there before."""
+        content = item.model_dump_json().encode()
         known = self._items.get(item_id)
         if known is not None:
             known.times += 1
-            known.conflicts += known.item != item
+            known.conflicts += known.content != content
         else:
-            known = self._items[item_id] = Received(item_id, item, at)
+            known = self._items[item_id] = Received(item_id, content, at)
         self.changes.notify()
         return known, known.times > 1
 
-    def trim(self) -> Iterator[Received[T]]:
-        """Drop what is over the bound, oldest first, and yield it."""
+    def trim(self) -> list[Received]:
+        """Drop what is over the bound, oldest first, and return it."""
+        gone = []
         while len(self._items) > self._max_items:
-            _, oldest = self._items.popitem(last=False)
-            self.dropped += 1
-            yield oldest
+            gone.append(self._items.popitem(last=False)[1])
+        self.dropped += len(gone)
+        return gone
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def __iter__(self) -> Iterator[Received[T]]:
+    def __iter__(self) -> Iterator[Received]:
         return iter(self._items.values())
 
     def clear(self) -> None:

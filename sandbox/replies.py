@@ -8,15 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from sandbox.jsontext import json_bytes
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 DEFAULT_REPLY = "您好,已收到您的消息。这个问题我需要再确认一下,请您稍等。"
 
 _EVIDENCE = re.compile(r"^[ \t]*\[(\d{1,3})\][ \t]*(\S.*)$", re.MULTILINE)
-_ANSWER_MARK = re.compile(r"(?:^|[\s|;;])(?:答案?|回答|A|answer)\s*[::]\s*", re.IGNORECASE)
+# Where the answer begins in «问:…? 答:…» and in «…?:…».
+_ANSWER_MARK = re.compile(
+    r"(?:^|[\s|;;])(?:答案?|回答|A|answer)\s*[::]\s*|[??]\s*[::]\s*", re.IGNORECASE
+)
 _SENTENCE = re.compile(r".*?(?:[。!?!?]+|$)", re.DOTALL)
 _TEXT_NAMES = frozenset({"answer", "reply", "text", "content", "message"})
 _MAX_SCHEMA_DEPTH = 8
@@ -192,11 +196,11 @@ class Brain:
         text = grounded(prompt.turns) or DEFAULT_REPLY
         forced = next((tool for tool in prompt.tools if tool.name == prompt.forced_tool), None)
         if forced is not None:
-            arguments = orjson.dumps(example(forced.schema, text)).decode()
+            arguments = json_bytes(example(forced.schema, text)).decode()
             return Reply("", (ToolCall(self._call_id(), forced.name, arguments),), "tool_calls")
         if prompt.json_schema is not None:
             schema = prompt.json_schema or {"properties": {"reply": {"type": "string"}}}
-            return Reply(orjson.dumps(example(schema, text)).decode())
+            return Reply(json_bytes(example(schema, text)).decode())
         return Reply(text)
 
     def _call_id(self) -> str:
@@ -205,7 +209,7 @@ class Brain:
 
 
 def _arguments(arguments: Mapping[str, JsonValue] | str) -> str:
-    return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+    return arguments if isinstance(arguments, str) else json_bytes(arguments).decode()
 
 
 def grounded(turns: Sequence[Turn]) -> str | None:

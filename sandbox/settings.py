@@ -1,4 +1,4 @@
-"""What can be set about a sandbox. Everything that grows has a bound here."""
+"""What can be set about a sandbox. What traffic makes grow has a bound here."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sandbox.peer import Peer, Sandbox, call_of, json_answer
-from sandbox.received import Received, ReceivedLog
+from sandbox.received import ReceivedLog
 from sandbox.validation import first_problem
 
 
@@ -29,9 +29,7 @@ class StaffPeer(Peer):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self._notices: ReceivedLog[Notice] = ReceivedLog(
-            sandbox.settings.max_messages, sandbox.changes
-        )
+        self._notices = ReceivedLog(sandbox.settings.max_messages, sandbox.changes)
         self.router.add_api_route("/notice", self.receive, methods=["POST"], response_model=None)
         self.admin.add_api_route("/notices", self.notices, methods=["GET"])
 
@@ -44,8 +42,7 @@ class StaffPeer(Peer):
             call.verdict(accepted=False)
             return json_answer({"accepted": False, "error": first_problem(error)}, 422)
         _, duplicate = self._notices.add(notice.notice_id, notice, self.sandbox.clock())
-        for _dropped in self._notices.trim():
-            pass
+        self._notices.trim()
         call.verdict(accepted=True, duplicate=duplicate)
         return json_answer({"accepted": True, "duplicate": duplicate})
 
@@ -53,7 +50,7 @@ class StaffPeer(Peer):
         """Notices in the order of their first arrival; may wait for ``at_least`` of them."""
         await self.sandbox.changes.until(lambda: len(self._notices) >= at_least, wait)
         return {
-            "notices": [_shown(received) for received in self._notices],
+            "notices": [received.as_dict() for received in self._notices],
             "dropped": self._notices.dropped,
         }
 
@@ -65,11 +62,3 @@ class StaffPeer(Peer):
 
     async def reset(self) -> None:
         self._notices.clear()
-
-
-def _shown(received: Received[Notice]) -> dict[str, Any]:
-    return received.item.model_dump() | {
-        "received": received.times,
-        "conflicts": received.conflicts,
-        "received_at": received.at,
-    }

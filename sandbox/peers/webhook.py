@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS
 from sandbox.delivery import Deliverer, Delivery, TooManyPending
+from sandbox.jsontext import compact, json_bytes
 from sandbox.peer import Peer, Sandbox, call_of, json_answer
 from sandbox.received import Received, ReceivedLog
 from sandbox.validation import first_problem
@@ -77,13 +78,13 @@ class WebhookPeer(Peer):
         ("客户发言的投递情况", "/_sandbox/webhook/outgoing"),
     )
 
+    delivers = True
+
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
         self._secret = sandbox.settings.webhook_secret
-        self._shown: ReceivedLog[Outbound] = ReceivedLog(
-            sandbox.settings.max_messages, sandbox.changes
-        )
-        self._chats: dict[str, deque[Received[Outbound]]] = {}
+        self._shown = ReceivedLog(sandbox.settings.max_messages, sandbox.changes)
+        self._chats: dict[str, deque[Received]] = {}
         self._deliverer = Deliverer(sandbox, self.name)
         self.router.add_api_route("/deliver", self.deliver, methods=["POST"], response_model=None)
         add = self.admin.add_api_route
@@ -133,7 +134,7 @@ class WebhookPeer(Peer):
         if not duplicate:
             self._chats.setdefault(message.chat_id, deque()).append(received)
         for dropped in self._shown.trim():
-            self._forget(dropped.item.chat_id)
+            self._forget(orjson.loads(dropped.content)["chat_id"])
         return duplicate
 
     def _forget(self, chat_id: str) -> None:
@@ -154,7 +155,7 @@ class WebhookPeer(Peer):
         """A chat's messages in the order in which the customer saw them."""
         chats = self._chats
         await self.sandbox.changes.until(lambda: len(chats.get(chat_id, ())) >= at_least, wait)
-        messages = [_as_dict(received) for received in chats.get(chat_id, ())]
+        messages = [received.as_dict() for received in chats.get(chat_id, ())]
         return {"chat_id": chat_id, "messages": messages}
 
     async def say(self, said: Say, wait: float = 0.0) -> dict[str, Any]:
@@ -208,7 +209,7 @@ class WebhookPeer(Peer):
             id=payload["message_id"],
             lane=said.chat_id,
             path=f"/api/channels/webhook/{quote(said.account, safe='')}/messages",
-            body=orjson.dumps(payload),
+            body=compact(json_bytes(payload)),
             headers=self._signed,
             created_at=self.sandbox.clock(),
         )
@@ -255,11 +256,3 @@ class WebhookPeer(Peer):
 
 def _busy(error: TooManyPending) -> HTTPException:
     return HTTPException(503, str(error), {"retry-after": "1"})
-
-
-def _as_dict(received: Received[Outbound]) -> dict[str, Any]:
-    return received.item.model_dump() | {
-        "received": received.times,
-        "conflicts": received.conflicts,
-        "received_at": received.at,
-    }

@@ -85,6 +85,16 @@ def test_status_without_a_body_leaves_the_connection_usable(
         assert client.post(url, json=ASK).status_code == 200
 
 
+def test_body_of_a_status_fault_is_any_json(sandbox_server: SandboxServer) -> None:
+    huge = {"n": 10**30, "text": "您好"}
+    sandbox_server.fault("model", "status", body=huge, count=1)
+    assert ask(sandbox_server).json() == huge
+    sandbox_server.fault("model", "status", body="<html>Bad Gateway</html>", status=502)
+    answer = ask(sandbox_server)
+    assert (answer.status_code, answer.text) == (502, "<html>Bad Gateway</html>")
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
 def test_fault_spends_its_count_and_starts_after_the_passes(
     sandbox_server: SandboxServer,
 ) -> None:
@@ -213,6 +223,7 @@ def test_empty_answer_elsewhere_has_no_body(sandbox_server: SandboxServer) -> No
         ),
         ({"peer": "model", "kind": "hang", "count": 0}, 422, "count"),
         ({"peer": "model", "kind": "hang", "rate": 1.5}, 422, "rate"),
+        ({"peer": "staff", "kind": "duplicate"}, 422, "webhook"),
         ([], 422, ""),
     ],
 )

@@ -116,7 +116,7 @@ def test_ready_line_tells_a_person_where_to_go() -> None:
     assert process.returncode in (0, -signal.SIGTERM)
 
 
-def test_taken_port_and_senseless_target_are_said_in_one_line(
+def test_what_prevents_the_start_is_said_in_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with socket.socket() as taken:
@@ -124,7 +124,9 @@ def test_taken_port_and_senseless_target_are_said_in_one_line(
         taken.listen()
         assert main(["--port", str(taken.getsockname()[1])]) == 2
     assert main(["--target", "nowhere"]) == 2
-    first, second = capsys.readouterr().err.splitlines()
+    assert main(["--host", "0.0.0.0"]) == 2
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert "--allow-remote" in third
     assert "in use" in first
     assert "'nowhere'" in second
 

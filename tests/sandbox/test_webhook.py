@@ -129,7 +129,7 @@ def test_customer_writes_and_the_service_gets_it_as_the_channel_sends_it(
 
 
 def test_attachments_travel_with_the_message(sandbox_server: SandboxServer) -> None:
-    picture = {"kind": "image", "url": "http://127.0.0.1/a.png"}
+    picture = {"kind": "image", "url": "http://127.0.0.1/a.png", "bytes": 10**30}
     with running_service() as service:
         sandbox_server.set_target(service.url)
         sandbox_server.say("c1", "", type="image", attachments=[picture], wait=10)
@@ -263,9 +263,10 @@ def test_reset_gives_up_what_was_to_be_said(sandbox_server: SandboxServer) -> No
 
 
 def test_target_must_be_an_address(sandbox_server: SandboxServer) -> None:
-    answer = httpx.put(sandbox_server.url + "/_sandbox/target", json={"url": "localhost"})
-    assert answer.status_code == 422
-    assert "http://127.0.0.1:6060" in answer.json()["detail"]
+    for wrong in ("localhost", "http://", "http://a:99999999", "http://a:x", "file:///etc"):
+        answer = httpx.put(sandbox_server.url + "/_sandbox/target", json={"url": wrong})
+        assert answer.status_code == 422, wrong
+        assert "http://127.0.0.1:6060" in answer.json()["detail"]
 
 
 async def test_waiting_for_a_message_ends_when_it_arrives(sandbox_server: SandboxServer) -> None:
