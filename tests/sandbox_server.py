@@ -28,7 +28,7 @@ _END = "\0"
 
 
 class SandboxServer:
-    """A running sandbox. ``url`` has no trailing slash."""
+    """A running sandbox. ``url`` has no trailing slash; ``client`` talks to it from tests."""
 
     def __init__(
         self, url: str, process: "subprocess.Popen[str]", journal_file: Path | None
@@ -36,7 +36,7 @@ class SandboxServer:
         self.url = url
         self.process = process
         self.journal_file = journal_file
-        self._client = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        self.client = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
 
     # Addresses -----------------------------------------------------------------------------
 
@@ -175,21 +175,21 @@ class SandboxServer:
         self.process.wait(timeout=10)
 
     def get(self, path: str, **query: Any) -> JsonObject:
-        return _object(self._client.get(path, params=_given(query), timeout=_patience(query)))
+        return _object(self.client.get(path, params=_given(query), timeout=_patience(query)))
 
     def post(self, path: str, body: object, **query: Any) -> JsonObject:
         return _object(
-            self._client.post(path, json=body, params=_given(query), timeout=_patience(query))
+            self.client.post(path, json=body, params=_given(query), timeout=_patience(query))
         )
 
     def put(self, path: str, body: object) -> JsonObject:
-        return _object(self._client.put(path, json=body))
+        return _object(self.client.put(path, json=body))
 
     def delete(self, path: str, **query: Any) -> JsonObject:
-        return _object(self._client.delete(path, params=_given(query)))
+        return _object(self.client.delete(path, params=_given(query)))
 
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
 
 
 def _given(query: Mapping[str, Any]) -> JsonObject:

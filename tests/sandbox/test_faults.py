@@ -13,12 +13,12 @@ ASK: JsonObject = {"model": "m", "messages": [{"role": "user", "content": "你�
 
 def ask(sandbox: SandboxServer, name: str | None = None, **fields: object) -> httpx.Response:
     url = sandbox.model_url(name) + "/chat/completions"
-    return httpx.post(url, json=ASK | fields, headers=AUTH, timeout=10)
+    return sandbox.client.post(url, json=ASK | fields, headers=AUTH, timeout=10)
 
 
 def notify(sandbox: SandboxServer, notice_id: str) -> httpx.Response:
     body = {"notice_id": notice_id, "title": "转人工", "text": "客户要求人工"}
-    return httpx.post(sandbox.staff_url, json=body, timeout=10)
+    return sandbox.client.post(sandbox.staff_url, json=body, timeout=10)
 
 
 def test_refused_request_gets_no_answer_and_has_no_effect(sandbox_server: SandboxServer) -> None:
@@ -120,7 +120,7 @@ def test_fault_may_be_limited_to_one_kind_of_request(sandbox_server: SandboxServ
     sandbox_server.fault("model", "status", request_kind="embeddings")
     body = {"model": "e", "input": "充电桩"}
     url = sandbox_server.model_url() + "/embeddings"
-    assert httpx.post(url, json=body, headers=AUTH).status_code == 500
+    assert sandbox_server.client.post(url, json=body, headers=AUTH).status_code == 500
     assert ask(sandbox_server).status_code == 200
 
 
@@ -149,7 +149,7 @@ def test_hanging_request_ends_when_the_client_leaves(sandbox_server: SandboxServ
     sandbox_server.fault("model", "hang", count=1)
     url = sandbox_server.model_url() + "/chat/completions"
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(url, json=ASK, headers=AUTH, timeout=0.2)
+        sandbox_server.client.post(url, json=ASK, headers=AUTH, timeout=0.2)
     (entry,) = sandbox_server.journal("model", at_least=1, wait=5)
     assert (entry["fault"], entry["status"]) == ("hang", None)
     assert ask(sandbox_server).status_code == 200
@@ -168,7 +168,9 @@ def test_cut_stream_ends_after_its_chunks_without_the_end_mark(
     url = sandbox_server.model_url() + "/chat/completions"
     lines: list[str] = []
     with (
-        httpx.stream("POST", url, json=ASK | {"stream": True}, headers=AUTH) as answer,
+        sandbox_server.client.stream(
+            "POST", url, json=ASK | {"stream": True}, headers=AUTH
+        ) as answer,
         pytest.raises(httpx.RemoteProtocolError),
     ):
         lines.extend(line for line in answer.iter_lines() if line)
@@ -230,7 +232,7 @@ def test_empty_answer_elsewhere_has_no_body(sandbox_server: SandboxServer) -> No
 def test_senseless_fault_is_refused_with_one_clear_line(
     sandbox_server: SandboxServer, body: object, status: int, said: str
 ) -> None:
-    answer = httpx.post(sandbox_server.url + "/_sandbox/faults", json=body)
+    answer = sandbox_server.client.post(sandbox_server.url + "/_sandbox/faults", json=body)
     assert answer.status_code == status
     assert said in answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
@@ -250,7 +252,7 @@ def test_faults_are_listed_and_cleared_singly_by_peer_and_all(
     assert [fault["peer"] for fault in sandbox_server.faults()] == ["webhook"]
     sandbox_server.clear_faults()
     assert sandbox_server.faults() == []
-    gone = httpx.delete(f"{sandbox_server.url}/_sandbox/faults/{first}")
+    gone = sandbox_server.client.delete(f"{sandbox_server.url}/_sandbox/faults/{first}")
     assert gone.status_code == 404
 
 

@@ -88,7 +88,7 @@ def test_secrets_in_queries_are_masked() -> None:
 def test_requests_are_journalled_in_order_with_keys_masked(sandbox_server: SandboxServer) -> None:
     key = f"sk-{random.getrandbits(64):x}"
     for number in range(3):
-        httpx.post(
+        sandbox_server.client.post(
             sandbox_server.model_url("a") + "/chat/completions?access_token=" + key,
             json={"model": "m", "messages": [{"role": "user", "content": f"问{number}"}]},
             headers={"authorization": f"Bearer {key}", "x-api-key": key, "cookie": key},
@@ -104,8 +104,8 @@ def test_requests_are_journalled_in_order_with_keys_masked(sandbox_server: Sandb
 def test_journal_is_filtered_paged_and_cleared(sandbox_server: SandboxServer) -> None:
     for number in range(3):
         notice = {"notice_id": f"n{number}", "title": "t", "text": "x"}
-        httpx.post(sandbox_server.staff_url, json=notice)
-    httpx.get(sandbox_server.model_url() + "/models")
+        sandbox_server.client.post(sandbox_server.staff_url, json=notice)
+    sandbox_server.client.get(sandbox_server.model_url() + "/models")
     assert len(sandbox_server.journal("staff")) == 3
     assert [entry["peer"] for entry in sandbox_server.journal(kind="models")] == ["model"]
     page = sandbox_server.get("/_sandbox/journal", peer="staff", limit=2)
@@ -116,8 +116,16 @@ def test_journal_is_filtered_paged_and_cleared(sandbox_server: SandboxServer) ->
 
 
 def test_wrong_address_is_found_in_the_journal(sandbox_server: SandboxServer) -> None:
-    assert httpx.post(sandbox_server.url + "/modle/v1/chat/completions").status_code == 404
-    assert httpx.post(sandbox_server.url + "/model/v2/chat", content=b"\xff\xfe").status_code == 404
+    assert (
+        sandbox_server.client.post(sandbox_server.url + "/modle/v1/chat/completions").status_code
+        == 404
+    )
+    assert (
+        sandbox_server.client.post(
+            sandbox_server.url + "/model/v2/chat", content=b"\xff\xfe"
+        ).status_code
+        == 404
+    )
     first, second = sandbox_server.journal()
     assert (first["peer"], first["status"]) == ("unknown", 404)
     assert (second["peer"], second["kind"], second["body"]) == (
@@ -131,10 +139,10 @@ def test_journal_file_has_every_answered_request_even_after_a_kill(tmp_path: Pat
     with running_sandbox(journal_file=tmp_path / "deep" / "journal.jsonl") as sandbox:
         sandbox.fault("staff", "refuse", count=1)
         with pytest.raises(httpx.RemoteProtocolError):
-            httpx.post(sandbox.staff_url, json={"notice_id": "n0"})
+            sandbox.client.post(sandbox.staff_url, json={"notice_id": "n0"})
         for number in range(1, 6):
             notice = {"notice_id": f"n{number}", "title": "t", "text": "x"}
-            httpx.post(sandbox.staff_url, json=notice)
+            sandbox.client.post(sandbox.staff_url, json=notice)
         sandbox.kill()
         lines = sandbox.journal_lines()
     assert [line["body"]["notice_id"] for line in lines] == [f"n{n}" for n in range(6)]
@@ -162,7 +170,7 @@ def test_hundred_bodies_of_limit_size_do_not_fill_the_memory(
 
 
 def test_body_over_the_limit_is_refused_with_413(sandbox_server: SandboxServer) -> None:
-    answer = httpx.post(
+    answer = sandbox_server.client.post(
         sandbox_server.model_url() + "/chat/completions",
         content=b"x" * (16 * 1024 * 1024 + 1),
         headers={"authorization": "Bearer k"},

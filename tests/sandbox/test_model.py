@@ -204,7 +204,9 @@ def test_script_for_one_provider_is_not_heard_from_another(sandbox_server: Sandb
     sandbox_server.script("", "我是甲", peer="model/a")
     body = {"model": "m", "messages": say("你是谁")}
     said = [
-        httpx.post(f"{sandbox_server.model_url(name)}/chat/completions", json=body, headers=AUTH)
+        sandbox_server.client.post(
+            f"{sandbox_server.model_url(name)}/chat/completions", json=body, headers=AUTH
+        )
         for name in ("a", "b")
     ]
     texts = [answer.json()["choices"][0]["message"]["content"] for answer in said]
@@ -215,7 +217,7 @@ def test_invalid_pattern_still_matches_as_text(sandbox_server: SandboxServer) ->
     sandbox_server.script("价格(", "好")
     body = {"model": "m", "messages": say("问价格(含税)")}
     url = sandbox_server.model_url() + "/chat/completions"
-    answer = httpx.post(url, json=body, headers=AUTH)
+    answer = sandbox_server.client.post(url, json=body, headers=AUTH)
     assert answer.json()["choices"][0]["message"]["content"] == "好"
 
 
@@ -309,8 +311,10 @@ def test_embeddings_are_unit_vectors_near_for_like_texts(client: openai.OpenAI) 
 def test_embedding_formats_hold_the_same_numbers(sandbox_server: SandboxServer) -> None:
     url = sandbox_server.model_url() + "/embeddings"
     body: JsonObject = {"model": "e", "input": [[1, 2, 3], [4]]}
-    plain = httpx.post(url, json=body, headers=AUTH).json()
-    packed = httpx.post(url, json=body | {"encoding_format": "base64"}, headers=AUTH).json()
+    plain = sandbox_server.client.post(url, json=body, headers=AUTH).json()
+    packed = sandbox_server.client.post(
+        url, json=body | {"encoding_format": "base64"}, headers=AUTH
+    ).json()
     decoded = array("f", base64.b64decode(packed["data"][1]["embedding"]))
     assert decoded.tolist() == pytest.approx(plain["data"][1]["embedding"])
     assert len(decoded) == 1024
@@ -322,7 +326,9 @@ def test_without_a_bearer_key_the_answer_is_an_openai_401(
     sandbox_server: SandboxServer, path: str, header: dict[str, str]
 ) -> None:
     method = "GET" if path == "models" else "POST"
-    answer = httpx.request(method, f"{sandbox_server.model_url()}/{path}", headers=header)
+    answer = sandbox_server.client.request(
+        method, f"{sandbox_server.model_url()}/{path}", headers=header
+    )
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "authentication_error"
 
@@ -344,7 +350,7 @@ def test_senseless_request_is_an_openai_400_that_names_the_field(
     sandbox_server: SandboxServer, body: bytes, said: str
 ) -> None:
     url = sandbox_server.model_url() + "/chat/completions"
-    answer = httpx.post(url, content=body, headers=AUTH)
+    answer = sandbox_server.client.post(url, content=body, headers=AUTH)
     assert answer.status_code == 400
     assert said in answer.json()["error"]["message"]
 
@@ -359,7 +365,7 @@ def test_latency_applies_to_all_or_one_provider_and_a_script_overrides_it(
     def seconds(name: str | None, text: str) -> float:
         url = sandbox_server.model_url(name) + "/chat/completions"
         started = time.perf_counter()
-        httpx.post(url, json={"model": "m", "messages": say(text)}, headers=AUTH)
+        sandbox_server.client.post(url, json={"model": "m", "messages": say(text)}, headers=AUTH)
         return time.perf_counter() - started
 
     assert seconds(None, "你好") >= 0.2
@@ -373,7 +379,9 @@ def test_client_that_leaves_during_the_latency_frees_the_request(
     sandbox_server.model_latency(3600)
     url = sandbox_server.model_url() + "/chat/completions"
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(url, json={"model": "m", "messages": say("x")}, headers=AUTH, timeout=0.2)
+        sandbox_server.client.post(
+            url, json={"model": "m", "messages": say("x")}, headers=AUTH, timeout=0.2
+        )
     (entry,) = sandbox_server.journal("model", at_least=1, wait=5)
     assert entry["status"] == 499
 
@@ -488,12 +496,12 @@ def test_senseless_native_request_is_refused_in_its_shape(
     kind: str,
 ) -> None:
     url = sandbox_server.anthropic_url("c") + "/v1/messages"
-    answer = httpx.post(url, json=body, headers=headers)
+    answer = sandbox_server.client.post(url, json=body, headers=headers)
     assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)
     assert answer.headers["request-id"] == answer.json()["request_id"]
 
 
 def test_script_with_an_unknown_field_is_refused(sandbox_server: SandboxServer) -> None:
     url = sandbox_server.url + "/_sandbox/model/script"
-    answer = httpx.post(url, json={"match": "x", "replly": "y"})
+    answer = sandbox_server.client.post(url, json={"match": "x", "replly": "y"})
     assert (answer.status_code, answer.json()["detail"].split(":")[0]) == (422, "replly")

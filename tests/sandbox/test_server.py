@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_index_page_names_every_peer_in_chinese(sandbox_server: SandboxServer) -> None:
-    page = httpx.get(sandbox_server.url + "/")
+    page = sandbox_server.client.get(sandbox_server.url + "/")
     assert page.headers["content-type"].startswith("text/html")
     assert "沙箱" in page.text
     for peer in PEERS:
@@ -33,7 +33,9 @@ def test_links_of_the_index_page_work(sandbox_server: SandboxServer) -> None:
     paths += ["/_sandbox/health", "/_sandbox/journal", "/_sandbox/faults", "/docs"]
     for path in paths:
         headers = {"authorization": "Bearer k"}
-        assert httpx.get(sandbox_server.url + path, headers=headers).status_code == 200, path
+        assert (
+            sandbox_server.client.get(sandbox_server.url + path, headers=headers).status_code == 200
+        ), path
 
 
 def test_notice_is_kept_once_and_shown_with_its_count(sandbox_server: SandboxServer) -> None:
@@ -45,7 +47,9 @@ def test_notice_is_kept_once_and_shown_with_its_count(sandbox_server: SandboxSer
         "conversation_id": "c_1",
         "reason": "complaint",
     }
-    verdicts = [httpx.post(sandbox_server.staff_url, json=notice).json() for _ in range(2)]
+    verdicts = [
+        sandbox_server.client.post(sandbox_server.staff_url, json=notice).json() for _ in range(2)
+    ]
     assert verdicts == [
         {"accepted": True, "duplicate": False},
         {"accepted": True, "duplicate": True},
@@ -56,7 +60,7 @@ def test_notice_is_kept_once_and_shown_with_its_count(sandbox_server: SandboxSer
 
 
 def test_unusable_notice_is_refused(sandbox_server: SandboxServer) -> None:
-    answer = httpx.post(sandbox_server.staff_url, json={"title": "t"})
+    answer = sandbox_server.client.post(sandbox_server.staff_url, json={"title": "t"})
     assert (answer.status_code, answer.json()["accepted"]) == (422, False)
     assert sandbox_server.notices() == []
 
@@ -64,7 +68,9 @@ def test_unusable_notice_is_refused(sandbox_server: SandboxServer) -> None:
 def test_reset_forgets_everything(sandbox_server: SandboxServer) -> None:
     sandbox_server.script("x", "y")
     sandbox_server.fault("model", "refuse")
-    httpx.post(sandbox_server.staff_url, json={"notice_id": "n", "title": "t", "text": "x"})
+    sandbox_server.client.post(
+        sandbox_server.staff_url, json={"notice_id": "n", "title": "t", "text": "x"}
+    )
     sandbox_server.reset()
     assert sandbox_server.journal() == sandbox_server.faults() == sandbox_server.notices() == []
     assert sandbox_server.get("/_sandbox/model/script") == {"scripts": []}
@@ -79,7 +85,7 @@ def test_shutdown_lets_go_of_hanging_requests_at_once(stop: signal.Signals) -> N
 
         def hang() -> None:
             try:
-                httpx.get(sandbox.model_url() + "/models", timeout=30)
+                sandbox.client.get(sandbox.model_url() + "/models", timeout=30)
             except httpx.TransportError as error:
                 failures.append(error)
 

@@ -30,7 +30,7 @@ def message(
 
 
 def deliver(sandbox: SandboxServer, body: JsonObject, **headers: str) -> httpx.Response:
-    return httpx.post(sandbox.webhook_url, json=body, headers=headers)
+    return sandbox.client.post(sandbox.webhook_url, json=body, headers=headers)
 
 
 def test_signature_is_hmac_sha256_over_timestamp_dot_body() -> None:
@@ -96,12 +96,21 @@ def test_with_a_secret_only_signed_messages_are_taken(sandbox_server: SandboxSer
         good | {"X-Kefu-Signature": signature("other", "1700000000", body)},
     ]
     for headers in wrong:
-        answer = httpx.post(sandbox_server.webhook_url, content=body, headers=headers)
+        answer = sandbox_server.client.post(
+            sandbox_server.webhook_url, content=body, headers=headers
+        )
         assert (answer.status_code, answer.json()["accepted"]) == (401, False)
-    changed = httpx.post(sandbox_server.webhook_url, content=body + b" ", headers=good)
+    changed = sandbox_server.client.post(
+        sandbox_server.webhook_url, content=body + b" ", headers=good
+    )
     assert changed.status_code == 401
     assert sandbox_server.chat("chat") == []
-    assert httpx.post(sandbox_server.webhook_url, content=body, headers=good).status_code == 200
+    assert (
+        sandbox_server.client.post(
+            sandbox_server.webhook_url, content=body, headers=good
+        ).status_code
+        == 200
+    )
 
 
 def test_customer_writes_and_the_service_gets_it_as_the_channel_sends_it(
@@ -246,7 +255,7 @@ def test_duplicate_fault_does_not_touch_what_the_peer_receives(
 def test_senseless_customer_message_is_refused(
     sandbox_server: SandboxServer, body: JsonObject
 ) -> None:
-    answer = httpx.post(sandbox_server.url + "/_sandbox/webhook/say", json=body)
+    answer = sandbox_server.client.post(sandbox_server.url + "/_sandbox/webhook/say", json=body)
     assert answer.status_code == 422
     assert isinstance(answer.json()["detail"], str)
 
@@ -264,7 +273,9 @@ def test_reset_gives_up_what_was_to_be_said(sandbox_server: SandboxServer) -> No
 
 def test_target_must_be_an_address(sandbox_server: SandboxServer) -> None:
     for wrong in ("localhost", "http://", "http://a:99999999", "http://a:x", "file:///etc"):
-        answer = httpx.put(sandbox_server.url + "/_sandbox/target", json={"url": wrong})
+        answer = sandbox_server.client.put(
+            sandbox_server.url + "/_sandbox/target", json={"url": wrong}
+        )
         assert answer.status_code == 422, wrong
         assert "http://127.0.0.1:6060" in answer.json()["detail"]
 
