@@ -37,14 +37,24 @@ def build_conversation_graph(
 
     graph.add_edge(START, "classify")
     graph.add_conditional_edges(
-        "classify", after_classify, ["retrieve", "price_estimate", "risk_check"]
+        "classify", _routing(after_classify), ["retrieve", "price_estimate", "risk_check"]
     )
     graph.add_edge("retrieve", "risk_check")
     graph.add_edge("price_estimate", "risk_check")
-    graph.add_conditional_edges("risk_check", after_risk_check, ["reply", "escalate"])
+    graph.add_conditional_edges("risk_check", _routing(after_risk_check), ["reply", "escalate"])
     graph.add_edge("reply", END)
     graph.add_edge("escalate", END)
     return graph.compile(checkpointer=checkpointer)
+
+
+def _routing(route: Callable[[ConversationState], Any]) -> Callable[..., Awaitable[Any]]:
+    """A pure routing function as a coroutine: LangGraph sends plain ones through a thread."""
+
+    async def run(state: ConversationState) -> Any:
+        return route(state)
+
+    run.__name__ = route.__name__
+    return run
 
 
 def _observed(node: Node, make_context: MakeContext | None) -> Any:
