@@ -1,0 +1,84 @@
+# Kefu Graph. On a bare machine with python3 (3.11 or newer), venv and make:
+#   make run    the service with simulated peers and sample knowledge
+#   make test   everything that CI checks
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Without a home that can be written uv has no place for its cache.
+HOME_USABLE := $(shell test -n "$$HOME" -a -w "$$HOME" && echo yes)
+UV := $(if $(HOME_USABLE),,UV_NO_CACHE=1 )$(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench crash train lock readme clean
+
+help:
+	@echo "make setup   create .venv and install what is locked"
+	@echo "make run     start service and sandbox with sample knowledge"
+	@echo "make test    formatting, lint, import direction, types, tests"
+	@echo "make bench   benchmarks            make crash   kill -9 runs (minutes)"
+	@echo "make lint    the static checks     make format  format and fix"
+	@echo "make train   retrain classifier and calibration"
+	@echo "make lock    refresh the lock files"
+	@echo "make readme  rewrite the generated parts of the READMEs"
+	@echo "make clean   remove .venv and caches (never ./data)"
+
+setup: $(STAMP)
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Kefu Graph needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing what is locked into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup
+	@echo "网页与试用  http://127.0.0.1:6060/"
+	@echo "接口文档    http://127.0.0.1:6060/docs"
+	@echo "沙箱        http://127.0.0.1:6061/"
+	@echo "按 Ctrl-C 停止。"
+	@exec $(BIN)/kefu serve --sandbox --samples
+
+test: lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+crash: setup
+	$(BIN)/python -m tests.crash
+
+train: setup
+	$(BIN)/python -m graphs.classifier.train
+	$(BIN)/python -m knowledge.calibrate
+
+lock: setup
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra dev --output-file requirements-dev.lock
+	@! grep -nE '://' requirements.lock requirements-dev.lock
+
+readme: setup
+	$(BIN)/kefu readme
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
