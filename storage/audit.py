@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-_INSERT = text(
+from storage.statements import Statement
+
+_INSERT = Statement(
     "INSERT INTO audit (at, actor, action, subject, detail)"
     " VALUES (:at, :actor, :action, :subject, :detail)"
 )
@@ -20,8 +22,8 @@ def record(
     subject: str,
     detail: dict[str, Any],
 ) -> None:
-    connection.execute(
-        _INSERT,
+    _INSERT.run(
+        connection,
         {
             "at": at,
             "actor": actor,

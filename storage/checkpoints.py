@@ -24,6 +24,8 @@ from langgraph.checkpoint.base import (
 from sqlalchemy import Connection, text
 
 from storage.database import Database
+from storage.serde import CheckpointSerializer
+from storage.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,15 @@ class StagedRun:
 
 
 _COLUMNS = "thread_id, checkpoint_ns, checkpoint_id, parent_id, kind, body, meta, writes"
-_LATEST = text(
+_LATEST = Statement(
     f"SELECT {_COLUMNS} FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = :ns"  # noqa: S608 - constant text
     " ORDER BY checkpoint_id DESC LIMIT 1"
 )
-_EXACT = text(
+_EXACT = Statement(
     f"SELECT {_COLUMNS} FROM checkpoints"  # noqa: S608 - constant text
     " WHERE thread_id = :thread AND checkpoint_ns = :ns AND checkpoint_id = :id"
 )
-_PUT = text(
+_PUT = Statement(
     """
     INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_id, kind, body, meta,
         writes)
@@ -81,7 +83,7 @@ _PUT = text(
         meta = excluded.meta, writes = excluded.writes
     """
 )
-_PUT_WRITE = text(
+_PUT_WRITE = Statement(
     """
     INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, channel,
         kind, value, task_path)
@@ -92,17 +94,17 @@ _PUT_WRITE = text(
     WHERE excluded.idx < 0
     """
 )
-_COUNT_WRITES = text(
+_COUNT_WRITES = Statement(
     "UPDATE checkpoints SET writes = writes + :n"
     " WHERE thread_id = :thread_id AND checkpoint_ns = :checkpoint_ns"
     " AND checkpoint_id = :checkpoint_id"
 )
-_PENDING = text(
+_PENDING = Statement(
     "SELECT task_id, idx, channel, kind, value, task_path FROM checkpoint_writes"
     " WHERE thread_id = :thread AND checkpoint_ns = :ns AND checkpoint_id = :id"
     " ORDER BY task_id, idx"
 )
-_PRUNE = text(
+_PRUNE = Statement(
     """
     DELETE FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = :ns AND checkpoint_id < (
         SELECT checkpoint_id FROM checkpoints WHERE thread_id = :thread AND checkpoint_ns = :ns
@@ -110,7 +112,7 @@ _PRUNE = text(
     RETURNING writes
     """
 )
-_PRUNE_WRITES = text(
+_PRUNE_WRITES = Statement(
     "DELETE FROM checkpoint_writes WHERE thread_id = :thread AND checkpoint_ns = :ns"
     " AND NOT EXISTS (SELECT 1 FROM checkpoints c WHERE c.thread_id = checkpoint_writes.thread_id"
     " AND c.checkpoint_ns = checkpoint_writes.checkpoint_ns"
@@ -119,27 +121,18 @@ _PRUNE_WRITES = text(
 
 
 def latest_checkpoint(connection: Connection, thread: str, ns: str = "") -> StoredCheckpoint | None:
-    row = connection.execute(_LATEST, {"thread": thread, "ns": ns}).first()
+    row = _LATEST.first(connection, {"thread": thread, "ns": ns})
     return _stored(connection, row) if row else None
 
 
 def _stored(connection: Connection, row: Any) -> StoredCheckpoint:
     pending: tuple[StoredWrite, ...] = ()
-    if row.writes:
-        rows = connection.execute(
-            _PENDING,
-            {"thread": row.thread_id, "ns": row.checkpoint_ns, "id": row.checkpoint_id},
-        )
+    thread, ns, checkpoint_id, parent_id, kind, body, meta, writes = row
+    if writes:
+        rows = _PENDING.all(connection, {"thread": thread, "ns": ns, "id": checkpoint_id})
         pending = tuple(StoredWrite(*r) for r in rows)
     return StoredCheckpoint(
-        row.thread_id,
-        row.checkpoint_ns,
-        row.checkpoint_id,
-        row.parent_id,
-        row.kind,
-        row.body,
-        row.meta,
-        pending,
+        thread, ns, checkpoint_id, parent_id, kind, bytes(body), bytes(meta), pending
     )
 
 
@@ -153,9 +146,9 @@ def save_run(connection: Connection, run: StagedRun, *, keep: int) -> None:
 
 def prune(connection: Connection, thread: str, ns: str, *, keep: int) -> None:
     where = {"thread": thread, "ns": ns}
-    gone = connection.execute(_PRUNE, where | {"keep": max(keep, 1) - 1}).all()
+    gone = _PRUNE.all(connection, where | {"keep": max(keep, 1) - 1})
     if any(row[0] for row in gone):
-        connection.execute(_PRUNE_WRITES, where)
+        _PRUNE_WRITES.run(connection, where)
 
 
 def delete_thread(connection: Connection, thread: str) -> None:
@@ -164,8 +157,8 @@ def delete_thread(connection: Connection, thread: str) -> None:
 
 
 def _put(connection: Connection, stored: StoredCheckpoint) -> None:
-    connection.execute(
-        _PUT,
+    _PUT.run(
+        connection,
         {
             "thread_id": stored.thread_id,
             "checkpoint_ns": stored.checkpoint_ns,
@@ -189,8 +182,8 @@ def _put_writes(
         "checkpoint_ns": at.checkpoint_ns,
         "checkpoint_id": at.checkpoint_id,
     }
-    connection.execute(
-        _PUT_WRITE,
+    _PUT_WRITE.run_many(
+        connection,
         [
             where
             | {
@@ -210,7 +203,7 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
     """Checkpoints in our database; see the module's docstring for staging."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__()
+        super().__init__(serde=CheckpointSerializer())
         self._database = database
         self._stages: dict[str, _Stage] = {}
 
@@ -247,9 +240,7 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
         def read(connection: Connection) -> StoredCheckpoint | None:
             if checkpoint_id is None:
                 return latest_checkpoint(connection, thread, ns)
-            row = connection.execute(
-                _EXACT, {"thread": thread, "ns": ns, "id": checkpoint_id}
-            ).first()
+            row = _EXACT.first(connection, {"thread": thread, "ns": ns, "id": checkpoint_id})
             return _stored(connection, row) if row else None
 
         found = await self._database.read(read)
@@ -302,8 +293,8 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
 
         def save(connection: Connection) -> None:
             _put_writes(connection, at, rows)
-            connection.execute(
-                _COUNT_WRITES,
+            _COUNT_WRITES.run(
+                connection,
                 {
                     "n": len(rows),
                     "thread_id": thread,

@@ -10,14 +10,16 @@ import asyncio
 import contextlib
 import logging
 import queue
+import sqlite3
 import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from tenacity import (
     Retrying,
     retry_if_exception,
@@ -217,7 +219,7 @@ class _Worker:
                     job.result = job.unit(connection)
             return
         except Exception as error:
-            if connection.invalidated:
+            if _is_lost(error):
                 raise
             if len(group) > 1:
                 log.debug("a group of %d units is run one by one: %r", len(group), error)
@@ -237,27 +239,45 @@ class _Worker:
                     job.result = job.unit(connection)
         except Exception as error:
             job.error = _storage_error(error)
-            if connection.invalidated:
+            if _is_lost(error):
                 raise
 
 
+def _driver_error(error: BaseException) -> BaseException | None:
+    """The driver's own exception, wrapped by SQLAlchemy or (`Statement`) as it was raised."""
+    if isinstance(error, DBAPIError):
+        return error.orig
+    return error if isinstance(error, sqlite3.Error | psycopg.Error) else None
+
+
 def _is_conflict(error: BaseException) -> bool:
-    if not isinstance(error, OperationalError):
+    found = _driver_error(error)
+    if found is None:
         return False
-    state = getattr(error.orig, "sqlstate", None)
-    return state in PG_RETRYABLE or "database is locked" in str(error.orig)
+    return getattr(found, "sqlstate", None) in PG_RETRYABLE or "database is locked" in str(found)
+
+
+def _is_lost(error: BaseException) -> bool:
+    """The connection is gone: what it was asked to do did not happen, or nobody can tell."""
+    found = _driver_error(error)
+    if not isinstance(found, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return found.sqlstate is None or found.sqlstate.startswith(("08", "57P"))
 
 
 def _storage_error(error: BaseException) -> BaseException:
-    if isinstance(error, DBAPIError):
-        wrapped = StorageError(f"{type(error.orig).__name__}: {error.orig}")
-        wrapped.__cause__ = error
-        return wrapped
-    return error
+    found = _driver_error(error)
+    if found is None:
+        return error
+    wrapped = StorageError(f"{type(found).__name__}: {found}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def _discard(connection: Connection | None) -> None:
     if connection is not None:
+        with contextlib.suppress(Exception):
+            connection.invalidate()
         with contextlib.suppress(Exception):
             connection.close()
 

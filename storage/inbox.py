@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -10,6 +10,7 @@ from domain.decisions import CustomerFacts
 from domain.messages import Attachment, InboundMessage
 from storage.checkpoints import StoredCheckpoint, latest_checkpoint
 from storage.clock import iso
+from storage.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Claim:
     checkpoint: StoredCheckpoint | None = None
 
 
-_INSERT_MESSAGE = text(
+_INSERT_MESSAGE = Statement(
     """
     INSERT INTO messages (contact_id, content, role, received_at, channel, account,
         channel_message_id, conversation_id, kind, attachments, sent_ts, received_ts, route, status)
@@ -74,7 +75,7 @@ _INSERT_MESSAGE = text(
     RETURNING id
     """
 )
-_FIND_MESSAGE = text(
+_FIND_MESSAGE = Statement(
     """
     SELECT m.id, m.conversation_id, m.status, m.turn_id, t.result
     FROM messages m LEFT JOIN turns t ON t.turn_id = m.turn_id
@@ -82,7 +83,7 @@ _FIND_MESSAGE = text(
       AND m.channel_message_id = :channel_message_id
     """
 )
-_TOUCH_CONVERSATION = text(
+_TOUCH_CONVERSATION = Statement(
     """
     INSERT INTO conversations (id, channel, account, chat_id, sender_id, contact_id, customer_name,
         mode, session_no, session_last_ts, due_at, first_unread_ts, received, lease_until, fence,
@@ -103,7 +104,7 @@ _TOUCH_CONVERSATION = text(
     RETURNING due_at
     """
 )
-_CLAIM = text(
+_CLAIM = Statement(
     """
     UPDATE conversations
     SET lease_owner = :owner, lease_until = :until, fence = fence + 1, attempts = attempts + 1
@@ -112,20 +113,39 @@ _CLAIM = text(
         session_no, session_last_ts, received, attempts, failures, last_error
     """
 )
-_UNREAD = text(
+_UNREAD = Statement(
     """
     SELECT id, channel_message_id, content, kind, route, received_ts, attachments
     FROM messages WHERE conversation_id = :id AND status = 'unread' ORDER BY id LIMIT :limit
     """
 )
-_CUSTOMER = text(
+_CUSTOMER = Statement(
     "SELECT contact_id, name, level, score, state, total_messages FROM customers"
     " WHERE contact_id = :contact_id"
 )
-_NOTHING_DUE = text(
+_NOTHING_DUE = Statement(
     "UPDATE conversations SET due_at = NULL, first_unread_ts = NULL, lease_owner = NULL,"
     " lease_until = 0, attempts = 0 WHERE id = :id AND fence = :fence"
 )
+
+
+class _Claimed(NamedTuple):
+    """The columns that `_CLAIM` returns."""
+
+    fence: int
+    channel: str
+    account: str
+    chat_id: str
+    sender_id: str
+    contact_id: str
+    customer_name: str
+    mode: str
+    session_no: int
+    session_last_ts: float
+    received: int
+    attempts: int
+    failures: int
+    last_error: str | None
 
 
 def receive(
@@ -145,12 +165,12 @@ def receive(
         "account": message.account,
         "channel_message_id": message.channel_message_id,
     }
-    row = connection.execute(_INSERT_MESSAGE, key | _message_values(message)).first()
+    row = _INSERT_MESSAGE.first(connection, key | _message_values(message))
     if row is None:
         return _duplicate(connection, key)
     now = message.received_at
-    due = connection.execute(
-        _TOUCH_CONVERSATION,
+    touched = _TOUCH_CONVERSATION.first(
+        connection,
         {
             "id": message.conversation,
             "channel": message.channel,
@@ -164,7 +184,9 @@ def receive(
             "now_iso": iso(now),
             "max_debounce": max_debounce,
         },
-    ).scalar_one()
+    )
+    assert touched is not None
+    due: float = touched[0]
     claimed = None
     if claim_for is not None and due <= now:
         claimed = claim(
@@ -195,7 +217,8 @@ def _message_values(message: InboundMessage) -> dict[str, Any]:
 
 
 def _duplicate(connection: Connection, key: dict[str, str]) -> Receipt:
-    row = connection.execute(_FIND_MESSAGE, key).one()
+    row = _FIND_MESSAGE.first(connection, key)
+    assert row is not None
     return Receipt(row[0], row[1], True, row[2], row[3], row[4])
 
 
@@ -203,10 +226,10 @@ def find(
     connection: Connection, channel: str, account: str, channel_message_id: str
 ) -> Receipt | None:
     """The state of a message that was received before; None if it never was."""
-    row = connection.execute(
-        _FIND_MESSAGE,
+    row = _FIND_MESSAGE.first(
+        connection,
         {"channel": channel, "account": account, "channel_message_id": channel_message_id},
-    ).first()
+    )
     return Receipt(row[0], row[1], True, row[2], row[3], row[4]) if row else None
 
 
@@ -224,43 +247,44 @@ def claim(
 
     Messages whose callers each wait for their own answer (route ``poll``) make a turn each.
     """
-    row = connection.execute(
-        _CLAIM, {"id": conversation, "owner": owner, "until": now + lease_s, "now": now}
-    ).first()
+    row = _CLAIM.first(
+        connection, {"id": conversation, "owner": owner, "until": now + lease_s, "now": now}
+    )
     if row is None:
         return None
+    found = _Claimed(*row)
     messages = _unread(connection, conversation, merge_limit + 1)
     if messages and messages[0].route == "poll" and not merge_polled:
         merge_limit = 1
     if not messages:
-        connection.execute(_NOTHING_DUE, {"id": conversation, "fence": row.fence})
+        _NOTHING_DUE.run(connection, {"id": conversation, "fence": found.fence})
         return None
     return Claim(
         conversation_id=conversation,
         owner=owner,
-        fence=row.fence,
+        fence=found.fence,
         until=now + lease_s,
-        channel=row.channel,
-        account=row.account,
-        chat_id=row.chat_id,
-        sender_id=row.sender_id,
-        contact_id=row.contact_id,
-        mode=row.mode,
-        session_no=row.session_no,
-        session_last_ts=row.session_last_ts,
-        received=row.received,
-        attempts=row.attempts,
-        failures=row.failures,
-        last_error=row.last_error,
+        channel=found.channel,
+        account=found.account,
+        chat_id=found.chat_id,
+        sender_id=found.sender_id,
+        contact_id=found.contact_id,
+        mode=found.mode,
+        session_no=found.session_no,
+        session_last_ts=found.session_last_ts,
+        received=found.received,
+        attempts=found.attempts,
+        failures=found.failures,
+        last_error=found.last_error,
         messages=messages[:merge_limit],
         more=len(messages) > merge_limit,
-        customer=_customer(connection, row.contact_id, row.customer_name),
+        customer=_customer(connection, found.contact_id, found.customer_name),
         checkpoint=latest_checkpoint(connection, conversation),
     )
 
 
 def _unread(connection: Connection, conversation: str, limit: int) -> tuple[UnreadMessage, ...]:
-    rows = connection.execute(_UNREAD, {"id": conversation, "limit": limit})
+    rows = _UNREAD.all(connection, {"id": conversation, "limit": limit})
     return tuple(
         UnreadMessage(r[0], r[1], r[2], r[3], r[4], r[5], _attachments(r[6])) for r in rows
     )
@@ -271,7 +295,7 @@ def _attachments(stored: str | None) -> tuple[Attachment, ...]:
 
 
 def _customer(connection: Connection, contact_id: str, name: str) -> CustomerFacts:
-    row = connection.execute(_CUSTOMER, {"contact_id": contact_id}).first()
+    row = _CUSTOMER.first(connection, {"contact_id": contact_id})
     if row is None:
         return CustomerFacts(contact_id=contact_id, name=name)
     return CustomerFacts(row[0], row[1] or name, row[2], row[3], row[4], row[5])

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from domain.errors import NotFound
 from storage.audit import record
 from storage.clock import iso
+from storage.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Delivery:
     attempts: int
 
 
-_ADD = text(
+_ADD = Statement(
     """
     INSERT INTO outbox (message_id, queue, kind, channel, account, conversation_id, turn_id,
         payload, status, attempts, next_attempt_at, lease_until, created_at)
@@ -49,7 +50,7 @@ _ADD = text(
     ON CONFLICT (message_id) DO NOTHING RETURNING id
     """
 )
-_CLAIM_HEAD = text(
+_CLAIM_HEAD = Statement(
     """
     UPDATE outbox SET lease_owner = :owner, lease_until = :until, attempts = attempts + 1
     WHERE id = (SELECT id FROM outbox WHERE queue = :queue AND status = 'pending'
@@ -64,8 +65,8 @@ _CLAIM_HEAD = text(
 def add(connection: Connection, deliveries: Sequence[NewDelivery], at: str) -> tuple[int, ...]:
     ids = []
     for item in deliveries:
-        row = connection.execute(
-            _ADD,
+        row = _ADD.first(
+            connection,
             {
                 "message_id": item.message_id,
                 "queue": item.queue,
@@ -77,7 +78,7 @@ def add(connection: Connection, deliveries: Sequence[NewDelivery], at: str) -> t
                 "payload": json.dumps(item.payload, ensure_ascii=False),
                 "at": at,
             },
-        ).first()
+        )
         if row is not None:
             ids.append(int(row[0]))
     return tuple(ids)
@@ -87,13 +88,12 @@ def claim_head(
     connection: Connection, queue: str, *, owner: str, now: float, lease_s: float
 ) -> Delivery | None:
     """The oldest pending delivery of ``queue``, if it is due and nobody is sending it."""
-    row = connection.execute(
-        _CLAIM_HEAD, {"queue": queue, "owner": owner, "now": now, "until": now + lease_s}
-    ).first()
+    row = _CLAIM_HEAD.first(
+        connection, {"queue": queue, "owner": owner, "now": now, "until": now + lease_s}
+    )
     if row is None:
         return None
-    values = dict(row._mapping)
-    return Delivery(**values | {"payload": json.loads(values["payload"])})
+    return Delivery(*row[:8], json.loads(row[8]), row[9])
 
 
 def next_attempt(connection: Connection, queue: str) -> float | None:

@@ -13,6 +13,7 @@ from storage.audit import record
 from storage.checkpoints import StagedRun, save_run
 from storage.clock import iso
 from storage.inbox import Claim
+from storage.statements import Statement
 
 SESSION_PAUSE_S = 1800.0
 """Seed 003: a session expires 30 minutes after its last message."""
@@ -78,7 +79,7 @@ class Committed:
     outbox_ids: tuple[int, ...] = ()
 
 
-_FINISH = text(
+_FINISH = Statement(
     """
     UPDATE conversations SET lease_owner = NULL, lease_until = 0, attempts = 0, failures = 0,
         last_error = NULL, mode = :mode, session_no = :session_no, session_last_ts = :now,
@@ -88,11 +89,11 @@ _FINISH = text(
     RETURNING due_at
     """
 )
-_HANDLED = text(
+_HANDLED = Statement(
     "UPDATE messages SET status = :status, turn_id = :turn_id, session_key = :session_key"
     " WHERE id = :id"
 )
-_REPLY = text(
+_REPLY = Statement(
     """
     INSERT INTO messages (session_key, contact_id, content, role, confidence, tokens_total,
         latency_ms, rag_evidence_ids, received_at, channel, account, channel_message_id,
@@ -102,7 +103,7 @@ _REPLY = text(
         :now, :now, :route, 'sent', :turn_id)
     """
 )
-_TURN = text(
+_TURN = Statement(
     """
     INSERT INTO turns (turn_id, conversation_id, status, action, intent, message_ids, result, error,
         started_ts, ended_ts)
@@ -110,7 +111,7 @@ _TURN = text(
         :started, :ended)
     """
 )
-_SESSION = text(
+_SESSION = Statement(
     """
     INSERT INTO sessions (session_key, contact_id, customer_name, conversation_outcome, turn_count,
         total_tokens, created_at, last_active_at, conversation_id)
@@ -122,7 +123,7 @@ _SESSION = text(
         last_active_at = excluded.last_active_at
     """
 )
-_CUSTOMER = text(
+_CUSTOMER = Statement(
     """
     INSERT INTO customers (contact_id, name, level, score, state, total_messages, last_active_at)
     VALUES (:contact_id, :name, 'gray', 60, 'new', :n, :at)
@@ -132,11 +133,11 @@ _CUSTOMER = text(
         last_active_at = excluded.last_active_at
     """
 )
-_EFFECT = text(
+_EFFECT = Statement(
     "INSERT INTO effects (key, turn_id, conversation_id, kind, payload, created_at)"
     " VALUES (:key, :turn_id, :conversation_id, :kind, :payload, :at)"
 )
-_HANDOFF = text(
+_HANDOFF = Statement(
     """
     INSERT INTO handoffs (conversation_id, contact_id, turn_id, reason, priority, target, question,
         status, created_at, updated_at)
@@ -147,11 +148,11 @@ _HANDOFF = text(
         priority = CASE WHEN excluded.priority = 'high' THEN 'high' ELSE handoffs.priority END
     """
 )
-_UNKNOWN = text(
+_UNKNOWN = Statement(
     "INSERT INTO unknown_questions (content, contact_id, conversation_id, confidence, created_at)"
     " VALUES (:content, :contact_id, :conversation_id, :confidence, :at)"
 )
-_MODEL_CALL = text(
+_MODEL_CALL = Statement(
     """
     INSERT INTO model_calls (turn_id, provider, model, purpose, outcome, status, attempt, tokens_in,
         tokens_out, tokens_estimated, latency_ms, cost, currency, error, created_at)
@@ -172,8 +173,8 @@ def commit(connection: Connection, turn: TurnCommit) -> Committed:
     """Write the turn; raises StaleTurn, and writes nothing, if the lease is no longer ours."""
     claim, now, at = turn.claim, turn.ended, iso(turn.ended)
     number, session_key = session_of(claim, now)
-    finished = connection.execute(
-        _FINISH,
+    finished = _FINISH.first(
+        connection,
         {
             "mode": turn.mode,
             "session_no": number,
@@ -184,7 +185,7 @@ def commit(connection: Connection, turn: TurnCommit) -> Committed:
             "fence": claim.fence,
             "owner": claim.owner,
         },
-    ).first()
+    )
     if finished is None:
         raise StaleTurn(claim.conversation_id, claim.fence)
     _mark(connection, turn, session_key)
@@ -195,7 +196,7 @@ def commit(connection: Connection, turn: TurnCommit) -> Committed:
     _insert_effects(connection, turn, at)
     save_run(connection, turn.run, keep=turn.keep_checkpoints)
     ids = outbox.add(connection, turn.deliveries, at)
-    return Committed(finished.due_at, ids)
+    return Committed(finished[0], ids)
 
 
 def _mark(connection: Connection, turn: TurnCommit, session_key: str) -> None:
@@ -204,15 +205,15 @@ def _mark(connection: Connection, turn: TurnCommit, session_key: str) -> None:
         {"status": status, "turn_id": turn.turn_id, "session_key": session_key, "id": m.row_id}
         for m in turn.claim.messages
     ]
-    connection.execute(_HANDLED, rows if len(rows) > 1 else rows[0])
+    _HANDLED.run_many(connection, rows)
 
 
 def _insert_reply(
     connection: Connection, turn: TurnCommit, reply: ReplyRow, session_key: str, at: str
 ) -> None:
     claim = turn.claim
-    connection.execute(
-        _REPLY,
+    _REPLY.run(
+        connection,
         {
             "session_key": session_key,
             "contact_id": claim.contact_id,
@@ -234,8 +235,8 @@ def _insert_reply(
 
 
 def _insert_turn(connection: Connection, turn: TurnCommit) -> None:
-    connection.execute(
-        _TURN,
+    _TURN.run(
+        connection,
         {
             "turn_id": turn.turn_id,
             "conversation_id": turn.claim.conversation_id,
@@ -253,8 +254,8 @@ def _insert_turn(connection: Connection, turn: TurnCommit) -> None:
 
 def _touch_people(connection: Connection, turn: TurnCommit, session_key: str, at: str) -> None:
     claim = turn.claim
-    connection.execute(
-        _SESSION,
+    _SESSION.run(
+        connection,
         {
             "session_key": session_key,
             "contact_id": claim.contact_id,
@@ -265,8 +266,8 @@ def _touch_people(connection: Connection, turn: TurnCommit, session_key: str, at
             "conversation_id": claim.conversation_id,
         },
     )
-    connection.execute(
-        _CUSTOMER,
+    _CUSTOMER.run(
+        connection,
         {
             "contact_id": claim.contact_id,
             "name": claim.customer.name,
@@ -280,17 +281,15 @@ def _insert_effects(connection: Connection, turn: TurnCommit, at: str) -> None:
     ids = {"turn_id": turn.turn_id, "conversation_id": turn.claim.conversation_id, "at": at}
     for effect in turn.effects:
         payload = json.dumps(effect.payload, ensure_ascii=False)
-        connection.execute(
-            _EFFECT, ids | {"key": effect.key, "kind": effect.kind, "payload": payload}
-        )
+        _EFFECT.run(connection, ids | {"key": effect.key, "kind": effect.kind, "payload": payload})
     people = ids | {"contact_id": turn.claim.contact_id}
     if turn.handoff is not None:
         _insert_handoff(connection, turn.handoff, people)
     if turn.unknown_question is not None:
         content, confidence = turn.unknown_question
-        connection.execute(_UNKNOWN, people | {"content": content, "confidence": confidence})
+        _UNKNOWN.run(connection, people | {"content": content, "confidence": confidence})
     for call in turn.model_calls:
-        connection.execute(_MODEL_CALL, call | ids)
+        _MODEL_CALL.run(connection, call | ids)
     if turn.status != "done":
         _park(connection, turn, at)
 
@@ -302,7 +301,7 @@ def _insert_handoff(connection: Connection, handoff: HandoffRow, ids: dict[str, 
         "target": handoff.target,
         "question": handoff.question,
     }
-    connection.execute(_HANDOFF, ids | values)
+    _HANDOFF.run(connection, ids | values)
     record(
         connection,
         at=ids["at"],
