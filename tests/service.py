@@ -1,0 +1,177 @@
+"""The real service as a process of its own: started, killed, frozen and started again.
+
+>>> from tests.service import running_service
+
+Helpers block; on an event loop call them with ``asyncio.to_thread``.
+"""
+
+import atexit
+import contextlib
+import functools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+
+from engine.bootstrap import import_samples
+from knowledge.embedding import HashedNgramEmbedder
+from knowledge.index import KnowledgeIndex
+from storage.database import Database
+from storage.migrate import migrate
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_S = 30.0
+STOP_S = 30.0
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")
+_COMMAND = "from api.cli.main import app; app()"
+# Under the ephemeral range: while the service is down, a client's own port can never be taken for
+# it (Linux lets a socket connect to itself), nor can it be lost to another program.
+_PORTS = range(20_000, 32_000)
+
+
+class Service:
+    """``url`` stays the same over restarts. ``log`` is what every start has printed so far."""
+
+    def __init__(self, data_dir: Path, port: int, env: Mapping[str, str], log_file: Path) -> None:
+        self.data_dir, self.port = data_dir, port
+        self.url = f"http://127.0.0.1:{port}"
+        self.starts = 0
+        self._env, self._log_file = dict(env), log_file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def launch(self) -> None:
+        """Start without waiting until it is ready."""
+        assert not self.alive
+        command = [sys.executable, "-c", _COMMAND, "serve", "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
+        with self._log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.data_dir,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.starts += 1
+
+    def await_ready(self, timeout: float = READY_S) -> None:
+        ends = time.monotonic() + timeout
+        with httpx.Client(base_url=self.url, timeout=5.0, trust_env=False) as client:
+            while time.monotonic() < ends:
+                if not self.alive:
+                    raise RuntimeError("the service ended while starting:\n" + self.log()[-4_000:])
+                with contextlib.suppress(httpx.TransportError):
+                    if client.get("/health").status_code == 200:
+                        return
+                time.sleep(0.02)
+        raise RuntimeError(f"the service is not ready after {timeout} s:\n" + self.log()[-4_000:])
+
+    def start(self) -> None:
+        self.launch()
+        self.await_ready()
+
+    def kill(self) -> None:
+        """End the process the hard way (SIGKILL)."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=STOP_S)
+
+    def restart(self) -> None:
+        """Start again, after a SIGKILL if it still runs; returns once it is ready."""
+        self.kill()
+        self.start()
+
+    def stop(self) -> int:
+        """End the process politely (SIGTERM); returns its exit code."""
+        assert self._process is not None
+        if self.alive:
+            self._process.terminate()
+        return self._process.wait(timeout=STOP_S)
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        return self._log_file.read_text("utf-8", "replace") if self._log_file.exists() else ""
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+@contextlib.contextmanager
+def running_service(
+    data_dir: Path,
+    *,
+    sandbox_url: str | None = None,
+    env: Mapping[str, str] | None = None,
+    port: int | None = None,
+) -> Iterator[Service]:
+    """A ready service with the sample knowledge; ends with the block.
+
+    ``data_dir`` is filled unless it exists. ``env`` adds settings; none come from outside. A block
+    that ends well fails all the same if the service has logged a stack trace.
+    """
+    if not data_dir.exists():
+        shutil.copytree(sample_data(), data_dir)
+    settings = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    settings |= {"PYTHONPATH": str(ROOT), "KEFU_LOG_LEVEL": "WARNING"}
+    settings |= {"KEFU_SANDBOX_URL": sandbox_url} if sandbox_url else {}
+    settings |= dict(env or {})
+    service = Service(
+        data_dir, port or free_port(), settings, data_dir.with_name(f"{data_dir.name}.log")
+    )
+    try:
+        service.start()
+        yield service
+        if service.alive:
+            service.thaw()
+            service.stop()
+        assert "Traceback" not in service.log(), service.log()[-4_000:]
+    finally:
+        service.kill()
+
+
+def free_port() -> int:
+    for _ in range(100):
+        port = random.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
+
+
+@functools.cache
+def sample_data() -> Path:
+    """A data folder with schema and sample knowledge, built once a process: starts get quick."""
+    folder = Path(tempfile.mkdtemp(prefix="kefu-samples-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    database = Database(f"sqlite:///{folder / 'kefu.db'}")
+    migrate(database.engine)
+    database.close()
+    index = KnowledgeIndex(folder / "knowledge", HashedNgramEmbedder())
+    import_samples(index)
+    index.close()
+    return folder
