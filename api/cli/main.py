@@ -5,6 +5,10 @@ from typing import NoReturn
 
 import typer
 
+from api.cli.chat import chat
+from api.cli.doctor import doctor
+from api.cli.kb import kb
+from api.cli.readme import readme
 from api.cli.sandbox import sandbox
 from api.cli.serve import serve
 from domain.errors import KefuError
@@ -18,6 +22,10 @@ cli = typer.Typer(
 )
 cli.command()(serve)
 cli.command()(sandbox)
+cli.command()(chat)
+cli.add_typer(kb, name="kb")
+cli.command()(doctor)
+cli.command(hidden=True)(readme)
 
 
 def app() -> NoReturn:

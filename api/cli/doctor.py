@@ -1,0 +1,378 @@
+"""`kefu doctor`: is everything there that the service needs, and what to do where it is not."""
+
+import asyncio
+import contextlib
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import httpx
+import typer
+
+from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from domain.errors import ConfigurationError, KnowledgeError
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+    from tools.models.providers import ProviderConfig
+
+CONNECT_S = 3.0
+DISTRIBUTION = "kefu-graph"
+PROBE = "Reply with the single word: ok"
+PROBE_TOKENS = 16
+
+
+class State(StrEnum):
+    OK = "ok"
+    NOTE = "note"
+    """Works, but perhaps not as the operator expects."""
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``remedy``: what to do about it; empty where nothing is to be done."""
+
+    part: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+MARKS = {
+    State.OK: ("正常", "green"),
+    State.NOTE: ("注意", "yellow"),
+    State.FAULT: ("故障", "bold red"),
+}
+
+
+def doctor(
+    online: Annotated[
+        bool, typer.Option("--online", help="Really ask every model provider for a few tokens.")
+    ] = False,
+    list_settings: Annotated[
+        bool, typer.Option("--settings", help="Print all settings with default and meaning.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check settings, storage, index, providers and peers; exit code 1 if there is a fault."""
+    if list_settings:
+        _show_settings(as_json=as_json)
+        return
+    findings = list(examine(data_dir, online=online))
+    faults = sum(finding.state is State.FAULT for finding in findings)
+    if as_json:
+        print_json({"ok": not faults, "findings": [asdict(finding) for finding in findings]})
+    else:
+        _show(findings, faults)
+    raise typer.Exit(1 if faults else 0)
+
+
+def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
+    """Everything that can be said; after unusable settings only what needs none."""
+    yield from check_packages()
+    try:
+        settings = settings_for(data_dir)
+    except ConfigurationError as error:
+        remedy = f"改正 {error.variable};全部设置见 kefu doctor --settings"
+        yield Finding("settings", State.FAULT, str(error), remedy)
+        return
+    yield from check_settings(settings)
+    yield check_data_folder(settings)
+    yield check_database(settings)
+    yield check_index(settings)
+    yield from check_providers(settings, online=online)
+    yield from check_peers(settings)
+    yield check_port(settings)
+
+
+# Program
+
+
+def check_packages() -> Iterator[Finding]:
+    """Python's version, and each package against what the distribution asks for."""
+    yield Finding("python", State.OK, f"{platform.python_version()} ({sys.executable})")
+    try:
+        needed = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        yield Finding("packages", State.FAULT, f"未安装 {DISTRIBUTION}", "运行 make setup")
+        return
+    problems, versions = _compare(needed)
+    if problems:
+        yield Finding("packages", State.FAULT, "; ".join(problems), "运行 make setup")
+    else:
+        yield Finding("packages", State.OK, ", ".join(versions))
+
+
+def _compare(needed: list[str]) -> tuple[list[str], list[str]]:
+    from packaging.requirements import Requirement
+
+    problems: list[str] = []
+    versions: list[str] = []
+    for wanted in map(Requirement, needed):
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = metadata.version(wanted.name)
+        except metadata.PackageNotFoundError:
+            problems.append(f"缺少 {wanted.name}")
+            continue
+        versions.append(f"{wanted.name} {found}")
+        if not wanted.specifier.contains(found, prereleases=True):
+            problems.append(f"{wanted.name} {found} 不满足 {wanted.specifier}")
+    return problems, versions
+
+
+def check_settings(settings: "Settings") -> Iterator[Finding]:
+    from engine.settings import AcceptedSettings
+
+    yield Finding("settings", State.OK, f"已读取,日志级别 {settings.effective_log_level()}")
+    idle = sorted(settings.model_fields_set & AcceptedSettings.model_fields.keys())
+    if idle:
+        names = ", ".join(name.upper() for name in idle)
+        yield Finding("settings", State.NOTE, f"此版本不使用:{names}", "可以保留,也可以删除")
+
+
+# Storage
+
+
+def check_data_folder(settings: "Settings") -> Finding:
+    from knowledge.lock import FolderLock
+
+    folder = settings.data_dir.expanduser()
+    if not folder.exists():
+        return Finding("data", State.OK, f"{folder} 尚不存在,首次启动时创建")
+    try:
+        FolderLock(folder).release()
+    except KnowledgeError as error:
+        return Finding("data", State.OK, f"{folder} 正在使用中({error.reason.partition(';')[0]})")
+    except OSError as error:
+        remedy = "改用可写的目录(KEFU_DATA_DIR 或 --data-dir),或修正权限"
+        return Finding("data", State.FAULT, f"{folder}:{error.strerror}", remedy)
+    return Finding("data", State.OK, f"{folder.resolve()} 可写")
+
+
+def check_database(settings: "Settings") -> Finding:
+    """Looks without migrating, so that it can be run beside any version of the service."""
+    dsn = settings.database_dsn()
+    file = Path(dsn.removeprefix("sqlite:///")) if dsn.startswith("sqlite:///") else None
+    if file is not None and not file.exists():
+        return Finding("database", State.OK, f"{file} 尚不存在,首次启动时创建")
+    shown = str(file) if file else f"PostgreSQL {urlsplit(dsn).hostname}"
+    try:
+        revision = _revision(dsn)
+    except Exception as error:  # whatever the driver says, the operator must act
+        remedy = "检查 DATABASE_URL、数据库是否启动、账号与权限"
+        return Finding("database", State.FAULT, f"{shown}:{_first_line(error)}", remedy)
+    return _judge_revision(shown, revision)
+
+
+def _revision(dsn: str) -> str | None:
+    from sqlalchemy import create_engine
+
+    from storage.database import normalise_url
+    from storage.migrate import current_revision
+
+    url = normalise_url(dsn)
+    waiting = {"timeout" if url.startswith("sqlite") else "connect_timeout": int(CONNECT_S)}
+    engine = create_engine(url, connect_args=waiting)
+    try:
+        with engine.connect() as connection:
+            return current_revision(connection)
+    finally:
+        engine.dispose()
+
+
+def _judge_revision(shown: str, revision: str | None) -> Finding:
+    from storage.migrate import HEAD
+
+    if revision == HEAD:
+        return Finding("database", State.OK, f"{shown},结构版本 {revision}")
+    if revision is None or revision < HEAD:
+        detail = f"{shown},结构版本 {revision or '无'},程序需要 {HEAD}"
+        return Finding("database", State.NOTE, detail, "下次启动 kefu serve 时自动升级;先备份")
+    detail = f"{shown} 的结构版本 {revision} 比程序的 {HEAD} 新"
+    return Finding("database", State.FAULT, detail, "升级程序,或恢复旧版本的备份")
+
+
+def check_index(settings: "Settings") -> Finding:
+    from engine.bootstrap import build_knowledge, has_knowledge
+
+    fill = "导入知识:kefu kb import PATH,或 kefu kb import --samples"
+    if not has_knowledge(settings):
+        return Finding("index", State.NOTE, "还没有知识,问题会转人工", fill)
+    knowledge = build_knowledge(settings, read_only=True)
+    try:
+        count = knowledge.index.count()
+    except KnowledgeError as error:
+        return _judge_index(error, fill)
+    finally:
+        asyncio.run(knowledge.aclose())
+    name = f"{knowledge.embedder.name} {knowledge.embedder.version}"
+    if not count:
+        return Finding("index", State.NOTE, "知识库是空的,问题会转人工", fill)
+    return Finding("index", State.OK, f"{count} 条知识,向量 {name}")
+
+
+def _judge_index(error: KnowledgeError, fill: str) -> Finding:
+    if "made by embedder" in error.reason:
+        remedy = "下次启动时自动重算向量;或 kefu kb import --rebuild"
+        return Finding("index", State.NOTE, error.reason, remedy)
+    if "no index yet" in error.reason:
+        return Finding("index", State.NOTE, "还没有知识,问题会转人工", fill)
+    remedy = "检查数据目录的权限,或 KEFU_CHROMA_URL 的服务"
+    return Finding("index", State.FAULT, str(error), remedy)
+
+
+# Models and peers
+
+
+def check_providers(settings: "Settings", *, online: bool) -> Iterator[Finding]:
+    from engine.bootstrap import provider_configs
+
+    try:
+        configs = provider_configs(settings)
+    except ConfigurationError as error:
+        yield Finding("models", State.FAULT, str(error), f"设置 {error.variable}")
+        return
+    if not configs:
+        yield Finding("models", State.OK, "未配置模型:由规则、分类器和知识库回答")
+    elif not online:
+        names = ", ".join(f"{config.name} ({config.model})" for config in configs)
+        yield Finding("models", State.OK, f"按顺序:{names};加 --online 实际询问")
+    else:
+        yield from asyncio.run(_ask_all(configs, settings.model_deadline_s))
+
+
+async def _ask_all(configs: "list[ProviderConfig]", deadline: float) -> list[Finding]:
+    return await asyncio.gather(*(_ask_provider(config, deadline) for config in configs))
+
+
+async def _ask_provider(config: "ProviderConfig", deadline: float) -> Finding:
+    """A gateway of its own for each, so that none is skipped because another answered."""
+    from tools.models.calls import ChatMessage
+    from tools.models.errors import ModelsExhausted
+    from tools.models.gateway import ModelGateway
+
+    part = f"models/{config.name}"
+    gateway = ModelGateway([config], attempt_timeout=config.timeout_s)
+    try:
+        # Importing an SDK takes seconds, which are not the provider's.
+        await gateway.warm()
+        answer = await gateway.generate(
+            [ChatMessage("user", PROBE)],
+            purpose="doctor",
+            deadline=deadline,
+            max_tokens=PROBE_TOKENS,
+        )
+    except ModelsExhausted as error:
+        remedy = f"检查 {config.name} 的密钥、地址、模型名与余额"
+        return Finding(part, State.FAULT, str(error), remedy)
+    finally:
+        await gateway.aclose()
+    call = answer.calls[-1]
+    tokens = f"{call.tokens_in}+{call.tokens_out} tokens"
+    return Finding(part, State.OK, f"{config.model} 已回答,{call.latency_ms:.0f} ms,{tokens}")
+
+
+def check_peers(settings: "Settings") -> Iterator[Finding]:
+    """Whether something listens; nothing is sent, since every request to a peer has effects."""
+    notice = settings.staff_notice_url
+    peers = (
+        ("webhook", "KEFU_WEBHOOK_URL", settings.webhook_url),
+        ("staff", "KEFU_STAFF_NOTICE_URL", notice.get_secret_value() if notice else ""),
+        ("sandbox", "KEFU_SANDBOX_URL", settings.sandbox_url),
+    )
+    for name, variable, url in peers:
+        if url:
+            yield _check_peer(name, variable, url)
+
+
+def _check_peer(name: str, variable: str, url: str) -> Finding:
+    """Only the host is shown: paths of such addresses may be keys."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((host, port), CONNECT_S).close()
+    except OSError as error:
+        detail = f"{host}:{port} 连接不上({error.strerror or type(error).__name__})"
+        return Finding(f"peer/{name}", State.FAULT, detail, f"检查 {variable} 与网络")
+    return Finding(f"peer/{name}", State.OK, f"{host}:{port} 可以连接")
+
+
+def check_port(settings: "Settings") -> Finding:
+    where = f"{settings.host}:{settings.port}"
+    problem = _bind_problem(settings.host, settings.port)
+    if problem is None:
+        return Finding("port", State.OK, f"{where} 空闲")
+    if _is_ours(settings):
+        return Finding("port", State.OK, f"{where} 上已有 Kefu Graph 在运行")
+    remedy = "停止占用它的程序,或用 KEFU_PORT 换一个端口"
+    return Finding("port", State.FAULT, f"{where} 不能使用({problem})", remedy)
+
+
+def _bind_problem(host: str, port: int) -> str | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror or type(error).__name__
+    return None
+
+
+def _is_ours(settings: "Settings") -> bool:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    with contextlib.suppress(httpx.HTTPError, ValueError):
+        url = f"http://{host}:{settings.port}/health"
+        body = httpx.get(url, timeout=CONNECT_S, trust_env=False).json()
+        return isinstance(body, dict) and body.get("service") == DISTRIBUTION
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    """The driver's own words, without SQLAlchemy's link; a password is never among them."""
+    cause = getattr(error, "orig", None) or error
+    text = str(cause).strip() or type(cause).__name__
+    return text.splitlines()[0]
+
+
+# Showing
+
+
+def _show(findings: list[Finding], faults: int) -> None:
+    from rich.text import Text
+
+    console = output()
+    for finding in findings:
+        word, style = MARKS[finding.state]
+        line = Text.assemble((word, style), f"  {finding.part:<12} {finding.detail}")
+        console.print(line)
+        if finding.remedy:
+            console.print(f"      {'':<12} → {finding.remedy}")
+    notes = sum(finding.state is State.NOTE for finding in findings)
+    console.print(f"{faults} 处故障,{notes} 处注意")
+
+
+def _show_settings(*, as_json: bool) -> None:
+    from engine.settings import describe_settings
+
+    docs = describe_settings()
+    if as_json:
+        print_json([asdict(doc) for doc in docs])
+        return
+    console = output()
+    for doc in docs:
+        others = f" (也读 {', '.join(doc.aliases)})" if doc.aliases else ""
+        default = f" = {doc.default}" if doc.default else ""
+        console.print(f"{doc.name}{default}{others}")
+        console.print(f"    {doc.meaning}{' [secret]' if doc.secret else ''}")
