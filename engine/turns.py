@@ -73,6 +73,7 @@ class Turns:
         self._clock = clock
         self._active: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._handed: dict[str, Claim] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._slots = asyncio.Semaphore(policy.concurrent_turns)
         self._stopping = False
@@ -86,6 +87,10 @@ class Turns:
         if self._stopping:
             return
         if conversation in self._active:
+            # A claim that intake made between a commit and the next claim of the running task:
+            # it is that task's now, else nobody would work on it before the lease ends.
+            if claim is not None:
+                self._handed[conversation] = claim
             self._again.add(conversation)
             return
         delay = due_at - self._clock()
@@ -142,7 +147,8 @@ class Turns:
             again = conversation in self._again
             self._again.discard(conversation)
             if again:
-                self.wake(conversation, self._clock())
+                handed = self._handed.pop(conversation, None)
+                self.wake(conversation, self._clock(), handed)
             elif due is not None:
                 self.wake(conversation, due)
 
@@ -153,9 +159,9 @@ class Turns:
         while not self._stopping or claim is not None:
             if claim is None:
                 self._again.discard(conversation)
-                claim = await self._claim(conversation)
+                claim = self._handed.pop(conversation, None) or await self._claim(conversation)
             if claim is None:
-                return None
+                return await self._next_due(conversation)
             may_rebuild = rebuilds < self._policy.rebuild_limit
             committed = await self._one_turn(claim, calls, may_rebuild=may_rebuild)
             if isinstance(committed, float):
@@ -181,6 +187,11 @@ class Turns:
             ),
             key=conversation,
         )
+
+    async def _next_due(self, conversation: str) -> float | None:
+        """When to come back to what could not be claimed; a lease's end is the sweep's affair."""
+        due = await self._database.read(lambda c: inbox.due_at(c, conversation))
+        return due if due is not None and due > self._clock() else None
 
     async def _one_turn(
         self, claim: Claim, calls: list[ModelCall], *, may_rebuild: bool

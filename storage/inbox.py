@@ -315,6 +315,15 @@ def due_conversations(
     return [(row[0], row[1]) for row in rows]
 
 
+def due_at(connection: Connection, conversation: str) -> float | None:
+    """When a free conversation wants its next turn; None if it is taken or nothing is unread."""
+    row = connection.execute(
+        text("SELECT due_at FROM conversations WHERE id = :id AND lease_owner IS NULL"),
+        {"id": conversation},
+    ).first()
+    return row[0] if row else None
+
+
 def renew_leases(
     connection: Connection, owner: str, conversations: list[str], *, until: float
 ) -> None:

@@ -1,0 +1,256 @@
+"""One process's engine over a real database and the real graph; knowledge is the seam."""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import httpx
+
+from domain.decisions import Evidence, Retrieval
+from domain.messages import InboundMessage
+from domain.pricing import PriceBook
+from domain.risk import RiskPolicy
+from domain.rules import RuleSet
+from engine.bootstrap import _default
+from engine.channels import StaffChannel, WebhookChannel
+from engine.delivery import Channel, Deliverer
+from engine.engine import Engine
+from engine.metrics import Metrics
+from engine.policy import EnginePolicy
+from engine.turns import Turns
+from engine.waiting import WaitingRoom
+from graphs.classifier.model import IntentClassifier
+from graphs.context import Services
+from graphs.conversation import build_conversation_graph
+from graphs.templates import Templates
+from storage import history
+from storage.checkpoints import RowCheckpointSaver
+from storage.database import Database
+from storage.migrate import migrate
+from tests.sandbox_server import SandboxServer
+from tools.notify.client import StaffNotifier
+from tools.webhook.client import WebhookClient
+
+QUICK = EnginePolicy(
+    sync_deadline_s=10.0,
+    retry_base_s=0.01,
+    debounce_async_s=0.0,
+    sweep_s=60.0,  # nothing in these tests may depend on the sweep, unless a test says so
+    outbox_backoff_base_s=60.0,
+    outbox_backoff_max_s=600.0,
+)
+_numbers = itertools.count(1)
+
+
+class Clock:
+    """Wall time that a test can move forward."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
+class Hold:
+    """A search that does not come back before it is let go."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class EchoKnowledge:
+    """Knows every question's answer, «答:» and the question, but fails or holds where told to."""
+
+    def __init__(self) -> None:
+        self.searched: list[str] = []
+        self.failing: set[str] = set()
+        self._holds: dict[str, Hold] = {}
+
+    def hold(self, marker: str) -> Hold:
+        """The next search for a text with ``marker`` waits."""
+        self._holds[marker] = Hold()
+        return self._holds[marker]
+
+    async def search(
+        self,
+        query: str,
+        *,
+        context: Sequence[str] = (),
+        category: str | None = None,
+        top_k: int | None = None,
+    ) -> Retrieval:
+        self.searched.append(query)
+        held = next((marker for marker in self._holds if marker in query), None)
+        if held is not None:
+            hold = self._holds.pop(held)
+            hold.reached.set()
+            await hold.let_go.wait()
+        if any(marker in query for marker in self.failing):
+            raise RuntimeError("the knowledge base broke")
+        found = Evidence("e1", query, f"答:{query}", "test.md#1", score=1.0)
+        return Retrieval(query, 0.97, (found,), exact=True)
+
+
+@dataclass
+class Process:
+    """What a test touches of one process."""
+
+    engine: Engine
+    turns: Turns
+    deliverer: Deliverer
+    knowledge: EchoKnowledge
+    database: Database
+    templates: Templates
+
+    async def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
+        return await self.database.read(lambda c: history.rows(c, sql, **params))
+
+    async def count(self, table: str) -> int:
+        return int((await self.rows(f"SELECT COUNT(*) AS n FROM {table}"))[0]["n"])
+
+    async def until(self, done: Callable[[], Any], *, seconds: float = 10.0) -> None:
+        """Until the awaitable that ``done`` makes is true; for states that no event tells of."""
+        async with asyncio.timeout(seconds):
+            while not await done():  # noqa: ASYNC110 - rows tell nobody that they changed
+                await asyncio.sleep(0.005)
+
+    async def quiet(self) -> None:
+        """No unread message and no turn is left."""
+
+        async def nothing_left() -> bool:
+            unread = await self.rows("SELECT 1 FROM conversations WHERE due_at IS NOT NULL")
+            return not unread and not self.turns.active
+
+        await self.until(nothing_left)
+
+
+@contextlib.asynccontextmanager
+async def running_process(
+    url: str,
+    *,
+    channels: Mapping[str, Channel] | None = None,
+    policy: EnginePolicy = QUICK,
+    clock: Callable[[], float] = time.time,
+    owner: str = "p1",
+    alone: bool = False,
+) -> AsyncIterator[Process]:
+    """A started engine on the database at ``url``, stopped with the block."""
+    database = await asyncio.to_thread(_open, url)
+    process = _assemble(database, channels or {}, policy, clock, owner, alone=alone)
+    await process.engine.start()
+    try:
+        yield process
+    finally:
+        await process.engine.stop(grace_s=2.0)
+        await asyncio.to_thread(database.close)
+
+
+def _open(url: str) -> Database:
+    database = Database(url, synchronous="NORMAL")
+    migrate(database.engine)
+    database.start()
+    return database
+
+
+def _assemble(
+    database: Database,
+    channels: Mapping[str, Channel],
+    policy: EnginePolicy,
+    clock: Callable[[], float],
+    owner: str,
+    *,
+    alone: bool,
+) -> Process:
+    knowledge = EchoKnowledge()
+    services = replace(_services(), retriever=knowledge)
+    saver, waiting, metrics = RowCheckpointSaver(database), WaitingRoom(), Metrics()
+    deliverer = Deliverer(database, channels, metrics, policy, owner=owner, clock=clock)
+
+    def wake(queues: list[str]) -> None:
+        for queue in queues:
+            deliverer.wake(queue)
+
+    turns = Turns(
+        database,
+        build_conversation_graph(checkpointer=saver),
+        saver,
+        services,
+        waiting,
+        metrics,
+        policy,
+        owner=owner,
+        notices="staff" in channels,
+        on_deliveries=wake,
+        clock=clock,
+    )
+    engine = Engine(
+        database,
+        turns,
+        deliverer,
+        waiting,
+        services.templates,
+        metrics,
+        policy,
+        owner=owner,
+        alone=alone,
+        clock=clock,
+    )
+    return Process(engine, turns, deliverer, knowledge, database, services.templates)
+
+
+@functools.cache
+def _services() -> Services:
+    return Services(
+        classifier=IntentClassifier.load(),
+        rules=RuleSet.parse(_default(None, "rules.yaml")),
+        retriever=EchoKnowledge(),
+        price_book=PriceBook.parse(_default(None, "price_book.yaml")),
+        templates=Templates.parse(_default(None, "templates.yaml")),
+        risk_policy=RiskPolicy(),
+    )
+
+
+@contextlib.asynccontextmanager
+async def sandbox_channels(sandbox: SandboxServer) -> AsyncIterator[dict[str, Channel]]:
+    """The webhook channel and the staff's, delivering to the simulated peers."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        yield {
+            "webhook": WebhookChannel(WebhookClient(sandbox.webhook_url, None, http)),
+            "staff": StaffChannel(StaffNotifier(sandbox.staff_url, http)),
+        }
+
+
+def a_message(
+    text: str,
+    *,
+    chat: str = "甲",
+    route: Literal["push", "poll"] = "poll",
+    message_id: str | None = None,
+) -> InboundMessage:
+    """A question that only knowledge can answer; ``text`` tells it from others."""
+    return InboundMessage(
+        channel="webhook" if route == "push" else "api",
+        account="shop",
+        channel_message_id=message_id or f"m{next(_numbers)}",
+        chat_id=chat,
+        sender_id=chat,
+        text=f"充电桩{text}怎么安装",
+        route=route,
+    )
+
+
+def answer_to(message: InboundMessage) -> str:
+    return f"答:{message.text}"
+
+
+def shown(sandbox: SandboxServer, chat: str = "甲", *, at_least: int = 0) -> list[str]:
+    """The texts that the customer of ``chat`` has seen, in order."""
+    wait = 10.0 if at_least else 0.0
+    return [m["text"] for m in sandbox.chat(chat, at_least=at_least, wait=wait)]
