@@ -6,6 +6,7 @@ memory (`stage` … `collect`), and the turn's transaction writes it. Threads th
 read and written directly, so the official conformance suite and Studio's calls work as usual.
 """
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -18,6 +19,7 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    copy_checkpoint,
     get_checkpoint_id,
     get_checkpoint_metadata,
 )
@@ -200,9 +202,15 @@ def _put_writes(
 
 
 class RowCheckpointSaver(BaseCheckpointSaver[str]):
-    """Checkpoints in our database; see the module's docstring for staging."""
+    """Checkpoints in our database; see the module's docstring for staging.
 
-    def __init__(self, database: Database) -> None:
+    ``recent``: how many conversations' last state is kept decoded. It is used only where the row
+    that the turn starts from has the same checkpoint id, so another process's turn is never missed.
+    """
+
+    def __init__(self, database: Database, *, recent: int = 512) -> None:
+        self._recent: OrderedDict[str, CheckpointTuple] = OrderedDict()
+        self._recent_limit = recent
         super().__init__(serde=CheckpointSerializer())
         self._database = database
         self._stages: dict[str, _Stage] = {}
@@ -233,7 +241,7 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
         if stage is not None:
             stored = self._staged(stage, ns, checkpoint_id)
             if stored is not None:
-                return self._tuple(stored)
+                return self._remembered(stored) or self._tuple(stored)
             if checkpoint_id is None and ns == "":
                 return None
 
@@ -260,6 +268,7 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
         stage = self._stages.get(thread)
         if stage is not None:
             stage.puts[(ns, stored.checkpoint_id)] = stored
+            self._remember(stored, checkpoint, metadata)
         else:
             await self._database.write(lambda connection: _put(connection, stored), key=thread)
         return _config(thread, ns, checkpoint["id"])
@@ -340,6 +349,33 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
 
     def list(self, *_args: Any, **_kwargs: Any) -> Iterator[CheckpointTuple]:
         raise TypeError("use the asynchronous graph methods with this saver")
+
+    def _remember(
+        self, stored: StoredCheckpoint, checkpoint: Checkpoint, metadata: CheckpointMetadata
+    ) -> None:
+        if stored.checkpoint_ns or not self._recent_limit:
+            return
+        parent = (
+            _config(stored.thread_id, stored.checkpoint_ns, stored.parent_id)
+            if stored.parent_id
+            else None
+        )
+        self._recent[stored.thread_id] = CheckpointTuple(
+            _config(stored.thread_id, stored.checkpoint_ns, stored.checkpoint_id),
+            copy_checkpoint(checkpoint),
+            metadata,
+            parent,
+            [],
+        )
+        self._recent.move_to_end(stored.thread_id)
+        if len(self._recent) > self._recent_limit:
+            self._recent.popitem(last=False)
+
+    def _remembered(self, stored: StoredCheckpoint) -> CheckpointTuple | None:
+        kept = self._recent.get(stored.thread_id)
+        if kept is None or stored.pending or stored.checkpoint_ns:
+            return None
+        return kept if kept.checkpoint["id"] == stored.checkpoint_id else None
 
     def _staged(self, stage: _Stage, ns: str, checkpoint_id: str | None) -> StoredCheckpoint | None:
         if checkpoint_id is not None:

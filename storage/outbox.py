@@ -93,7 +93,19 @@ def claim_head(
     )
     if row is None:
         return None
-    return Delivery(*row[:8], json.loads(row[8]), row[9])
+    ident, message_id, own_queue, kind, channel, account, conversation, turn, payload, tries = row
+    return Delivery(
+        id=ident,
+        message_id=message_id,
+        queue=own_queue,
+        kind=kind,
+        channel=channel,
+        account=account,
+        conversation_id=conversation,
+        turn_id=turn,
+        payload=json.loads(payload),
+        attempts=tries,
+    )
 
 
 def next_attempt(connection: Connection, queue: str) -> float | None:
