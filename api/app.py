@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
-from api.envelopes import describe, error_response
+from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
 from api.guard import Guard
 from api.ops.endpoints import router as ops
 from api.platform.endpoints import router as platform
@@ -45,12 +45,13 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.state.kefu = kefu
     for router in (platform, campus, channels, ops):
         app.include_router(router)
-    app.add_api_route("/", _page(), include_in_schema=False)
-    _handle_errors(app)
+    app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
+    _handle_errors(app, kefu.settings.max_body_bytes)
     key = kefu.settings.api_key
     app.add_middleware(
         Guard,
         api_key=key.get_secret_value() if key else None,
+        signed=kefu.settings.webhook_secret is not None,
         max_body_bytes=kefu.settings.max_body_bytes,
     )
     return app
@@ -70,10 +71,14 @@ def _page() -> Callable[[], Awaitable[HTMLResponse]]:
     return page
 
 
-def _handle_errors(app: FastAPI) -> None:
+def _handle_errors(app: FastAPI, max_body_bytes: int) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         errors = error.errors()
+        if isinstance(error.body, bytes) and errors[0]["loc"] == ("body",):
+            # FastAPI parses what says it is JSON, and hands on everything else as it came.
+            message = "应为 application/json"
+            return error_response(request.url.path, 415, message, "Content-Type")
         field, message = describe(errors)
         broken = errors[0]["type"] == "json_invalid"
         return error_response(request.url.path, 400 if broken else 422, message, field)
@@ -84,25 +89,28 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 413:
+            return too_large(request.url.path, max_body_bytes)
         message = _HTTP_MESSAGES.get(error.status_code, str(error.detail))
         headers = dict(error.headers) if error.headers else None
-        return error_response(request.url.path, error.status_code, message, headers=headers)
+        field = "body" if error.status_code == 400 else ""
+        return error_response(request.url.path, error.status_code, message, field, headers)
 
     @app.exception_handler(StorageError)
     async def _storage(request: Request, error: StorageError) -> Response:
         log.error("%s %s: %s", request.method, request.url.path, error)
         headers = {"Retry-After": "1"}
-        return error_response(request.url.path, 503, "存储暂时不可用,请重试", headers=headers)
+        return error_response(request.url.path, 503, STORAGE_AWAY, headers=headers)
 
     @app.exception_handler(KefuError)
     async def _ours(request: Request, error: KefuError) -> Response:
         log.error("%s %s: %s", request.method, request.url.path, error)
-        return error_response(request.url.path, 503, "服务暂时不可用,请重试")
+        return error_response(request.url.path, 503, SERVICE_AWAY)
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
         log.exception("%s %s failed", request.method, request.url.path, exc_info=error)
-        return error_response(request.url.path, 500, "内部错误")
+        return error_response(request.url.path, 500, FAILED)
 
 
 _HTTP_MESSAGES = {

@@ -1,21 +1,27 @@
 """Field types that every surface shares: identifiers, names, texts, within the domain's limits."""
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS, MAX_TEXT_CHARS
+from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS, MAX_TEXT_CHARS, MAX_URL_CHARS
 from domain.text import clean
 
+# Not str.isprintable(): that also refuses joined emoji, private-use signs and every sign that is
+# newer than Python's tables, and nicknames, which some clients send as ids, are full of them.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_WEB_ADDRESS = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
 
-def _printable(value: str) -> str:
-    if not value.strip() or not value.isprintable():
+
+def _identifier(value: str) -> str:
+    if not value.strip() or _UNUSABLE.search(value):
         raise ValueError("不能为空,也不能含有控制字符")
     return value.strip()
 
 
-def _cleaned(value: str) -> str:
-    return clean(value)
+def _one_line(value: str) -> str:
+    return " ".join(clean(value).split())
 
 
 def _something(value: str) -> str:
@@ -24,9 +30,18 @@ def _something(value: str) -> str:
     return clean(value)
 
 
+def _web_address(value: str) -> str:
+    if not _WEB_ADDRESS.fullmatch(value) or _UNUSABLE.search(value):
+        raise ValueError("应为 http:// 或 https:// 开头的地址")
+    return value
+
+
 Identifier = Annotated[
-    str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(_printable)
+    str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(_identifier)
 ]
-Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_cleaned)]
-OptionalText = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(_cleaned)]
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_one_line)]
+OptionalText = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(clean)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_something)]
+WebAddress = Annotated[
+    str, Field(min_length=1, max_length=MAX_URL_CHARS), AfterValidator(_web_address)
+]

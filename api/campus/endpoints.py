@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import ORJSONResponse
 from starlette.responses import Response
 
 from api.campus.schemas import CampusError, ChatAnswer, ChatRequest
 from api.dependencies import TheKefu
+from api.envelopes import Json
 from domain.ids import new_message_id
 from domain.messages import InboundMessage
 from engine.bootstrap import Kefu
@@ -38,7 +38,7 @@ async def ai_chat(body: ChatRequest, kefu: TheKefu) -> Response:
     )
     answer = await kefu.engine.ask(message)
     records = await _records(kefu, message)
-    return ORJSONResponse(
+    return Json(
         {
             "code": 200,
             "ai_reply": answer["content"],

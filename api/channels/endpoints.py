@@ -4,12 +4,12 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import ORJSONResponse
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from api.dependencies import TheKefu
+from api.envelopes import Json
 from api.platform.schemas import ErrorOut
 from domain.errors import InvalidInput, NotFound
 from engine.settings import Settings, is_loopback
@@ -43,7 +43,7 @@ async def receive(account: str, request: Request, kefu: TheKefu) -> Response:
     body = _verified(settings, request.headers, await request.body(), now)
     message = parse_inbound(body, account=account, received_at=now, zone=settings.zone())
     receipt = await kefu.engine.receive(message)
-    return ORJSONResponse(
+    return Json(
         {
             "accepted": True,
             "duplicate": receipt.duplicate,

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import ORJSONResponse
 from prometheus_client import generate_latest
 from pydantic import BaseModel
 from sqlalchemy import text
 from starlette.responses import Response
 
 from api.dependencies import TheKefu
+from api.envelopes import Json
 from api.fields import Identifier
 from api.platform.schemas import ErrorOut
 from domain.errors import KefuError
@@ -37,7 +37,7 @@ async def api_health(kefu: TheKefu) -> Response:
     """One answer that satisfies seeds 000 and 002."""
     now = time.time()
     stamp = datetime.fromtimestamp(now, kefu.settings.zone())
-    return ORJSONResponse(
+    return Json(
         {
             "code": 200,
             "message": "OK",
@@ -67,7 +67,7 @@ async def health(kefu: TheKefu) -> Response:
         "uptime_s": round(time.time() - kefu.started_at, 1),
         "parts": parts,
     }
-    return ORJSONResponse(body, status_code=200 if ready else 503)
+    return Json(body, status_code=200 if ready else 503)
 
 
 async def _database(kefu: Kefu) -> str:
@@ -113,7 +113,7 @@ async def list_handoffs(
     rows = await kefu.engine.database.read(
         lambda c: history.handoffs(c, status=status, limit=limit, offset=offset)
     )
-    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})
+    return Json({"items": rows, "limit": limit, "offset": offset})
 
 
 @router.post("/api/ops/handoffs/{handoff_id}", responses=ERRORS)
@@ -123,7 +123,7 @@ async def change_handoff(handoff_id: RowId, body: HandoffChange, kefu: TheKefu) 
     row = await kefu.engine.database.write(
         lambda c: history.set_handoff(c, handoff_id, status=body.status, agent=body.agent, now=now)
     )
-    return ORJSONResponse(row)
+    return Json(row)
 
 
 @router.get("/api/ops/dead-letters", responses=ERRORS)
@@ -137,14 +137,14 @@ async def list_dead_letters(
     rows = await kefu.engine.database.read(
         lambda c: history.dead_letters(c, status=status, limit=limit, offset=offset)
     )
-    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})
+    return Json({"items": rows, "limit": limit, "offset": offset})
 
 
 @router.post("/api/ops/dead-letters/{dead_letter_id}/replay", responses=ERRORS)
 async def replay(dead_letter_id: RowId, kefu: TheKefu) -> Response:
     """Give parked messages another try."""
     conversation = await kefu.engine.replay_dead_letter(dead_letter_id, actor="operator")
-    return ORJSONResponse({"replayed": dead_letter_id, "conversation_id": conversation})
+    return Json({"replayed": dead_letter_id, "conversation_id": conversation})
 
 
 @router.get("/api/ops/deliveries", responses=ERRORS)
@@ -158,14 +158,14 @@ async def list_deliveries(
     rows = await kefu.engine.database.read(
         lambda c: history.deliveries(c, status=status, limit=limit, offset=offset)
     )
-    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})
+    return Json({"items": rows, "limit": limit, "offset": offset})
 
 
 @router.post("/api/ops/deliveries/{delivery_id}/resend", responses=ERRORS)
 async def resend(delivery_id: RowId, kefu: TheKefu) -> Response:
     """Send a dead letter of the outbox again."""
     await kefu.engine.resend(delivery_id, actor="operator")
-    return ORJSONResponse({"resent": delivery_id})
+    return Json({"resent": delivery_id})
 
 
 @router.get("/api/ops/model-calls", responses=ERRORS)
@@ -176,4 +176,4 @@ async def list_model_calls(
     rows = await kefu.engine.database.read(
         lambda c: history.model_calls(c, turn_id=turn_id, limit=limit, offset=offset)
     )
-    return ORJSONResponse({"items": rows, "limit": limit, "offset": offset})
+    return Json({"items": rows, "limit": limit, "offset": offset})

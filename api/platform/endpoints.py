@@ -1,27 +1,34 @@
 """POST /api/v1/messages, its streaming variant, and fetching a late answer."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC
+from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import ORJSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
 from api.dependencies import TheEngine, TheKefu
+from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, Json, error_body
 from api.fields import Identifier
 from api.platform.schemas import AnswerOut, ErrorOut, MessageRequest
-from domain.errors import KefuError, NotFound
+from domain.errors import KefuError, NotFound, StorageError
 from domain.messages import Attachment, InboundMessage
 from engine.bootstrap import Kefu
 from engine.engine import Engine
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/v1", tags=["platform"])
 CHANNEL = "api"
 KEEP_ALIVE_S = 10.0
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_Asking = asyncio.Task[dict[str, Any]]
+_LEFT_ALONE: set[_Asking] = set()
+"""Tasks of streams whose reader went away; the event loop itself keeps only weak references."""
 ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorOut} for code in (400, 401, 404, 413, 422, 503)
 }
@@ -35,10 +42,10 @@ async def post_message(body: MessageRequest, kefu: TheKefu) -> Response:
     is ``wait``: ask again with the same message, or fetch `/api/v1/messages/{id}/answer`.
     """
     answer = await kefu.engine.ask(_inbound(body, kefu), deadline_s=body.deadline_s)
-    return ORJSONResponse(answer)
+    return Json(answer)
 
 
-@router.get("/messages/{message_id}/answer", response_model=AnswerOut, responses=ERRORS)
+@router.get("/messages/{message_id:path}/answer", response_model=AnswerOut, responses=ERRORS)
 async def get_answer(
     message_id: Identifier, engine: TheEngine, agent_id: Annotated[Identifier, Query()]
 ) -> Response:
@@ -47,7 +54,7 @@ async def get_answer(
     if found is None:
         raise NotFound("message_id", message_id)
     receipt, answer = found
-    return ORJSONResponse(answer or engine.late_answer(receipt.conversation_id, message_id))
+    return Json(answer or engine.late_answer(receipt.conversation_id, message_id))
 
 
 @router.post(
@@ -57,7 +64,7 @@ async def get_answer(
 )
 async def stream_message(body: MessageRequest, kefu: TheKefu, request: Request) -> Response:
     """The same as server-sent events: ``node``, ``token``, ``restart``, then ``result``."""
-    events = _events(_inbound(body, kefu), body.deadline_s, kefu.engine, request)
+    events = _events(_inbound(body, kefu), body.deadline_s, kefu.engine, request.url.path)
     return StreamingResponse(
         events,
         media_type="text/event-stream",
@@ -66,7 +73,7 @@ async def stream_message(body: MessageRequest, kefu: TheKefu, request: Request) 
 
 
 async def _events(
-    message: InboundMessage, deadline_s: float | None, engine: Engine, request: Request
+    message: InboundMessage, deadline_s: float | None, engine: Engine, path: str
 ) -> AsyncIterator[bytes]:
     queue: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -86,20 +93,33 @@ async def _events(
             next_event.cancel()
             if not done:
                 yield b": keep-alive\n\n"
-        yield _result(asking)
+        yield _result(asking, path)
     finally:
         if not asking.done():
-            # The browser went away; the turn goes on, and its answer can be fetched.
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            # The browser went away. Cancelling could strike between storing and waking the turn.
+            _LEFT_ALONE.add(asking)
+            asking.add_done_callback(_let_go)
 
 
-def _result(asking: "asyncio.Task[dict[str, Any]]") -> bytes:
+def _let_go(asking: _Asking) -> None:
+    _LEFT_ALONE.discard(asking)
+    if not asking.cancelled() and (error := asking.exception()) is not None:
+        log.error("a message whose sender went away: %s", error)
+
+
+def _result(asking: _Asking, path: str) -> bytes:
+    """The status line has long gone out, so a failure is an event too."""
     try:
         return _event("result", asking.result())
+    except StorageError as error:
+        log.error("%s: %s", path, error)
+        return _event("error", error_body(path, 503, STORAGE_AWAY))
     except KefuError as error:
-        detail = {"code": "unavailable", "message": str(error), "field": None}
-        return _event("error", {"error": detail})
+        log.error("%s: %s", path, error)
+        return _event("error", error_body(path, 503, SERVICE_AWAY))
+    except Exception:
+        log.exception("%s failed", path)
+        return _event("error", error_body(path, 500, FAILED))
 
 
 def _event(name: str, data: dict[str, Any]) -> bytes:
@@ -108,9 +128,6 @@ def _event(name: str, data: dict[str, Any]) -> bytes:
 
 def _inbound(body: MessageRequest, kefu: Kefu) -> InboundMessage:
     sent = body.message
-    stamp = sent.timestamp
-    if stamp is not None and stamp.tzinfo is None:
-        stamp = stamp.replace(tzinfo=kefu.settings.zone())
     return InboundMessage(
         channel=CHANNEL,
         account=body.agent_id,
@@ -121,6 +138,16 @@ def _inbound(body: MessageRequest, kefu: Kefu) -> InboundMessage:
         text=sent.content,
         kind=sent.type,
         attachments=tuple(Attachment(a.kind, a.url) for a in sent.attachments),
-        sent_at=stamp.astimezone(UTC).timestamp() if stamp else time.time(),
+        sent_at=_seconds(sent.timestamp, kefu.settings.zone()),
         route="poll",
     )
+
+
+def _seconds(moment: datetime | None, zone: tzinfo) -> float:
+    """Since the epoch; never later than now, whatever the sender's clock says."""
+    now = time.time()
+    if moment is None:
+        return now
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    # Subtracting, since astimezone() and timestamp() overflow at both ends of the calendar.
+    return min((aware - _EPOCH).total_seconds(), now)

@@ -4,14 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from api.fields import Identifier, Name, OptionalText
-from domain.messages import MAX_URL_CHARS, MessageKind
+from api.fields import Identifier, Name, OptionalText, WebAddress
+from domain.messages import MessageKind
 
 
 class AttachmentIn(BaseModel):
     kind: Literal["image", "voice", "file", "link"] = "image"
-    url: Annotated[str, Field(min_length=1, max_length=MAX_URL_CHARS, pattern=r"^https?://")]
+    url: WebAddress
 
 
 class MessageIn(BaseModel):
@@ -30,7 +31,7 @@ class MessageIn(BaseModel):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.content and not self.attachments and self.type is MessageKind.TEXT:
-            raise ValueError("content 不能为空")
+            raise PydanticCustomError("empty", "不能为空", {"field": "content"})
         return self
 
 

@@ -1,0 +1,130 @@
+"""The service as users run it: uvicorn on a loopback port, here on a thread of the test process."""
+
+import contextlib
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from sqlalchemy import text
+
+from api.app import create_app
+from engine.bootstrap import Kefu, build, has_knowledge, import_samples
+from engine.settings import PROVIDERS, Settings, load_settings
+
+START_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service; ``url`` has no trailing slash."""
+
+    url: str
+    kefu: Kefu
+    client: httpx.Client
+
+    def rows(self, table: str) -> int:
+        """How many rows ``table`` has."""
+        with self.kefu.engine.database.engine.connect() as connection:
+            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+    def all_rows(self) -> dict[str, int]:
+        """Rows of every table that a request may write."""
+        return {table: self.rows(table) for table in WRITTEN_TABLES}
+
+    def ask(self, content: str, *, message_id: str, chat_id: str, **more: Any) -> dict[str, Any]:
+        """A message over seed 003's surface; its answer."""
+        message = {"id": message_id, "chat_id": chat_id, "sender": chat_id, "content": content}
+        body = {"agent_id": "tests", "message": message} | more
+        response = self.client.post("/api/v1/messages", json=body)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+WRITTEN_TABLES = (
+    "messages",
+    "conversations",
+    "sessions",
+    "customers",
+    "turns",
+    "outbox",
+    "effects",
+    "handoffs",
+    "unknown_questions",
+    "model_calls",
+    "dead_letters",
+    "audit",
+)
+
+
+def settings_for(data_dir: Path, **overrides: Any) -> Settings:
+    """Settings that nothing in the environment of the test run can change."""
+    keys: dict[str, Any] = {f"{name}_api_key": None for name in PROVIDERS}
+    alone = {"llm_api_key": None, "llm_api_base": "", "api_key": None, "database_url": None}
+    chosen = keys | alone | {"data_dir": data_dir, "host": "127.0.0.1", "port": 0} | overrides
+    return load_settings(env_files=None, **chosen)
+
+
+def sample_knowledge(folder: Path) -> Path:
+    """A data folder with the sample bases, to be copied by each service that starts from it."""
+    kefu = build(settings_for(folder))
+    try:
+        if not has_knowledge(kefu.settings):
+            import_samples(kefu.knowledge.index)
+    finally:
+        kefu.knowledge.index.close()
+        kefu.engine.database.close()
+        if kefu.lock is not None:
+            kefu.lock.release()
+    return folder
+
+
+@contextlib.contextmanager
+def running_service(
+    data_dir: Path, *, knowledge: Path | None = None, **overrides: Any
+) -> Iterator[Service]:
+    """``knowledge``: what `sample_knowledge` made; without it nothing is known."""
+    if knowledge is not None:
+        shutil.copytree(knowledge / "knowledge", data_dir / "knowledge")
+    kefu = build(settings_for(data_dir, **overrides))
+    server = uvicorn.Server(_config(kefu))
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listener],), name="service")
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client:
+            _await_warm(server, thread, kefu)
+            yield Service(url, kefu, client)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=30)
+        listener.close()
+        assert not thread.is_alive(), "the service did not stop"
+
+
+def _config(kefu: Kefu) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(kefu),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+
+
+def _await_warm(server: uvicorn.Server, thread: threading.Thread, kefu: Kefu) -> None:
+    ends = time.monotonic() + START_S
+    while time.monotonic() < ends:
+        assert thread.is_alive(), "the service ended while starting"
+        if server.started and kefu.warming is not None and kefu.warming.done():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"the service is not ready after {START_S} s")
