@@ -11,12 +11,12 @@ counts the changes within a generation; both together are the index's version.
 import json
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Set
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -40,6 +40,9 @@ POLL_SECONDS = 5.0
 DEFAULT_NAME = "kefu-knowledge"
 
 WordingKind = Literal["question", "alias", "answer"]
+
+
+T = TypeVar("T")
 
 
 class Version(NamedTuple):
@@ -109,13 +112,16 @@ class KnowledgeIndex:
         *,
         name: str = DEFAULT_NAME,
         read_only: bool = False,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        """``location``: a folder, or the URL of a Chroma server."""
+        """``location``: a folder, or the URL of a Chroma server, which is asked for changes of
+        other processes every ``poll_seconds``."""
         self.embedder = embedder
         self.where = str(location)
         self._folder = None if _is_url(self.where) else Path(location)
         self._name = name
         self._read_only = read_only
+        self._poll_seconds = poll_seconds
         self._mutex = threading.RLock()
         self._client: ClientAPI | None = None
         self._lock: FolderLock | None = None
@@ -139,9 +145,8 @@ class KnowledgeIndex:
 
     def count(self) -> int:
         """Number of entries."""
-        with self._guarded():
-            found = self._collection().get(where={"kind": "question"}, include=[])
-            return len(found["ids"])
+        found = self._read(lambda active: active.get(where={"kind": "question"}, include=[]))
+        return len(found["ids"])
 
     def list_entries(
         self, category: str | None = None, limit: int | None = None, offset: int = 0
@@ -149,33 +154,23 @@ class KnowledgeIndex:
         where: dict[str, Any] = {"kind": "question"}
         if category:
             where = {"$and": [where, {"category": category}]}
-        with self._guarded():
-            found = self._collection().get(
+        found = self._read(
+            lambda active: active.get(
                 where=where, limit=limit, offset=offset, include=["metadatas"]
             )
-            return [_entry_from(row) for row in found["metadatas"] or []]
+        )
+        return [_entry_from(row) for row in found["metadatas"] or []]
 
     def contents(self, *, with_vectors: bool, max_vectors: int | None = None) -> Contents:
         """Everything; vectors only up to ``max_vectors`` records."""
+
+        def read(active: "Collection") -> Contents:
+            few = max_vectors is None or active.count() <= max_vectors
+            return _contents(active, self._version, self.embedder.dimensions, with_vectors and few)
+
         with self._guarded():
-            version, collection = self.version(), self._collection()
-            if max_vectors is not None and collection.count() > max_vectors:
-                with_vectors = False
-            entries: list[Entry] = []
-            wordings: list[Wording] = []
-            vectors: list[Any] = []
-            for page in _pages(collection, with_vectors=with_vectors):
-                for record_id, text, row in zip(
-                    page["ids"], page["documents"], page["metadatas"], strict=True
-                ):
-                    wordings.append(Wording(record_id, row["entry_id"], row["kind"], text))
-                    if row["kind"] == "question":
-                        entries.append(_entry_from(row))
-                if with_vectors:
-                    vectors.append(np.asarray(page["embeddings"], dtype=np.float32))
-        shape = (0, self.embedder.dimensions)
-        rows = np.concatenate(vectors) if vectors else np.zeros(shape, dtype=np.float32)
-        return Contents(version, tuple(entries), tuple(wordings), rows if with_vectors else None)
+            self.version()
+            return self._read(read)
 
     def query(self, vectors: Vectors, limit: int, category: str | None = None) -> list[list[Hit]]:
         """The ``limit`` nearest wordings for each row, by cosine; one call for all rows."""
@@ -196,14 +191,23 @@ class KnowledgeIndex:
                 with self._translated():
                     return _query(active, vectors, limit, category)
             except KnowledgeError as error:
-                # A rebuild has replaced the generation that this search began with.
                 if not isinstance(error.__cause__, NotFoundError):
                     raise
+        return self._read(lambda active: _query(active, vectors, limit, category))
+
+    def _read(self, call: "Callable[[Collection], T]") -> T:
+        """``call`` on the active generation, or on its successor if a rebuild replaced it."""
+        from chromadb.errors import NotFoundError
+
         with self._guarded():
-            return _query(self._collection(), vectors, limit, category)
+            try:
+                return call(self._collection())
+            except NotFoundError:
+                self._activate()
+                return call(self._collection())
 
     def _poll_is_due(self) -> bool:
-        return self._folder is None and time.monotonic() - self._polled > POLL_SECONDS
+        return self._folder is None and time.monotonic() - self._polled > self._poll_seconds
 
     # Writing
 
@@ -259,7 +263,10 @@ class KnowledgeIndex:
     def close(self) -> None:
         with self._mutex:
             if self._client is not None:
+                sessions = list(_sessions(self._client))
                 self._client.close()  # type: ignore[attr-defined]
+                for session in sessions:
+                    session.close()
             if self._lock is not None:
                 self._lock.release()
             self._client = self._active = self._lock = None
@@ -394,6 +401,8 @@ class KnowledgeIndex:
         if writing and self._read_only:
             raise KnowledgeError(self.where, "the index was opened for reading only")
         with self._mutex, self._translated():
+            if writing and self._folder is None and self._active is not None:
+                self._activate()  # other processes may have changed what the server holds
             yield
 
     @contextmanager
@@ -404,6 +413,25 @@ class KnowledgeIndex:
             yield
         except (ChromaError, httpx.HTTPError, OSError, ValueError) as error:
             raise KnowledgeError(self.where, f"Chroma: {error}") from error
+
+
+def _contents(
+    collection: "Collection", version: Version, dimensions: int, with_vectors: bool
+) -> Contents:
+    entries: list[Entry] = []
+    wordings: list[Wording] = []
+    vectors: list[Vectors] = [np.zeros((0, dimensions), dtype=np.float32)]
+    for page in _pages(collection, with_vectors=with_vectors):
+        for record_id, text, row in zip(
+            page["ids"], page["documents"], page["metadatas"], strict=True
+        ):
+            wordings.append(Wording(record_id, row["entry_id"], row["kind"], text))
+            if row["kind"] == "question":
+                entries.append(_entry_from(row))
+        if with_vectors:
+            vectors.append(np.asarray(page["embeddings"], dtype=np.float32))
+    rows = np.concatenate(vectors) if with_vectors else None
+    return Contents(version, tuple(entries), tuple(wordings), rows)
 
 
 def _query(collection: "Collection", vectors: Vectors, limit: int, category: str | None) -> Any:
@@ -417,6 +445,14 @@ def _query(collection: "Collection", vectors: Vectors, limit: int, category: str
 
 def _is_url(location: str) -> bool:
     return location.startswith(("http://", "https://"))
+
+
+def _sessions(client: Any) -> Iterator[httpx.Client]:
+    """Connections that Chroma's HTTP client (1.5.9) and its inner admin client leave open."""
+    for part in (client, getattr(client, "_admin_client", None)):
+        session = getattr(getattr(part, "_server", None), "_session", None)
+        if isinstance(session, httpx.Client):
+            yield session
 
 
 def _metadata(collection: "Collection") -> Mapping[str, Any]:

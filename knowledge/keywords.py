@@ -298,8 +298,8 @@ class KeywordIndex:
         hit = self._marks[terms] > 0.0
         pairs = np.unique(owner[hit] * len(self._vocabulary) + terms[hit])
         holder, term = np.divmod(pairs, len(self._vocabulary))
-        mass: Floats = np.bincount(holder, weights=self._marks[term], minlength=sizes.size)
-        return mass
+        mass = np.bincount(holder, weights=self._marks[term], minlength=sizes.size)
+        return mass.astype(np.float64)
 
 
 def _segment_sums(values: Floats, bounds: Ints) -> Floats:
