@@ -1,0 +1,1 @@
+"""Benchmarks: every figure with the ratio that makes it comparable, from one run on one machine."""

@@ -1,0 +1,64 @@
+"""LangGraph's own floor: the same compiled graph behind a bare FastAPI route.
+
+No checkpointer, no storage, no engine. Run by the benchmark:
+``python -m tests.bench.bare PORT DATA_DIR``.
+"""
+
+import gc
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import ORJSONResponse
+from langchain_core.messages import HumanMessage
+
+from api.platform.schemas import MessageRequest
+from engine.answers import build_answer
+from engine.bootstrap import GC_THRESHOLD, build_knowledge, build_models, build_services
+from engine.settings import load_settings
+from graphs.context import TurnContext
+from graphs.conversation import build_conversation_graph
+
+
+def create_app(data_dir: Path) -> FastAPI:
+    settings = load_settings(data_dir=data_dir, env_files=())
+    knowledge = build_knowledge(settings)
+    services = build_services(settings, knowledge.retriever, build_models(settings))
+    graph = build_conversation_graph()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await knowledge.retriever.warm()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
+        yield
+        await knowledge.aclose()
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.post("/api/v1/messages")
+    async def run(body: MessageRequest) -> ORJSONResponse:
+        context = TurnContext(services=services)
+        message = HumanMessage(content=body.message.content, id=body.message.id)
+        state = await graph.ainvoke({"messages": [message]}, context=context)
+        return ORJSONResponse(build_answer(state, context, latency_ms=0))
+
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        create_app(Path(sys.argv[2])),
+        port=int(sys.argv[1]),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+    )
