@@ -3,6 +3,7 @@
 from domain.decisions import RiskOutcome
 from domain.intents import DIALOGUE_TYPE, DialogueType, Intent
 from graphs.state import ConversationState
+from graphs.talk import was_quoted
 
 _PRICED = frozenset({Intent.PRICE, Intent.FIND_IMAGE, Intent.PROCESS_IMAGE})
 _PERSON = frozenset({Intent.HUMAN, Intent.COMPLAINT})
@@ -15,7 +16,8 @@ def after_classify(state: ConversationState) -> list[str]:
     intent = Intent(found["intent"])
     if found["rule"] and found["rule"]["action"] == "handoff":
         return ["risk_check"]
-    if found["images"] or intent in _PRICED:
+    goes_on = was_quoted(state) and "quantity" in found["entities"]
+    if found["images"] or intent in _PRICED or goes_on:
         return ["retrieve", "price_estimate"]
     settled = intent in _PERSON or DIALOGUE_TYPE[intent] is DialogueType.CHAT
     if settled and found["confidence"] >= _SURE:

@@ -9,6 +9,7 @@ from graphs.classifier.sentiment import sentiment
 from graphs.context import TurnContext
 from graphs.memory import merge_entities
 from graphs.state import ConversationState, Update, last_customer_message
+from graphs.talk import chosen_option, is_order_no, was_asked_for
 
 MAX_CLASSIFIED_CHARS = 2_000
 _INTENT_OF_RULE = {"human_request": Intent.HUMAN, "complaint": Intent.COMPLAINT}
@@ -18,14 +19,18 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
     """Gives ``classification`` and clears what an earlier turn left in the state."""
     text, images = last_customer_message(state)
     images += [a.url for a in context.attachments if a.kind == "image"]
+    images = images or _picture_in_talk(state)
     text = text[:MAX_CLASSIFIED_CHARS]
     services = context.services
     hit = services.rules.match(text, contact_id=context.customer.contact_id)
+    text = chosen_option(state, text) or text
+    found = entities(text)
     prediction = services.classifier.predict(text)
     intent, confidence = prediction.intent, prediction.confidence
     if hit is not None and hit.category in _INTENT_OF_RULE:
         intent, confidence = _INTENT_OF_RULE[hit.category], 1.0
-    found = entities(text)
+    elif is_order_no(text, found.get("order_no", [])):
+        intent, confidence = Intent.ORDER_STATUS, 1.0
     return {
         "classification": {
             "text": text,
@@ -42,6 +47,13 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
         "quote": None,
         "effects": [],
     }
+
+
+def _picture_in_talk(state: ConversationState) -> list[str]:
+    """The picture of the last message, where we asked what is to be done with it."""
+    if not was_asked_for(state, "service"):
+        return []
+    return list(state["classification"]["images"])
 
 
 def _rule(hit: RuleHit | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage
 
 from domain.decisions import Action, Effect, EffectKind, as_dict
 from domain.intents import Intent
+from domain.pricing import format_yuan
 from graphs.context import TurnContext
 from graphs.memory import summarise
 from graphs.state import ConversationState, Update
@@ -25,6 +26,7 @@ _REASONS = {
     "human_request": "客户要求人工",
     "order_lookup": "需要查询订单",
     "blacklist": "受限客户",
+    "order_confirmed": "客户确认报价，请安排制作",
 }
 MAX_NOTICE_QUESTION_CHARS = 500
 
@@ -52,6 +54,7 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
         effects.append(Effect(EffectKind.UNKNOWN_QUESTION, "unknown", asked))
     return {
         "decision": decision,
+        "open_quote": None if reason == "order_confirmed" else state.get("open_quote"),
         "effects": [as_dict(effect) for effect in effects],
         "messages": [AIMessage(content=content)],
         "summary": summarise(state, f"转人工({_REASONS.get(reason, reason)})"),
@@ -77,17 +80,31 @@ def _message(content: str) -> Effect:
     return Effect(EffectKind.MESSAGE, "reply", {"text": content})
 
 
-def _target(state: ConversationState) -> str:
+def _target(state: ConversationState, reason: str) -> str:
     found = state["classification"]
-    return "designer" if found["intent"] in _DESIGNER_WORK or found["images"] else "desk"
+    drawn = found["intent"] in _DESIGNER_WORK or found["images"] or reason == "order_confirmed"
+    return "designer" if drawn else "desk"
+
+
+def _question(state: ConversationState, reason: str) -> str:
+    """The customer's words, with what a person needs to know to understand them."""
+    found = state["classification"]
+    text = str(found["text"])
+    quote = state.get("open_quote")
+    if reason == "order_confirmed" and quote:
+        total = format_yuan(quote["total"]) + ("起" if quote["estimate"] else "")
+        return f"{text}（报价：{quote['service_name']} × {quote['quantity']}，{total}）"
+    if reason == "order_lookup" and "order_no" not in found["entities"]:
+        return f"{text}（订单号：{state['entities']['order_no'][0]}）"
+    return text
 
 
 def _handoff(state: ConversationState, reason: str) -> Effect:
     payload: dict[str, Any] = {
         "reason": reason,
         "priority": state["risk"]["priority"],
-        "target": _target(state),
-        "question": state["classification"]["text"],
+        "target": _target(state, reason),
+        "question": _question(state, reason),
     }
     return Effect(EffectKind.HANDOFF, "handoff", payload)
 
@@ -103,7 +120,7 @@ def _notice(state: ConversationState, context: TurnContext, reason: str) -> Effe
     text = templates.render(
         "notice_text",
         customer=customer,
-        question=state["classification"]["text"][:MAX_NOTICE_QUESTION_CHARS],
+        question=_question(state, reason)[:MAX_NOTICE_QUESTION_CHARS],
         reason=spoken,
         conversation=context.conversation_id,
         time=_time(context),

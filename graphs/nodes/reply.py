@@ -18,6 +18,7 @@ from tools.models.gateway import ModelGateway
 
 log = logging.getLogger(__name__)
 MAX_CITATION_CHARS = 120
+MAX_OPTIONS = 3
 _CHAT_TEMPLATES = frozenset({"greeting", "thanks", "farewell", "smalltalk", "confirm"})
 
 
@@ -78,18 +79,29 @@ def _ask_back(state: ConversationState, context: TurnContext) -> dict[str, Any]:
     missing = state["risk"]["missing"]
     if "order_no" in missing:
         return _say(state, context, "clarify", "ask_order_no")
-    if "image" in missing or "service" in missing:
+    if "image" in missing:
         return _say(state, context, "clarify", "ask_image")
+    if "service" in missing:
+        services = context.services.price_book.services[:MAX_OPTIONS]
+        return _offer_options(state, context, [f"{service.name}多少钱" for service in services])
     retrieval = state["retrieval"] or {}
-    questions = [item["question"] for item in retrieval["evidence"]][:3]
-    if len(questions) == 1:
-        decision = _say(state, context, "clarify", "clarify_one", question=questions[0])
-    else:
-        options = "\n".join(f"{number}. {q}" for number, q in enumerate(questions, 1))
-        decision = _say(state, context, "clarify", "clarify_many", options=options)
+    evidence = [Evidence(**item) for item in retrieval["evidence"][:MAX_OPTIONS]]
+    decision = _offer_options(state, context, [item.question for item in evidence])
     decision["confidence"] = round(retrieval["confidence"], 4)
-    decision["citations"] = [_citation(Evidence(**item)) for item in retrieval["evidence"][:3]]
+    decision["citations"] = [_citation(item) for item in evidence]
     return decision
+
+
+def _offer_options(
+    state: ConversationState, context: TurnContext, options: list[str]
+) -> dict[str, Any]:
+    """``options`` stay in the decision, so that the next turn understands 「2」 or 「是的」."""
+    if len(options) == 1:
+        decision = _say(state, context, "clarify", "clarify_one", question=options[0])
+    else:
+        listed = "\n".join(f"{number}. {option}" for number, option in enumerate(options, 1))
+        decision = _say(state, context, "clarify", "clarify_many", options=listed)
+    return {**decision, "options": options}
 
 
 def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Accept, ask back, decline, or hand to a person - with reasons."""
 
+from typing import Literal
+
 from domain.intents import Intent, Sentiment
 from domain.risk import RiskFacts, assess, priority
 from graphs.context import TurnContext
-from graphs.state import ConversationState, Update
+from graphs.state import ConversationState, Update, earlier_questions
+from graphs.talk import was_asked_for, was_quoted
 
 
 async def risk_check(state: ConversationState, context: TurnContext) -> Update:
@@ -34,5 +37,18 @@ def _facts(state: ConversationState, context: TurnContext) -> RiskFacts:
         retrieval=retrieval["confidence"] if retrieval else None,
         quoted=state.get("quote") is not None,
         has_image=bool(found["images"]),
-        has_order_no="order_no" in found["entities"],
+        has_order_no="order_no" in state.get("entities", {}),
+        offer=_offer(state, context),
+        opening=not earlier_questions(state, 1),
     )
+
+
+def _offer(state: ConversationState, context: TurnContext) -> Literal["", "open", "needs_image"]:
+    """A picture comes first where it decides the price; a design starts without one."""
+    quote = state.get("open_quote")
+    if not quote or not was_quoted(state):
+        return ""
+    service = context.services.price_book.service(quote["service"])
+    designed = service is not None and service.starting_price
+    waits = quote["estimate"] and not designed and was_asked_for(state, "image")
+    return "needs_image" if waits else "open"

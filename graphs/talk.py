@@ -1,0 +1,67 @@
+"""What a short message means after our last one: 「1」, 「是的」, 「好的」, an order number.
+
+The state still holds the previous turn's decision, risk and classification while `classify`,
+`price_estimate` and `risk_check` run: each turn overwrites them as it goes.
+"""
+
+import re
+
+from domain.text import letters
+from graphs.state import ConversationState
+
+_NUMERALS = {"1": 1, "一": 1, "2": 2, "二": 2, "两": 2, "3": 3, "三": 3}
+_CHOICE = re.compile(r"(?:选|是|要|问)?第?([123一二两三])(?:个|条|项|种|点)?(?:问题)?[吧呢的啊呀]?")
+_YES = frozenset(
+    [
+        "是",
+        "是的",
+        "是啊",
+        "是呀",
+        "对",
+        "对的",
+        "对啊",
+        "对呀",
+        "对对",
+        "嗯",
+        "嗯嗯",
+        "恩",
+        "没错",
+        "就是",
+        "就是这个",
+        "就这个",
+        "yes",
+        "好",
+        "好的",
+    ]
+)
+_MAX_WORDS_BESIDE_ORDER_NO = 4
+
+
+def chosen_option(state: ConversationState, text: str) -> str | None:
+    """The option that ``text`` picks from those that our last message offered."""
+    options: list[str] = (state.get("decision") or {}).get("options", [])
+    said = letters(text)
+    if len(options) == 1 and said in _YES:
+        return options[0]
+    picked = _CHOICE.fullmatch(said)
+    number = _NUMERALS[picked[1]] if picked else 0
+    return options[number - 1] if 0 < number <= len(options) else None
+
+
+def is_order_no(text: str, order_nos: list[str]) -> bool:
+    """Whether ``text`` is an order number and hardly anything else."""
+    rest = letters(text)
+    for number in order_nos:
+        rest = rest.replace(letters(number), "")
+    return bool(order_nos) and len(rest) <= _MAX_WORDS_BESIDE_ORDER_NO
+
+
+def was_asked_for(state: ConversationState, fact: str) -> bool:
+    """Whether our last message wanted ``fact`` (image, service, order_no) of the customer."""
+    return fact in (state.get("risk") or {}).get("missing", [])
+
+
+def was_quoted(state: ConversationState) -> bool:
+    """Whether our last message was an offer."""
+    last = state.get("decision") or {}
+    return last.get("decision") == "quote" and bool(state.get("open_quote"))
