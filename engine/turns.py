@@ -208,7 +208,9 @@ class Turns:
         except StaleTurn as error:
             log.warning("%s", error)
             self._waiting.give_back(keys)
-            return self._clock() + self._policy.sweep_s
+            # Ours still if a person took the conversation: the next claim sees that.
+            await self._release(claim, retry_at=self._clock())
+            return self._clock()
         except Exception as error:
             self._waiting.give_back(keys)
             return await self._failed(claim, error)
@@ -403,7 +405,6 @@ class Turns:
             error=error,
             effects=_effect_records(turn, effects),
             deliveries=self._deliveries(claim, turn, effects, now),
-            mode=claim.mode,
         )
         log.error("conversation %s: messages parked: %s", claim.conversation_id, error)
         return _Ran(commit, answer)
@@ -423,7 +424,6 @@ class Turns:
             started=started,
             ended=self._clock(),
             outcome="transferred",
-            mode="human",
         )
         return _Ran(commit, answer)
 

@@ -60,7 +60,6 @@ class TurnCommit:
     ended: float
     outcome: str
     reply: ReplyRow | None = None
-    mode: str = "bot"
     error: str | None = None
     effects: tuple[EffectRecord, ...] = ()
     handoff: HandoffRow | None = None
@@ -82,10 +81,10 @@ class Committed:
 _FINISH = Statement(
     """
     UPDATE conversations SET lease_owner = NULL, lease_until = 0, attempts = 0, failures = 0,
-        last_error = NULL, mode = :mode, session_no = :session_no, session_last_ts = :now,
+        last_error = NULL, session_no = :session_no, session_last_ts = :now,
         due_at = CASE WHEN :more OR received <> :received THEN :now ELSE NULL END,
         first_unread_ts = CASE WHEN :more OR received <> :received THEN :now ELSE NULL END
-    WHERE id = :id AND fence = :fence AND lease_owner = :owner
+    WHERE id = :id AND fence = :fence AND lease_owner = :owner AND mode = :mode
     RETURNING due_at
     """
 )
@@ -170,13 +169,13 @@ def session_of(claim: Claim, now: float) -> tuple[int, str]:
 
 
 def commit(connection: Connection, turn: TurnCommit) -> Committed:
-    """Write the turn; raises StaleTurn, and writes nothing, if the lease is no longer ours."""
+    """Write the turn. Raises StaleTurn, and writes nothing, if the lease is no longer ours or a
+    person has taken the conversation since the claim (or given it back)."""
     claim, now, at = turn.claim, turn.ended, iso(turn.ended)
     number, session_key = session_of(claim, now)
     finished = _FINISH.first(
         connection,
         {
-            "mode": turn.mode,
             "session_no": number,
             "now": now,
             "more": claim.more,
@@ -362,11 +361,12 @@ def release(
 
 
 def is_stale(connection: Connection, claim: Claim) -> bool:
-    """Whether the customer has written since the claim."""
-    received = connection.execute(
-        text("SELECT received FROM conversations WHERE id = :id"), {"id": claim.conversation_id}
-    ).scalar_one()
-    return bool(received != claim.received)
+    """Whether, since the claim, the customer has written or a person has taken over."""
+    row = connection.execute(
+        text("SELECT received, mode FROM conversations WHERE id = :id"),
+        {"id": claim.conversation_id},
+    ).one()
+    return bool(row.received != claim.received or row.mode != claim.mode)
 
 
 def result_of(connection: Connection, turn_id: str) -> dict[str, Any] | None:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import httpx
+from sqlalchemy import Connection
 
 from domain.decisions import Evidence, Retrieval
 from domain.messages import InboundMessage
@@ -36,6 +38,7 @@ from tests.sandbox_server import SandboxServer
 from tools.notify.client import StaffNotifier
 from tools.webhook.client import WebhookClient
 
+T = TypeVar("T")
 QUICK = EnginePolicy(
     sync_deadline_s=10.0,
     retry_base_s=0.01,
@@ -70,8 +73,13 @@ class EchoKnowledge:
 
     def __init__(self) -> None:
         self.searched: list[str] = []
-        self.failing: set[str] = set()
+        self.contexts: list[list[str]] = []
+        self._failures: dict[str, float] = {}
         self._holds: dict[str, Hold] = {}
+
+    def fail(self, marker: str, *, times: float = math.inf) -> None:
+        """Searches for a text with ``marker`` raise; ``times`` 0 ends that."""
+        self._failures[marker] = times
 
     def hold(self, marker: str) -> Hold:
         """The next search for a text with ``marker`` waits."""
@@ -87,13 +95,16 @@ class EchoKnowledge:
         top_k: int | None = None,
     ) -> Retrieval:
         self.searched.append(query)
+        self.contexts.append(list(context))
         held = next((marker for marker in self._holds if marker in query), None)
         if held is not None:
             hold = self._holds.pop(held)
             hold.reached.set()
             await hold.let_go.wait()
-        if any(marker in query for marker in self.failing):
-            raise RuntimeError("the knowledge base broke")
+        for marker, left in self._failures.items():
+            if marker in query and left > 0:
+                self._failures[marker] -= 1
+                raise RuntimeError("the knowledge base broke")
         found = Evidence("e1", query, f"答:{query}", "test.md#1", score=1.0)
         return Retrieval(query, 0.97, (found,), exact=True)
 
@@ -111,6 +122,9 @@ class Process:
 
     async def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
         return await self.database.read(lambda c: history.rows(c, sql, **params))
+
+    async def write(self, unit: Callable[[Connection], T]) -> T:
+        return await self.database.write(unit)
 
     async def count(self, table: str) -> int:
         return int((await self.rows(f"SELECT COUNT(*) AS n FROM {table}"))[0]["n"])
@@ -230,18 +244,19 @@ async def sandbox_channels(sandbox: SandboxServer) -> AsyncIterator[dict[str, Ch
 def a_message(
     text: str,
     *,
+    whole: str | None = None,
     chat: str = "甲",
     route: Literal["push", "poll"] = "poll",
     message_id: str | None = None,
 ) -> InboundMessage:
-    """A question that only knowledge can answer; ``text`` tells it from others."""
+    """A question that only knowledge can answer, told from others by ``text``; or ``whole``."""
     return InboundMessage(
         channel="webhook" if route == "push" else "api",
         account="shop",
         channel_message_id=message_id or f"m{next(_numbers)}",
         chat_id=chat,
         sender_id=chat,
-        text=f"充电桩{text}怎么安装",
+        text=whole or f"充电桩{text}怎么安装",
         route=route,
     )
 
