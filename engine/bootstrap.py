@@ -8,7 +8,9 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from knowledge.embedding import Embedder, HashedNgramEmbedder, OpenAICompatibleE
 from knowledge.index import KnowledgeIndex
 from knowledge.lock import FolderLock
 from knowledge.retrieval import Retriever
+from storage import history
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
@@ -133,7 +136,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     http = httpx.AsyncClient(limits=httpx.Limits(max_connections=256, max_keepalive_connections=64))
     metrics, waiting, policy = Metrics(), WaitingRoom(), engine_policy(settings)
     knowledge = build_knowledge(settings)
-    models = build_models(settings)
+    models = build_models(settings, tokens_today=_tokens_today(settings, database))
     services = build_services(settings, knowledge.retriever, models)
     saver = RowCheckpointSaver(database)
     graph = build_conversation_graph(checkpointer=saver)
@@ -270,13 +273,26 @@ def import_samples(index: KnowledgeIndex) -> int:
     return len(report.entries)
 
 
-def build_models(settings: Settings) -> ModelGateway | None:
+def _tokens_today(settings: Settings, database: Database) -> dict[str, int]:
+    """What earlier processes used of today's budgets; the day begins at midnight in our zone."""
+    if not settings.providers():
+        return {}
+    midnight = datetime.now(settings.zone()).replace(hour=0, minute=0, second=0, microsecond=0)
+    with database.engine.connect() as connection:
+        return history.tokens_by_provider(connection, since=midnight.timestamp())
+
+
+def build_models(
+    settings: Settings, *, tokens_today: Mapping[str, int] | None = None
+) -> ModelGateway | None:
     """None where no provider is configured."""
     configs = provider_configs(settings)
     if not configs:
         return None
     prices = parse_prices(_default(settings.model_price_file, "model_prices.yaml"))
-    return ModelGateway(configs, prices, attempt_timeout=settings.model_timeout_s)
+    return ModelGateway(
+        configs, prices, attempt_timeout=settings.model_timeout_s, tokens_today=tokens_today
+    )
 
 
 def provider_configs(settings: Settings) -> list[ProviderConfig]:

@@ -148,3 +148,15 @@ def model_calls(
         limit=limit,
         offset=offset,
     )
+
+
+def tokens_by_provider(connection: Connection, *, since: float) -> dict[str, int]:
+    """Tokens that each provider's calls used since an instant, for daily budgets."""
+    found = connection.execute(
+        text(
+            "SELECT provider, SUM(tokens_in + tokens_out) FROM model_calls"
+            " WHERE created_at >= :since GROUP BY provider"
+        ),
+        {"since": iso(since)},
+    )
+    return {row[0]: int(row[1]) for row in found}

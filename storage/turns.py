@@ -176,6 +176,7 @@ def commit(connection: Connection, turn: TurnCommit) -> Committed:
     finished = _FINISH.first(
         connection,
         {
+            "mode": claim.mode,
             "session_no": number,
             "now": now,
             "more": claim.more,
