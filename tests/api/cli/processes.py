@@ -1,0 +1,23 @@
+"""`kefu` as a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+_START = "from api.cli.main import app; app()"
+
+
+def run_kefu(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[str]":
+    """In the current folder and environment."""
+    return subprocess.run(
+        [sys.executable, "-c", _START, *arguments],
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def console_script() -> Path:
+    return Path(sys.executable).with_name("kefu")

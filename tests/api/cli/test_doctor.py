@@ -1,0 +1,199 @@
+"""`kefu doctor`."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from engine.settings import describe_settings
+from storage.database import Database
+from storage.migrate import HEAD, migrate
+from tests.api.cli.conftest import Command
+from tests.api.service import Service
+from tests.sandbox_server import SandboxServer
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """Another program has it."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        yield other.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def free_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEFU_PORT", "0")
+
+
+def findings(kefu: Command, *arguments: str, exit_code: int = 0) -> dict[str, dict[str, Any]]:
+    """By part; the last one where a part has several."""
+    ended = kefu("doctor", "--json", *arguments)
+    assert ended.exit_code == exit_code, ended.output
+    said = json.loads(ended.stdout)
+    assert said["ok"] is (exit_code == 0)
+    return {finding["part"]: finding for finding in said["findings"]}
+
+
+def migrated(folder: Path) -> str:
+    """A database at the program's revision; its URL."""
+    folder.mkdir(exist_ok=True)
+    database = Database(f"sqlite:///{folder / 'kefu.db'}")
+    migrate(database.engine)
+    database.close()
+    return database.url
+
+
+def test_a_fresh_installation_is_in_order_and_told_how_to_get_knowledge(kefu: Command) -> None:
+    found = findings(kefu)
+    assert found["index"]["state"] == "note"
+    assert "kefu kb import --samples" in found["index"]["remedy"]
+    others = {part: finding["state"] for part, finding in found.items() if part != "index"}
+    assert set(others.values()) == {"ok"}
+    assert not kefu.data_dir.exists()
+
+
+def test_an_installation_in_use_shows_what_it_holds(filled: Command) -> None:
+    migrated(filled.data_dir)
+    found = findings(filled)
+    assert found["database"]["detail"].endswith(HEAD)
+    assert found["index"]["state"] == "ok"
+    held = filled.json("kb", "list")["total"]
+    assert found["index"]["detail"].startswith(f"{held} 条")
+
+
+def test_every_fault_is_printed_with_its_remedy_and_counted(
+    kefu: Command, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEFU_PORT", str(taken_port))
+    ended = kefu("doctor")
+    assert ended.exit_code == 1
+    lines = ended.stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("故障  port"))
+    assert "→" in lines[at + 1]
+    assert "KEFU_PORT" in lines[at + 1]
+    assert lines[-1].startswith("1 处故障")
+
+
+def test_an_unusable_setting_is_a_fault_that_names_the_variable(
+    kefu: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEFU_MERGE_LIMIT", "many")
+    found = findings(kefu, exit_code=1)
+    assert found["settings"]["state"] == "fault"
+    assert "KEFU_MERGE_LIMIT" in found["settings"]["remedy"]
+    assert "database" not in found
+
+
+def test_settings_without_effect_are_mentioned(
+    kefu: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1")
+    found = findings(kefu)
+    assert found["settings"]["state"] == "note"
+    assert "REDIS_URL" in found["settings"]["detail"]
+
+
+def test_a_database_that_is_away_is_a_fault_without_its_password(
+    kefu: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://someone:hidden-word@127.0.0.1:1/kefu")
+    found = findings(kefu, exit_code=1)
+    assert found["database"]["state"] == "fault"
+    assert "DATABASE_URL" in found["database"]["remedy"]
+    assert "hidden-word" not in json.dumps(found)
+
+
+def test_a_database_without_tables_is_looked_at_and_not_migrated(
+    kefu: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    database = Database(database_url)
+    database.engine.connect().close()
+    assert findings(kefu)["database"]["state"] == "note"
+    assert findings(kefu)["database"]["state"] == "note"
+    migrate(database.engine)
+    database.close()
+    found = findings(kefu)["database"]
+    assert (found["state"], found["detail"].endswith(HEAD)) == ("ok", True)
+
+
+def test_a_database_of_a_newer_program_is_a_fault(kefu: Command) -> None:
+    engine = create_engine(migrated(kefu.data_dir))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    assert findings(kefu, exit_code=1)["database"]["state"] == "fault"
+
+
+def test_a_file_that_is_no_database_is_a_fault(kefu: Command) -> None:
+    kefu.data_dir.mkdir()
+    (kefu.data_dir / "kefu.db").write_bytes(b"no database at all" * 100)
+    assert "not a database" in findings(kefu, exit_code=1)["database"]["detail"]
+
+
+def test_a_changed_embedder_is_mentioned_before_everything_is_embedded_again(
+    filled: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEFU_EMBEDDING_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("KEFU_EMBEDDING_MODEL", "other")
+    finding = findings(filled)["index"]
+    assert finding["state"] == "note"
+    assert "hashed-ngram" in finding["detail"]
+
+
+def test_our_own_service_on_the_port_is_no_fault(
+    shared_service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEFU_PORT", shared_service.url.rpartition(":")[2])
+    found = findings(Command(shared_service.kefu.settings.data_dir))
+    assert "Kefu Graph" in found["port"]["detail"]
+    assert "process" in found["data"]["detail"]
+
+
+def test_a_peer_that_nobody_answers_for_is_a_fault_and_its_secret_path_stays_secret(
+    kefu: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEFU_STAFF_NOTICE_URL", "http://127.0.0.1:1/robot/secret-path")
+    found = findings(kefu, exit_code=1)
+    assert found["peer/staff"]["state"] == "fault"
+    assert "KEFU_STAFF_NOTICE_URL" in found["peer/staff"]["remedy"]
+    assert "secret-path" not in json.dumps(found)
+
+
+def test_online_asks_each_provider_and_names_the_one_that_refuses(
+    kefu: Command, sandbox_server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEFU_SANDBOX_URL", sandbox_server.url)
+    monkeypatch.setenv("DEEPSEEK_API_KEY", "sk-something")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-something-else")
+    assert "deepseek" in findings(kefu)["models"]["detail"]
+    assert not sandbox_server.journal("model/deepseek")
+
+    sandbox_server.fault("model/openai", "status", status=401)
+    found = findings(kefu, "--online", exit_code=1)
+    assert found["models/deepseek"]["state"] == "ok"
+    assert found["models/openai"]["state"] == "fault"
+    assert len(sandbox_server.journal("model/deepseek")) == 1
+
+
+def test_a_provider_that_cannot_be_addressed_is_a_fault(
+    kefu: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAE_API_KEY", "some-key")
+    found = findings(kefu, exit_code=1)
+    assert found["models"]["state"] == "fault"
+    assert "trae" in found["models"]["detail"]
+
+
+def test_all_settings_are_listed_with_default_and_meaning(kefu: Command) -> None:
+    listed = {row["name"]: row for row in kefu.json("doctor", "--settings")}
+    printed = kefu.done("doctor", "--settings")
+    for setting in describe_settings():
+        assert listed[setting.name]["default"] == setting.default
+        assert f"{setting.name} = {setting.default}" in printed or not setting.default
+        assert setting.meaning in printed
