@@ -34,7 +34,9 @@ _YES = frozenset(
         "好的",
     ]
 )
-_MAX_WORDS_BESIDE_ORDER_NO = 4
+_BESIDE_ORDER_NO = re.compile(
+    "(?:我的|这个|就是|是|订单|单号|编号|号码|号|查一下|查下|帮我查|查|麻烦|看看|哦|的|呀|啊|谢谢)*"
+)
 
 
 def chosen_option(state: ConversationState, text: str) -> str | None:
@@ -49,11 +51,11 @@ def chosen_option(state: ConversationState, text: str) -> str | None:
 
 
 def is_order_no(text: str, order_nos: list[str]) -> bool:
-    """Whether ``text`` is an order number and hardly anything else."""
+    """Whether ``text`` is an order number and says nothing else."""
     rest = letters(text)
     for number in order_nos:
         rest = rest.replace(letters(number), "")
-    return bool(order_nos) and len(rest) <= _MAX_WORDS_BESIDE_ORDER_NO
+    return bool(order_nos) and _BESIDE_ORDER_NO.fullmatch(rest) is not None
 
 
 def was_asked_for(state: ConversationState, fact: str) -> bool:

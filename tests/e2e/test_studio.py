@@ -1,0 +1,262 @@
+"""What a developer does in LangGraph Studio, done with the official client."""
+
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+
+from engine.settings import Settings, load_settings
+from engine.studio import SAMPLE_FOLDER, studio_knowledge
+from knowledge.documents import load_paths
+from knowledge.embedding import HashedNgramEmbedder
+from knowledge.index import KnowledgeIndex
+from tests.e2e.studio_server import ROOT, StudioServer, running_studio
+
+GRAPH = "conversation"
+NODES = {"classify", "retrieve", "price_estimate", "risk_check", "reply", "escalate"}
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
+    """One server for all tests; what went wrong inside must not go unnoticed."""
+    with running_studio(tmp_path_factory.mktemp("studio")) as server:
+        yield server
+    assert "BlockingError" not in server.log()
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture
+async def client(studio: StudioServer) -> AsyncIterator[LangGraphClient]:
+    opened = get_client(url=studio.url)
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+async def thread(client: LangGraphClient) -> str:
+    return str((await client.threads.create())["thread_id"])
+
+
+def says(text: str) -> dict[str, Any]:
+    """As Studio's chat sends it."""
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+async def assistant_id(client: LangGraphClient) -> str:
+    (assistant,) = await client.assistants.search(graph_id=GRAPH)
+    return str(assistant["assistant_id"])
+
+
+async def run(client: LangGraphClient, thread: str, text: str, **options: Any) -> dict[str, Any]:
+    values = await client.runs.wait(thread, GRAPH, input=says(text), **options)
+    assert isinstance(values, dict)
+    return values
+
+
+async def resume(client: LangGraphClient, thread: str, **options: Any) -> dict[str, Any]:
+    values = await client.runs.wait(thread, GRAPH, input=None, **options)
+    assert isinstance(values, dict)
+    return values
+
+
+async def test_studio_can_draw_the_graph_and_knows_its_state_and_context(
+    client: LangGraphClient,
+) -> None:
+    identifier = await assistant_id(client)
+    drawn = await client.assistants.get_graph(identifier)
+    assert {str(node["id"]) for node in drawn["nodes"]} == NODES | {"__start__", "__end__"}
+    arrows = {(edge["source"], edge["target"]) for edge in drawn["edges"]}
+    assert {("risk_check", "reply"), ("risk_check", "escalate")} <= arrows
+
+    schemas = await client.assistants.get_schemas(identifier)
+    state, context = schemas["state_schema"], schemas["context_schema"]
+    assert state is not None
+    assert context is not None
+    assert {"messages", "decision", "risk"} <= state["properties"].keys()
+    assert context["properties"]["level"]["enum"] == ["white", "gray", "black"]
+    assert "required" not in context
+
+
+async def test_a_chat_message_is_answered_from_the_sample_knowledge(
+    client: LangGraphClient, thread: str
+) -> None:
+    values = await run(client, thread, "E03是什么故障")
+    assert values["decision"]["citations"][0]["source"] == "charging_pile.md#故障处理"
+    assert values["messages"][-1]["type"] == "ai"
+    assert "通信故障" in values["messages"][-1]["content"]
+
+
+async def test_the_context_says_who_the_customer_is(client: LangGraphClient, thread: str) -> None:
+    context = {"customer_name": "李雷", "level": "white"}
+    values = await run(client, thread, "转人工", context=context)
+    (notice,) = [e["payload"] for e in values["effects"] if e["kind"] == "notice"]
+    assert "李雷" in notice["text"]
+    assert thread in notice["text"]
+    assert notice["priority"] == "high"
+
+
+async def test_a_run_streams_its_nodes_its_words_and_its_message(
+    client: LangGraphClient, thread: str
+) -> None:
+    nodes: list[str] = []
+    custom: list[dict[str, Any]] = []
+    messages: list[str] = []
+    modes: Any = ["updates", "custom", "messages"]
+    async for part in client.runs.stream(
+        thread, GRAPH, input=says("抠图多少钱一张"), stream_mode=modes
+    ):
+        if part.event == "updates":
+            nodes += part.data
+        elif part.event == "custom":
+            custom.append(dict(part.data))
+        elif part.event == "messages/complete":
+            messages += [message["content"] for message in part.data]
+    assert nodes[0] == "classify"
+    assert set(nodes[1:3]) == {"retrieve", "price_estimate"}
+    assert nodes[3:] == ["risk_check", "reply"]
+    said = "".join(part["text"] for part in custom if part["event"] == "token")
+    assert "合计：8元" in said
+    assert messages == [said]
+
+
+async def test_an_interrupted_run_shows_its_state_and_goes_on(
+    client: LangGraphClient, thread: str
+) -> None:
+    await run(client, thread, "充电桩质保几年", interrupt_before=["reply"])
+    state: Any = await client.threads.get_state(thread)
+    assert list(state["next"]) == ["reply"]
+    assert state["values"]["risk"]["outcome"] == "accept"
+    assert "decision" not in state["values"]
+
+    values = await resume(client, thread)
+    assert "3 年" in values["decision"]["content"]
+    after: Any = await client.threads.get_state(thread)
+    assert list(after["next"]) == []
+
+
+async def test_an_edited_state_decides_how_the_run_ends(
+    client: LangGraphClient, thread: str
+) -> None:
+    await run(client, thread, "充电桩质保几年", interrupt_after=["retrieve"])
+    unsure = {"query": "充电桩质保几年", "confidence": 0.1, "evidence": [], "exact": False}
+    await client.threads.update_state(thread, {"retrieval": unsure}, as_node="retrieve")
+    values = await resume(client, thread)
+    assert values["decision"]["reason"] == "low_confidence"
+
+
+async def test_a_thread_can_be_forked_from_its_history(
+    client: LangGraphClient, thread: str
+) -> None:
+    first = await run(client, thread, "抠图多少钱一张")
+    history: Any = await client.threads.get_history(thread, limit=20)
+    (before,) = [entry for entry in history if entry["next"] == ["classify"]]
+    question = before["values"]["messages"][0]
+    assert question["content"] == "抠图多少钱一张"
+
+    changed = {"messages": [{**question, "content": "帮我抠20张图要多少钱"}]}
+    fork: Any = await client.threads.update_state(
+        thread, changed, checkpoint=before["checkpoint"], as_node="__start__"
+    )
+    second = await resume(client, thread, checkpoint=fork["checkpoint"])
+    assert (first["quote"]["total"], second["quote"]["total"]) == (800, 14400)
+
+    later: Any = await client.threads.get_history(thread, limit=40)
+    totals = [(entry["values"].get("quote") or {}).get("total") for entry in later]
+    assert {800, 14400} <= set(totals), "the first branch stays in the history"
+
+
+async def test_the_second_message_of_a_thread_sees_the_first(
+    client: LangGraphClient, thread: str
+) -> None:
+    await run(client, thread, "卫衣有货吗")
+    values = await run(client, thread, "多少钱")
+    assert "199 元" in values["decision"]["content"]
+    assert [message["type"] for message in values["messages"]] == ["human", "ai"] * 2
+
+
+async def test_a_picture_may_come_as_a_content_block(client: LangGraphClient, thread: str) -> None:
+    blocks = [
+        {"type": "text", "text": "这张多少钱"},
+        {"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.jpg"}},
+    ]
+    chat: Any = {"messages": [{"role": "user", "content": blocks}]}
+    values: Any = await client.runs.wait(thread, GRAPH, input=chat)
+    assert values["classification"]["images"] == ["http://127.0.0.1/a.jpg"]
+    assert values["quote"]["service"] == "process"
+
+
+def _settings(folder: Path) -> Settings:
+    return load_settings(env_files=None, data_dir=folder, chroma_url="", embedding_url="")
+
+
+OWN_BASE = "# 花店\n\n## 花束\n\n### 满天星多少钱一束？\n\n满天星 39 元一束。\n"
+
+
+@pytest.fixture
+def own_knowledge(tmp_path: Path) -> Iterator[KnowledgeIndex]:
+    """A data folder's index, held open for writing like that of a running service."""
+    document = tmp_path / "flowers.md"
+    document.write_text(OWN_BASE, "utf-8")
+    index = KnowledgeIndex(tmp_path / "data" / "knowledge", HashedNgramEmbedder())
+    index.import_entries(load_paths([document]).entries)
+    yield index
+    index.close()
+
+
+async def test_studio_reads_the_knowledge_of_a_running_service_and_ends_without_a_trace(
+    tmp_path: Path, own_knowledge: KnowledgeIndex
+) -> None:
+    listed = {path.name for path in ROOT.iterdir()}
+    with running_studio(tmp_path) as server:
+        client = get_client(url=server.url)
+        values: Any = await client.runs.wait(None, GRAPH, input=says("满天星多少钱一束"))
+        await client.aclose()
+        assert "39 元" in values["decision"]["content"]
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(timeout=15) == 0
+        with pytest.raises(ProcessLookupError):
+            os.killpg(server.process.pid, 0)
+        async with httpx.AsyncClient(trust_env=False) as probe:
+            with pytest.raises(httpx.ConnectError):
+                await probe.get(server.url)
+    assert not re.search(r"BlockingError|Traceback", server.log())
+    assert not (tmp_path / "data" / SAMPLE_FOLDER).exists()
+    assert {path.name for path in ROOT.iterdir()} <= listed | {".pytest_cache", ".mypy_cache"}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"this is no database" * 100])
+async def test_where_there_is_no_usable_knowledge_the_samples_stand_in(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "knowledge").mkdir()
+        (tmp_path / "knowledge" / "chroma.sqlite3").write_bytes(content)
+    knowledge = studio_knowledge(_settings(tmp_path))
+    try:
+        found = await knowledge.retriever.search("E03是什么故障")
+    finally:
+        await knowledge.aclose()
+    assert found.evidence[0].source == "charging_pile.md#故障处理"
+
+
+async def test_two_studios_may_read_the_samples_of_one_folder(tmp_path: Path) -> None:
+    first, second = (studio_knowledge(_settings(tmp_path)) for _ in range(2))
+    assert first.index.count() == second.index.count() > 100
+    await first.aclose()
+    await second.aclose()
+
+
+async def test_an_empty_index_counts_as_no_knowledge(tmp_path: Path) -> None:
+    empty = KnowledgeIndex(tmp_path / "knowledge", HashedNgramEmbedder())
+    assert empty.count() == 0
+    empty.close()
+    knowledge = studio_knowledge(_settings(tmp_path))
+    assert knowledge.index.where.endswith(SAMPLE_FOLDER)
+    await knowledge.aclose()
