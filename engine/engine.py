@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from domain.decisions import Action
+from domain.errors import StorageError
 from domain.messages import InboundMessage
 from engine.answers import answer_for, bare_answer
 from engine.delivery import Deliverer, sweep_outbox
@@ -82,6 +83,10 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.database.write(lambda c: inbox.give_back_leases(c, self._owner))
+        except StorageError as error:
+            log.warning("leases are not given back, they run out instead: %s", error)
         await asyncio.to_thread(self.database.close)
 
     async def receive(self, message: InboundMessage) -> Receipt:
@@ -195,7 +200,9 @@ class Engine:
             done, _ = await asyncio.wait([waiter.future], timeout=COMMIT_GRACE_S)
             if done:
                 return waiter.future.result()
-        return None
+        # Another process may have taken the turn over, or our commit's outcome was lost.
+        found = await self.answer_of(*key)
+        return found[1] if found is not None else None
 
     async def _sweep_forever(self) -> None:
         count = 0

@@ -337,6 +337,21 @@ def renew_leases(
         )
 
 
+def give_back_leases(connection: Connection, owner: str) -> None:
+    """What ``owner``, ending in order, had claimed and not finished: it died of none of that."""
+    connection.execute(
+        text(
+            "UPDATE conversations SET lease_owner = NULL, lease_until = 0,"
+            " attempts = attempts - 1 WHERE lease_owner = :owner"
+        ),
+        {"owner": owner},
+    )
+    connection.execute(
+        text("UPDATE outbox SET lease_owner = NULL, lease_until = 0 WHERE lease_owner = :owner"),
+        {"owner": owner},
+    )
+
+
 def release_all_leases(connection: Connection) -> int:
     """After a crash, for the only process of a deployment: nobody holds anything any more."""
     turns = connection.execute(

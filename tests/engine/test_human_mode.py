@@ -54,3 +54,16 @@ async def test_a_person_who_takes_over_during_a_turn_keeps_the_conversation(
     await process.quiet()
     assert await process.rows("SELECT mode FROM conversations") == [{"mode": "human"}]
     assert await asyncio.to_thread(shown, sandbox_server) == []
+
+
+async def test_a_caller_whose_turn_a_person_overtook_is_told_so_at_once(
+    process: Process,
+) -> None:
+    await process.engine.ask(a_message("", whole="转人工"))
+    hold = process.knowledge.hold("慢")
+    asking = asyncio.create_task(process.engine.ask(a_message("慢"), deadline_s=5))
+    await hold.reached.wait()
+    await set_handoff(process, "taken")
+    hold.let_go.set()
+    answer = await asking
+    assert (answer["action"], answer["content"]) == ("none", "")
