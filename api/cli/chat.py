@@ -5,6 +5,7 @@ asked over HTTP. Both use the platform surface's channel, so it is one conversat
 """
 
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,6 +82,8 @@ def _converse(ask: Ask, show: Callable[[Answer], None]) -> None:
 def _lines() -> Iterator[str]:
     """What is typed or piped in, until it ends, or until Ctrl-C."""
     prompt = "客户> " if sys.stdin.isatty() else ""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while (line := input(prompt)).strip().lower() not in ENDS:
             if line.strip():

@@ -31,3 +31,8 @@ def output(*, errors: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def printable(name: str) -> str:
+    """A file's name that is no UTF-8 (GBK, say) would otherwise stop the output."""
+    return name.encode("utf-8", "replace").decode()

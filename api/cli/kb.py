@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.console import AsJson, DataDir, output, print_json, printable, settings_for
 from domain.errors import KnowledgeError
 
 if TYPE_CHECKING:
@@ -182,8 +182,8 @@ def _write(
 def _show_import(report: "LoadReport", summary: "ImportSummary | None", *, as_json: bool) -> None:
     counts = asdict(summary) if summary else {}
     if as_json:
-        failures = [{"source": f.source, "reason": f.reason} for f in report.failures]
-        documents = sorted(report.documents)
+        failures = [{"source": printable(f.source), "reason": f.reason} for f in report.failures]
+        documents = sorted(map(printable, report.documents))
         print_json({"documents": documents, "summary": counts or None, "failures": failures})
         return
     if summary is None:
@@ -194,7 +194,7 @@ def _show_import(report: "LoadReport", summary: "ImportSummary | None", *, as_js
             f"更新 {summary.updated},未变 {summary.unchanged},移除 {summary.removed}"
         )
     for failure in report.failures[:SHOWN_FAILURES]:
-        typer.echo(f"未导入 {failure.source}:{failure.reason}", err=True)
+        typer.echo(f"未导入 {printable(failure.source)}:{failure.reason}", err=True)
     hidden = len(report.failures) - SHOWN_FAILURES
     if hidden > 0:
         typer.echo(f"……另有 {hidden} 处未导入,完整列表见 --json", err=True)

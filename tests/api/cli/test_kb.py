@@ -59,6 +59,17 @@ def test_what_cannot_be_used_is_listed_with_its_reason_and_the_rest_goes_in(
     assert questions(kefu) == {OPENING, PARKING}
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_file_whose_name_is_no_utf8_is_listed_like_any_other(
+    kefu: Command, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    name = os.fsdecode("门店.pdf".encode("gbk"))
+    (tmp_path / name).write_bytes(b"%PDF")
+    ended = kefu("kb", "import", str(tmp_path / name), *form)
+    assert ended.exit_code == 1
+    assert "????.pdf" in ended.output
+
+
 def test_refresh_removes_what_left_the_imported_files_only(kefu: Command, shop: Path) -> None:
     kefu.done("kb", "import", str(shop))
     write(shop / "hours.md", {"周末营业吗？": "营业。"})
