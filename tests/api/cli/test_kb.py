@@ -63,11 +63,11 @@ def test_what_cannot_be_used_is_listed_with_its_reason_and_the_rest_goes_in(
 def test_a_file_whose_name_is_no_utf8_is_listed_like_any_other(
     kefu: Command, tmp_path: Path, form: tuple[str, ...]
 ) -> None:
-    name = os.fsdecode("门店.pdf".encode("gbk"))
+    name = os.fsdecode(b"\xff\xfe.pdf")
     (tmp_path / name).write_bytes(b"%PDF")
     ended = kefu("kb", "import", str(tmp_path / name), *form)
     assert ended.exit_code == 1
-    assert "????.pdf" in ended.output
+    assert "??.pdf" in ended.output
 
 
 def test_refresh_removes_what_left_the_imported_files_only(kefu: Command, shop: Path) -> None:
