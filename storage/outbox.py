@@ -121,11 +121,13 @@ def next_attempt(connection: Connection, queue: str) -> float | None:
 
 
 def due_queues(connection: Connection, *, now: float, limit: int = 500) -> list[str]:
-    """Queues with something pending whose time has come; the queue's head decides the rest."""
+    """Queues whose head may be sent now. What waits behind a postponed head is not due."""
     rows = connection.execute(
         text(
-            "SELECT DISTINCT queue FROM outbox WHERE status = 'pending'"
-            " AND next_attempt_at <= :now AND lease_until < :now LIMIT :limit"
+            "SELECT queue FROM outbox o WHERE status = 'pending'"
+            " AND next_attempt_at <= :now AND lease_until < :now"
+            " AND NOT EXISTS (SELECT 1 FROM outbox earlier WHERE earlier.status = 'pending'"
+            " AND earlier.queue = o.queue AND earlier.id < o.id) ORDER BY id LIMIT :limit"
         ),
         {"now": now, "limit": limit},
     )
