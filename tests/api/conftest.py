@@ -14,7 +14,7 @@ __all__ = ["sandbox_server", "shared_sandbox"]
 
 @pytest.fixture(scope="session")
 def knowledge_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_knowledge(tmp_path_factory.mktemp("samples"))
+    return sample_knowledge(tmp_path_factory.getbasetemp() / "sample-knowledge")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import uvicorn
 from sqlalchemy import text
 
 from api.app import create_app
-from engine.bootstrap import Kefu, build, has_knowledge, import_samples
+from engine.bootstrap import Kefu, build, import_samples
 from engine.settings import PROVIDERS, Settings, load_settings
 
 START_S = 20.0
@@ -73,11 +73,12 @@ def settings_for(data_dir: Path, **overrides: Any) -> Settings:
 
 
 def sample_knowledge(folder: Path) -> Path:
-    """A data folder with the sample bases, to be copied by each service that starts from it."""
+    """``folder`` with the sample bases, made once, to be copied by each service."""
+    if folder.exists():
+        return folder
     kefu = build(settings_for(folder))
     try:
-        if not has_knowledge(kefu.settings):
-            import_samples(kefu.knowledge.index)
+        import_samples(kefu.knowledge.index)
     finally:
         kefu.knowledge.index.close()
         kefu.engine.database.close()
