@@ -5,6 +5,9 @@ from collections.abc import Iterable
 
 from domain.text import fold
 
+_AMOUNT = re.compile(r"([¥￥]?)\s*(\d+(?:[.,]\d+)*)\s*([a-z%]+|[\u4e00-\u9fff])?")
+_YUAN = frozenset("元块")
+_NO_UNITS = frozenset("到至或和与起内的是~-")
 _FACT = re.compile(r"\d+(?:[.,]\d+)*|[a-z]+\d+[a-z\d]*")
 _MARK = re.compile(r"\s*(?:\[\d{1,2}\]|【\d{1,2}】)")
 
@@ -15,11 +18,36 @@ def facts_of(text: str) -> set[str]:
 
 
 def unsupported(answer: str, sources: Iterable[str]) -> set[str]:
-    """Numbers and codes of ``answer`` that no source contains."""
-    known: set[str] = set()
-    for source in sources:
-        known |= facts_of(source)
-    return facts_of(without_marks(answer)) - known
+    """Numbers and codes of ``answer`` that no source contains.
+
+    A price needs a price: «7 元» is not supported by «7kW» or «7 天».
+    """
+    text, evidence = without_marks(answer), list(sources)
+    known = set().union(*(facts_of(source) for source in evidence))
+    priced = set().union(*(_possible_prices(source) for source in evidence))
+    prices = {number for number, is_price in _amounts(text) if is_price}
+    return (facts_of(text) - known) | ((prices & known) - priced)
+
+
+def _amounts(text: str) -> list[tuple[str, bool]]:
+    """Numbers of ``text``, each with whether it is money."""
+    return [
+        (number.replace(",", ""), bool(mark) or unit in _YUAN)
+        for mark, number, unit in _AMOUNT.findall(fold(text))
+    ]
+
+
+def _possible_prices(text: str) -> set[str]:
+    """Numbers that are money, or stand without a unit: ranges and tables name it once."""
+    return {
+        number.replace(",", "")
+        for mark, number, unit in _AMOUNT.findall(fold(text))
+        if mark or unit in _YUAN or not _is_other_unit(unit)
+    }
+
+
+def _is_other_unit(unit: str) -> bool:
+    return bool(unit) and unit not in _NO_UNITS
 
 
 def cited(answer: str) -> list[int]:

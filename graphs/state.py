@@ -1,9 +1,10 @@
 """The conversation's state: small, bounded, plain values. Full history is rows, not state."""
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
 
 WINDOW_MESSAGES = 10
 """Five rounds, what the widest dialogue type (consult, seed 003) may look back on."""

@@ -51,6 +51,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "answer": _uses("answer"),
         "quote": _uses("service items total valid_hours"),
         "quote_estimate": _uses("service total", "items valid_hours"),
+        "quote_start": _uses("service total", "items valid_hours"),
         "ask_image": _uses(),
         "ask_order_no": _uses(),
         "handoff": _uses(),

@@ -111,7 +111,9 @@ def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:
         f"· {item['label']} {format_yuan(item['amount'])}({item['reason']})"
         for item in quote["items"]
     )
-    template = "quote_estimate" if quote["estimate"] else "quote"
+    template = "quote"
+    if quote["estimate"]:
+        template = "quote_start" if state["classification"]["images"] else "quote_estimate"
     decision = _say(
         state,
         context,

@@ -35,6 +35,7 @@ def _facts(state: ConversationState, context: TurnContext) -> RiskFacts:
         rule_hands_over=rule.get("action") == "handoff",
         level=context.customer.level,
         retrieval=retrieval["confidence"] if retrieval else None,
+        exact=bool(retrieval and retrieval["exact"]),
         quoted=state.get("quote") is not None,
         has_image=bool(found["images"]),
         has_order_no="order_no" in state.get("entities", {}),

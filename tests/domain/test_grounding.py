@@ -38,6 +38,20 @@ def test_only_what_no_source_says_is_unsupported(answer: str, invented: set[str]
     assert unsupported(answer, [SOURCE]) == invented
 
 
+@pytest.mark.parametrize(
+    ("answer", "invented"),
+    [
+        ("只要 7 元", {"7"}),
+        ("¥3 就行", {"3"}),
+        ("7kW，质保 3 年", set()),
+        ("每度 0.5 元", set()),
+        ("2298 块", set()),
+    ],
+)
+def test_a_price_needs_a_price_in_the_evidence(answer: str, invented: set[str]) -> None:
+    assert unsupported(answer, [SOURCE]) == invented
+
+
 def test_every_source_counts() -> None:
     assert unsupported("3 年，300 元", ["质保 3 年", "300 元"]) == set()
     assert unsupported("3 年", []) == {"3"}

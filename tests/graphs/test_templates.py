@@ -33,11 +33,11 @@ def test_a_quote_reads_as_a_customer_expects_it() -> None:
         "quote",
         service="高清修复",
         items="基础价:60 元\n文字加价:20 元",
-        total="80",
+        total="80元",
         valid_hours=24,
     )
     assert said == (
-        "高清修复的报价如下：\n基础价:60 元\n文字加价:20 元\n合计：80 元\n"
+        "高清修复的报价如下：\n基础价:60 元\n文字加价:20 元\n合计：80元\n"
         "报价 24 小时内有效，确认的话回复「好的」就可以为您安排～"
     )
 
