@@ -285,8 +285,11 @@ class KnowledgeIndex:
         try:
             self._client = self._connect()
             self._activate()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            _forget_clients()
+            if isinstance(error, Exception) and not isinstance(error, KnowledgeError):
+                raise KnowledgeError(self.where, f"Chroma cannot open it: {error}") from error
             raise
 
     def _connect(self) -> "ClientAPI":
@@ -413,6 +416,13 @@ class KnowledgeIndex:
             yield
         except (ChromaError, httpx.HTTPError, OSError, ValueError) as error:
             raise KnowledgeError(self.where, f"Chroma: {error}") from error
+
+
+def _forget_clients() -> None:
+    """Chroma keeps a half-opened client and hands it out again: the next try must start anew."""
+    from chromadb.api.shared_system_client import SharedSystemClient
+
+    SharedSystemClient.clear_system_cache()
 
 
 def _contents(

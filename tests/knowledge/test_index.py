@@ -169,3 +169,10 @@ def test_a_server_that_is_away_is_a_knowledge_error() -> None:
     away = KnowledgeIndex("http://127.0.0.1:9", HashedNgramEmbedder(64))
     with pytest.raises(KnowledgeError, match=r"127\.0\.0\.1:9"):
         away.count()
+
+
+def test_a_broken_index_says_so_at_every_try(tmp_path: Path) -> None:
+    (tmp_path / "chroma.sqlite3").write_bytes(b"not a database" * 100)
+    for _ in range(2):
+        with pytest.raises(KnowledgeError, match="Chroma"):
+            KnowledgeIndex(tmp_path, HashedNgramEmbedder()).count()
