@@ -144,5 +144,5 @@ def test_the_documented_examples_are_accepted(service: Service) -> None:
 def test_the_page_forbids_what_it_does_not_need(service: Service, method: str) -> None:
     response = service.client.request(method, "/")
     assert response.status_code == 200
-    assert "default-src 'self'" in response.headers["content-security-policy"]
+    assert "default-src 'none'" in response.headers["content-security-policy"]
     assert response.headers["x-content-type-options"] == "nosniff"
