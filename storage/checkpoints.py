@@ -6,6 +6,7 @@ memory (`stage` … `collect`), and the turn's transaction writes it. Threads th
 read and written directly, so the official conformance suite and Studio's calls work as usual.
 """
 
+import inspect
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -201,7 +202,7 @@ def _put_writes(
     )
 
 
-class RowCheckpointSaver(BaseCheckpointSaver[str]):
+class RowCheckpointSaver(BaseCheckpointSaver[int]):
     """Checkpoints in our database; see the module's docstring for staging.
 
     ``recent``: how many conversations' last state is kept decoded. It is used only where the row
@@ -230,10 +231,6 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
             if ns not in last or last[ns].checkpoint_id < checkpoint_id:
                 last[ns] = stored
         return StagedRun(tuple(self._with_writes(stage, stored) for stored in last.values()))
-
-    def get_next_version(self, current: str | None, channel: None) -> str:
-        count = 0 if current is None else int(str(current).split(".")[0])
-        return f"{count + 1:032}"
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         thread, ns, checkpoint_id = _address(config)
@@ -421,6 +418,12 @@ class RowCheckpointSaver(BaseCheckpointSaver[str]):
                 (w.task_id, w.channel, loads((w.kind, w.value))) for w in stored.pending
             ],
         )
+
+
+# LangGraph asks for this signature in every run; computing it anew each time costs 0.07 ms.
+RowCheckpointSaver.aput_writes.__signature__ = inspect.signature(  # type: ignore[attr-defined]
+    RowCheckpointSaver.aput_writes
+)
 
 
 def _address(config: RunnableConfig) -> tuple[str, str, str | None]:

@@ -12,6 +12,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ T = TypeVar("T")
 Unit = Callable[[Connection], T]
 
 MAX_GROUP = 64
+LINGER_S = 0.001
+"""How long a writer waits for company when several callers are at work: a commit costs as much
+for one unit as for ten."""
+CROWD = 4
 BUSY_TIMEOUT_MS = 15_000
 PG_RETRYABLE = {"40001", "40P01"}  # serialization failure, deadlock detected
 
@@ -67,6 +72,8 @@ class Database:
         self._readers: list[_Worker] = []
         self._next_reader = 0
         self._engine: Engine | None = None
+        self.callers = 0
+        """How many callers are at work, told by the engine; writers linger from CROWD on."""
 
     @property
     def engine(self) -> Engine:
@@ -76,11 +83,15 @@ class Database:
 
     def start(self) -> None:
         self._writers = [
-            _Worker(self.engine, f"db-write-{i}", write=True) for i in range(self._writer_count)
+            _Worker(self.engine, f"db-write-{i}", write=True, crowded=self._is_crowded)
+            for i in range(self._writer_count)
         ]
         self._readers = [
             _Worker(self.engine, f"db-read-{i}", write=False) for i in range(self._reader_count)
         ]
+
+    def _is_crowded(self) -> bool:
+        return self.callers >= CROWD
 
     def close(self) -> None:
         """Finish what is queued, then close every connection. Call it off the event loop."""
@@ -157,9 +168,17 @@ def normalise_url(url: str) -> str:
 class _Worker:
     """One thread with one connection; it groups what waits."""
 
-    def __init__(self, engine: Engine, name: str, *, write: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        *,
+        write: bool,
+        crowded: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._engine = engine
         self._write = write
+        self._crowded = crowded
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -201,6 +220,8 @@ class _Worker:
         if first is None:
             return [], True
         group = [first]
+        if self._crowded():
+            time.sleep(LINGER_S)
         while len(group) < MAX_GROUP:
             try:
                 job = self._jobs.get_nowait()
