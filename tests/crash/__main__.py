@@ -1,0 +1,57 @@
+"""``python -m tests.crash``: kill -9 again and again, then count what was lost or repeated."""
+
+import argparse
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.crash.deployment import DatabaseKind
+from tests.crash.records import Verdict
+from tests.crash.run import run
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument(
+        "--kills", type=int, default=100, help="of each database (default %(default)s)"
+    )
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--seed", type=int, help="repeats the moments of an earlier run's kills")
+    return parser.parse_args()
+
+
+def progress(text: str) -> None:
+    end = "\r" if sys.stderr.isatty() else "\n"
+    print(f"  {text:<60}", end=end, file=sys.stderr, flush=True)
+
+
+def report(name: str, verdict: Verdict) -> None:
+    print(f"{name}: {'FAILED' if verdict.problems else 'nothing lost, nothing twice, in order'}")
+    for label, count in verdict.counts.items():
+        print(f"  {label:<52} {count:>8}")
+    for problem in verdict.problems[:20]:
+        print(f"  ! {problem}")
+    if (more := len(verdict.problems) - 20) > 0:
+        print(f"  ! and {more} more")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    options = parse()
+    seed = options.seed if options.seed is not None else random.randrange(10_000)
+    databases: list[DatabaseKind] = ["sqlite", "postgresql"]
+    if options.database != "both":
+        databases = [options.database]
+    print(f"seed {seed}")
+    failed = False
+    for database in databases:
+        with tempfile.TemporaryDirectory(prefix="kefu-crash-") as folder:
+            verdict = run(database, Path(folder), kills=options.kills, seed=seed, progress=progress)
+        report(database, verdict)
+        failed = failed or bool(verdict.problems)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

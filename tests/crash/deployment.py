@@ -1,0 +1,118 @@
+"""What is killed: one service on SQLite, or several processes on one PostgreSQL."""
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from tests.databases import fresh_postgres_database, postgres_server
+from tests.sandbox_server import SandboxServer
+from tests.service import Service, running_service
+
+DatabaseKind = Literal["sqlite", "postgresql"]
+PROCESSES: Mapping[DatabaseKind, int] = {"sqlite": 1, "postgresql": 2}
+STARTING_SHARE = 0.2
+"""Of the kills, those that strike while the process is starting."""
+SOONEST_S, LATEST_S = 0.05, 2.5
+STARTING_S = 1.5
+SETTINGS = {
+    "KEFU_WEBHOOK_SECRET": "crash-test-secret",
+    "KEFU_DEBOUNCE_ASYNC_S": "0.2",
+    "KEFU_OUTBOX_BACKOFF_BASE_S": "0.2",
+    "KEFU_OUTBOX_BACKOFF_MAX_S": "2",
+    "KEFU_OUTBOX_MAX_ATTEMPTS": "100",
+    "KEFU_LEASE_S": "3",
+    "KEFU_SWEEP_S": "0.5",
+}
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Deployment:
+    """``database_url``: where the rows are, for whoever looks at them afterwards."""
+
+    services: list[Service]
+    database_url: str
+    kills: int = 0
+    kills_while_starting: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def url(self) -> str:
+        return self.services[0].url
+
+    @property
+    def starts(self) -> int:
+        return sum(service.starts for service in self.services)
+
+    def kill_at_random(self, kills: int, chance: random.Random, progress: Progress) -> None:
+        """SIGKILL ``kills`` times, each time a process at a moment that ``chance`` picks.
+
+        Raises RuntimeError if a process does not come back.
+        """
+        while self.kills < kills:
+            service = chance.choice(self.services)
+            if chance.random() < STARTING_SHARE:
+                self._kill(service)
+                service.launch()
+                time.sleep(chance.uniform(0.0, STARTING_S))
+                self.kills_while_starting += 1
+            else:
+                time.sleep(chance.uniform(SOONEST_S, LATEST_S))
+            self._kill(service)
+            service.start()
+            progress(f"{self.kills} of {kills} kills")
+
+    def _kill(self, service: Service) -> None:
+        service.kill()
+        self.kills += 1
+
+    def await_quiet(self, timeout: float) -> None:
+        """Until no message is unread and nothing waits for delivery."""
+        ends = time.monotonic() + timeout
+        with httpx.Client(trust_env=False, timeout=10.0) as client:
+            while (left := _backlog(client.get(f"{self.url}/metrics").text)) != 0:
+                if time.monotonic() > ends:
+                    raise RuntimeError(f"{left} rows still wait after {timeout} s of quiet")
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        for service in self.services:
+            service.stop()
+
+
+def _backlog(metrics: str) -> float:
+    """Unread conversations and pending deliveries, from the Prometheus text."""
+    kinds = ("conversations_unread", "deliveries_pending")
+    wanted = tuple(f'kefu_backlog{{kind="{kind}"}}' for kind in kinds)
+    lines = [line for line in metrics.splitlines() if line.startswith(wanted)]
+    assert len(lines) == len(kinds), metrics
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+@contextlib.contextmanager
+def running_deployment(
+    kind: DatabaseKind, folder: Path, sandbox: SandboxServer
+) -> Iterator[Deployment]:
+    """Processes in ``folder``, configured to the sandbox; the first one is its target."""
+    sandbox.set_webhook_secret(SETTINGS["KEFU_WEBHOOK_SECRET"])
+    with contextlib.ExitStack() as stack:
+        url, settings = f"sqlite:///{folder / 'data0' / 'kefu.db'}", dict(SETTINGS)
+        if kind == "postgresql":
+            server = stack.enter_context(postgres_server())
+            url = stack.enter_context(fresh_postgres_database(server))
+            settings["KEFU_DATABASE_URL"] = url
+        services = [
+            stack.enter_context(
+                running_service(folder / f"data{n}", sandbox_url=sandbox.url, env=settings)
+            )
+            for n in range(PROCESSES[kind])
+        ]
+        deployment = Deployment(services, url)
+        sandbox.set_target(deployment.url)
+        yield deployment

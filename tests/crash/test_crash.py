@@ -1,0 +1,18 @@
+"""A short run of ``python -m tests.crash``; the long one is ``make crash``."""
+
+from pathlib import Path
+
+from tests.crash.run import run
+
+KILLS = 6
+
+
+def test_kill_9_loses_no_message_and_shows_no_reply_twice(tmp_path: Path) -> None:
+    verdict = run("sqlite", tmp_path, kills=KILLS, seed=6, progress=print, load=6)
+    assert verdict.problems == []
+    assert verdict.counts["kills"] >= KILLS
+    assert verdict.counts["kills while starting"] > 0
+    # The run is worth nothing if the service was idle when it was killed.
+    assert verdict.counts["of those offered more than once"] > 0
+    assert verdict.counts["calls repeated because the process was away"] > 0
+    assert verdict.counts["messages merged into another's turn"] > 0

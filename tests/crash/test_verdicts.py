@@ -1,0 +1,109 @@
+"""The verdicts see what they look for: each kind of damage to a sound run is reported."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.crash.asked import answer_problems
+from tests.crash.asked import order_problems as history_order_problems
+from tests.crash.pushed import delivery_problems, order_problems
+from tests.crash.records import Records, intake_problems
+
+SENT = ["甲-0", "甲-1", "甲-2"]
+
+
+def message(row: int, turn: str) -> dict[str, Any]:
+    return {"id": row, "channel_message_id": SENT[row], "turn_id": turn, "status": "handled"}
+
+
+def reply(turn: str) -> dict[str, Any]:
+    return {"turn_id": turn, "channel_message_id": f"{turn}:reply", "content": f"答{turn}"}
+
+
+def shown(turn: str) -> dict[str, Any]:
+    return {
+        "message_id": f"{turn}:reply",
+        "turn_id": turn,
+        "text": f"答{turn}",
+        "conflicts": 0,
+    }
+
+
+SOUND = Records(
+    messages=[message(0, "t1"), message(1, "t1"), message(2, "t2")],
+    replies=[reply("t1"), reply("t2")],
+    turns=[
+        {"turn_id": "t1", "message_ids": "[0, 1]"},
+        {"turn_id": "t2", "message_ids": "[2]"},
+    ],
+    deliveries=[{"message_id": f"{t}:reply", "status": "delivered"} for t in ("t1", "t2")],
+    dead_letters=0,
+)
+CHAT = [shown("t1"), shown("t2")]
+REQUESTS = [{"accepted": True, "body": shown(turn)} for turn in ("t1", "t1", "t2")]
+
+
+def test_a_sound_run_has_no_problems() -> None:
+    assert intake_problems(set(SENT), SOUND) == []
+    assert delivery_problems(SOUND, {"甲": CHAT}, REQUESTS) == []
+    assert order_problems(SOUND, {"甲": SENT}, {"甲": CHAT}) == []
+    assert history_order_problems({"甲": SENT}, SOUND) == []
+
+
+INTAKE_DAMAGE: dict[str, Callable[[Records], object]] = {
+    "message '甲-2' is lost": lambda r: r.messages.pop(),
+    "message '甲-1' is unread": lambda r: r.messages[1].update(status="unread"),
+    "message '甲-2' was handled by 2 turns": lambda r: r.turns[0].update(message_ids="[0, 1, 2]"),
+    "message '甲-2' was handled by 0 turns": lambda r: r.turns.pop(),
+    "do not name each other": lambda r: r.messages[2].update(turn_id="t1"),
+    "not every turn has exactly one reply": lambda r: r.replies.append(reply("t2")),
+    "message '甲-0' is stored 2 times": lambda r: r.messages.insert(0, message(0, "t1")),
+}
+
+
+@pytest.mark.parametrize("problem", INTAKE_DAMAGE)
+def test_damage_to_the_rows_is_reported(problem: str) -> None:
+    records = copy.deepcopy(SOUND)
+    INTAKE_DAMAGE[problem](records)
+    assert any(problem in found for found in intake_problems(set(SENT), records))
+
+
+def test_a_message_that_nobody_sent_and_a_turn_given_up_are_reported() -> None:
+    assert intake_problems(set(SENT[:2]), SOUND) == ["message '甲-2' is stored and was never sent"]
+    given_up = replace(SOUND, dead_letters=1)
+    assert intake_problems(set(SENT), given_up) == ["1 turns were given up"]
+
+
+DELIVERY_DAMAGE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "reply 't2:reply' is lost": (CHAT[:1], REQUESTS),
+    "was shown 2 times": ([*CHAT, shown("t2")], REQUESTS),
+    "is not in the history": ([*CHAT, shown("t3")], REQUESTS),
+    "was shown with another text": ([CHAT[0], {**CHAT[1], "text": "别的"}], REQUESTS),
+    "was answered under 2 ids": (
+        CHAT,
+        [*REQUESTS, {"accepted": True, "body": {"turn_id": "t2", "message_id": "other"}}],
+    ),
+}
+
+
+@pytest.mark.parametrize("problem", DELIVERY_DAMAGE)
+def test_damage_to_what_the_customer_saw_is_reported(problem: str) -> None:
+    chat, requests = DELIVERY_DAMAGE[problem]
+    assert any(problem in found for found in delivery_problems(SOUND, {"甲": chat}, requests))
+
+
+def test_replies_out_of_order_are_reported() -> None:
+    assert order_problems(SOUND, {"甲": SENT}, {"甲": CHAT[::-1]}) != []
+    turned = replace(SOUND, replies=SOUND.replies[::-1])
+    assert history_order_problems({"甲": SENT}, turned) != []
+
+
+def test_answers_that_differ_or_belong_to_another_turn_are_reported() -> None:
+    answer = {"turn_id": "t2", "content": "答t2", "duplicate": False}
+    repeated = {**answer, "duplicate": True}
+    assert answer_problems({SENT[2]: [answer, repeated]}, SOUND) == []
+    for changed in ({"content": "别的"}, {"turn_id": "t1"}, {"confidence": 0.1}):
+        assert answer_problems({SENT[2]: [answer, {**repeated, **changed}]}, SOUND) != []
