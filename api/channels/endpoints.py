@@ -16,6 +16,7 @@ from engine.settings import Settings, is_loopback
 from tools.webhook.protocol import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
+    InboundBody,
     VerifiedBody,
     parse_inbound,
     verify,
@@ -34,7 +35,30 @@ class Accepted(BaseModel):
     message_id: str
 
 
-@router.post("/webhook/{account}/messages", response_model=Accepted, responses=ERRORS)
+def _inlined(schema: Any, parts: dict[str, Any]) -> Any:
+    """``schema`` with what it refers to in place: this body is no component of the document."""
+    if isinstance(schema, list):
+        return [_inlined(item, parts) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(parts[schema["$ref"].rpartition("/")[2]], parts)
+    return {name: _inlined(item, parts) for name, item in schema.items() if name != "$defs"}
+
+
+def _described(body: type[BaseModel]) -> dict[str, Any]:
+    """A body that is read as bytes, since they are what is signed, documented all the same."""
+    schema = body.model_json_schema()
+    content = {"application/json": {"schema": _inlined(schema, schema.get("$defs", {}))}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post(
+    "/webhook/{account}/messages",
+    response_model=Accepted,
+    responses=ERRORS,
+    openapi_extra=_described(InboundBody),
+)
 async def receive(account: str, request: Request, kefu: TheKefu) -> Response:
     """Stored before it is acknowledged; delivering the same message again does nothing."""
     settings, now = kefu.settings, time.time()

@@ -1,0 +1,155 @@
+"""The OpenAPI document is true: what is made from it is answered as it says, never with a 5xx."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.api.envelope import refusal
+from tests.api.service import Service, running_service
+
+JsonObject = dict[str, Any]
+Values = st.SearchStrategy[Any]
+
+_text = st.text(st.characters(exclude_categories=[]), max_size=40)  # lone surrogates too
+_anything: Values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    max_leaves=6,
+)
+
+_USUAL = {"account": st.just("shop"), "limit": st.integers(1, 9), "offset": st.integers(0, 9)}
+
+OPERATIONS = [
+    ("post", "/api/v1/messages"),
+    ("post", "/api/v1/messages/stream"),
+    ("get", "/api/v1/messages/{message_id}/answer"),
+    ("post", "/api/ai_chat"),
+    ("post", "/api/channels/webhook/{account}/messages"),
+    ("get", "/api/health"),
+    ("get", "/health"),
+    ("get", "/metrics"),
+    ("get", "/api/ops/handoffs"),
+    ("post", "/api/ops/handoffs/{handoff_id}"),
+    ("get", "/api/ops/dead-letters"),
+    ("post", "/api/ops/dead-letters/{dead_letter_id}/replay"),
+    ("get", "/api/ops/deliveries"),
+    ("post", "/api/ops/deliveries/{delivery_id}/resend"),
+    ("get", "/api/ops/model-calls"),
+]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One that knows nothing: what is invented here fills no other test's tables."""
+    with running_service(tmp_path_factory.mktemp("described")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> JsonObject:
+    described: JsonObject = service.client.get("/openapi.json").json()
+    return described
+
+
+def fitting(schema: JsonObject, document: JsonObject) -> Values:
+    """Values that more or less fit ``schema``: the shape is right, the limits may be broken."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return fitting(document["components"]["schemas"][name], document)
+    if "anyOf" in schema:
+        return st.one_of([fitting(part, document) for part in schema["anyOf"]])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "const" in schema:
+        return st.just(schema["const"])
+    kind = schema.get("type")
+    if kind == "object" and "properties" in schema:
+        return _objects(schema, document)
+    if kind == "array":
+        return st.lists(fitting(schema.get("items", {}), document), max_size=3)
+    if kind == "string" and schema.get("format") == "date-time":
+        return st.datetimes(timezones=st.none() | st.timezones()).map(lambda at: at.isoformat())
+    plain: dict[Any, Values] = {
+        "string": _text,
+        "integer": st.integers(),
+        "number": st.floats() | st.integers(),
+        "boolean": st.booleans(),
+        "null": st.none(),
+    }
+    return plain.get(kind, _anything)
+
+
+def _objects(schema: JsonObject, document: JsonObject) -> Values:
+    required = schema.get("required", [])
+    members = {name: fitting(part, document) for name, part in schema["properties"].items()}
+    return st.fixed_dictionaries(
+        {name: members[name] for name in required},
+        optional={name: member for name, member in members.items() if name not in required},
+    )
+
+
+def _spoilt(body: Any, data: st.DataObject) -> Any:
+    """``body`` with something else in one place, sometimes."""
+    if not isinstance(body, dict) or not body or not data.draw(st.booleans()):
+        return body
+    name = data.draw(st.sampled_from(sorted(body)))
+    inner = body[name]
+    deeper = isinstance(inner, dict) and data.draw(st.booleans())
+    return body | {name: _spoilt(inner, data) if deeper else data.draw(_anything)}
+
+
+def test_every_address_of_the_service_is_described(document: JsonObject) -> None:
+    described = {(m, path) for path, methods in document["paths"].items() for m in methods}
+    assert described == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_whatever_is_made_from_the_description_is_answered_as_described(
+    service: Service, document: JsonObject, method: str, path: str
+) -> None:
+    operation = document["paths"][path][method]
+    parameters = operation.get("parameters", [])
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema")
+    described = {int(status) for status in operation["responses"]} | {405}
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def answered(data: st.DataObject) -> None:
+        address, query = path, {}
+        for parameter in parameters:
+            usual = _USUAL.get(parameter["name"]) or fitting(parameter["schema"], document)
+            value = data.draw(usual | _anything)
+            spelt = value if isinstance(value, str) else json.dumps(value)
+            spelt = spelt.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            if parameter["in"] == "path":
+                address = address.replace(f"{{{parameter['name']}}}", quote(spelt, safe=""))
+            elif parameter["required"] or data.draw(st.booleans()):
+                query[parameter["name"]] = spelt
+        sent = None
+        if schema is not None:
+            sent = json.dumps(_spoilt(data.draw(fitting(schema, document)), data)).encode()
+        response = service.client.request(
+            method,
+            service.url + address,
+            params=query,
+            content=sent,
+            headers={"Content-Type": "application/json"} if sent is not None else {},
+        )
+        assert response.status_code < 500, response.text
+        if response.status_code >= 400:
+            refusal(response)
+        assert response.status_code in described
+
+    answered()
