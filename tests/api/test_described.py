@@ -129,8 +129,8 @@ def test_whatever_is_made_from_the_description_is_answered_as_described(
     def answered(data: st.DataObject) -> None:
         address, query = path, {}
         for parameter in parameters:
-            usual = _USUAL.get(parameter["name"]) or fitting(parameter["schema"], document)
-            value = data.draw(usual | _anything)
+            shaped = fitting(parameter["schema"], document)
+            value = data.draw(_USUAL.get(parameter["name"], shaped) | _anything)
             spelt = value if isinstance(value, str) else json.dumps(value)
             spelt = spelt.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
             if parameter["in"] == "path":
