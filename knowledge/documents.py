@@ -5,7 +5,9 @@ cannot be used is reported with its reason and skips only itself. Everything her
 run `load_paths` in a thread.
 """
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,11 +141,20 @@ def _files(
         if path.is_dir():
             for child in sorted(path.rglob("*")):
                 if child.is_file() and child.suffix.lower() in PARSERS:
-                    yield child, child.relative_to(path).as_posix()
+                    yield child, _readable_name(child.relative_to(path).as_posix())
         elif path.is_file():
-            yield path, path.name
+            yield path, _readable_name(path.name)
         else:
             failures.append(KnowledgeError(str(path), "文件不存在"))
+
+
+def _readable_name(name: str) -> str:
+    """Names from other systems may be GBK bytes, which Python hands over as lone surrogates."""
+    raw = os.fsencode(name)
+    for encoding in ("utf-8", "gb18030"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return raw.decode(encoding)
+    return raw.decode("utf-8", "replace")
 
 
 def _load_file(path: Path, name: str, category: str | None, loaded: _Loaded) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,12 @@ def test_progress_counts_files_and_category_overrides(tmp_path: Path) -> None:
     report = load_paths([tmp_path], "店铺", progress=lambda *step: seen.append(step))
     assert seen == [(1, 2), (2, 2)]
     assert {entry.category for entry in report.entries} == {"店铺"}
+
+
+def test_a_file_with_a_gbk_name_is_imported_under_its_readable_name(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    with open(folder + b"/" + "常见问题.txt".encode("gb18030"), "w", encoding="utf-8") as file:
+        file.write("问：几点开门\n答：九点。\n")
+    report = load_paths([tmp_path])
+    assert [entry.source.partition("#")[0] for entry in report.entries] == ["常见问题.txt"]
+    assert report.failures == ()
