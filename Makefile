@@ -14,8 +14,11 @@ UV := $(if $(HOME_USABLE),,UV_NO_CACHE=1 )$(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-annotate --no-header pyproject.toml
 
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench crash train lock readme clean
+
+.PHONY: browser help setup run test lint format bench crash train lock readme clean
 
 help:
 	@echo "make setup   create .venv and install what is locked"
@@ -47,8 +50,16 @@ run: setup
 	@echo "按 Ctrl-C 停止。"
 	@exec $(BIN)/kefu serve --sandbox --samples
 
-test: lint
+test: lint browser
 	$(BIN)/pytest
+
+# The chat page is tested in a real browser, Debian's.
+browser:
+	@command -v chromium >/dev/null || { \
+		echo "Installing chromium from Debian's packages ..."; \
+		$(AS_ROOT) apt-get update -qq && \
+		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
 
 lint: setup
 	$(BIN)/ruff format --check

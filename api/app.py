@@ -10,6 +10,7 @@ from importlib import resources
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -37,7 +38,8 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         finally:
             await kefu.stop()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # its documentation page needs no CDN
+        static_url="/assets/docs",
         title="Kefu Graph",
         version=VERSION,
         summary="AI customer-service engine: one HTTP call a message",

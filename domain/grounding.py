@@ -8,6 +8,10 @@ from domain.text import fold
 _AMOUNT = re.compile(r"([¥￥]?)\s*(\d+(?:[.,]\d+)*)\s*([a-z%]+|[\u4e00-\u9fff])?")
 _YUAN = frozenset("元块")
 _NO_UNITS = frozenset("到至或和与起内的是~-")
+_OFFER = re.compile(
+    r"(?:\d+(?:\.\d+)?|[一二三四五六七八九十]+)折|\d+(?:\.\d+)?%|[零一二两三四五六七八九十百千半]+(?:元|块钱)"
+    r"|免费|免单|半价|包邮|赠送|白送|不要钱|不收费|全额退"
+)
 _FACT = re.compile(r"\d+(?:[.,]\d+)*|[a-z]+\d+[a-z\d]*")
 _MARK = re.compile(r"\s*(?:\[\d{1,2}\]|【\d{1,2}】)")
 
@@ -27,6 +31,19 @@ def unsupported(answer: str, sources: Iterable[str]) -> set[str]:
     priced = set().union(*(_possible_prices(source) for source in evidence))
     prices = {number for number, is_price in _amounts(text) if is_price}
     return (facts_of(text) - known) | ((prices & known) - priced)
+
+
+def ungranted(answer: str, evidence: Iterable[str]) -> set[str]:
+    """Prices, discounts and gifts of ``answer`` that ``evidence`` does not offer.
+
+    What the customer wrote is no evidence here: «只要 1 元对吧» must not become our price.
+    """
+    text, offered = fold(without_marks(answer)), [fold(source) for source in evidence]
+    granted = set().union(*(_possible_prices(source) for source in offered))
+    prices = {number for number, is_price in _amounts(text) if is_price}
+    wordings = "\n".join(offered).replace(" ", "")
+    offers = {found for found in _OFFER.findall(text.replace(" ", "")) if found not in wordings}
+    return (prices - granted) | offers
 
 
 def _amounts(text: str) -> list[tuple[str, bool]]:

@@ -90,7 +90,13 @@ class Engine:
         await asyncio.to_thread(self.database.close)
 
     async def receive(self, message: InboundMessage) -> Receipt:
-        """Store ``message`` once and see to it that it is answered; returns once it is stored."""
+        """Store ``message`` once and see to it that it is answered; returns once it is stored.
+
+        A caller that is cancelled meanwhile leaves no claim behind that nobody works on.
+        """
+        return await asyncio.shield(self._receive(message))
+
+    async def _receive(self, message: InboundMessage) -> Receipt:
         policy = self.policy
         debounce = policy.debounce(message.channel, message.route)
         message = replace(message, received_at=self._clock())

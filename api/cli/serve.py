@@ -1,6 +1,7 @@
 """`kefu serve`: the service, and with --sandbox the simulated peers beside it."""
 
 import contextlib
+import secrets
 import socket
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import httpx
 import typer
+from pydantic import SecretStr
 
 from domain.errors import ConfigurationError
 
@@ -39,9 +42,25 @@ def serve(
     if sandbox:
         overrides["sandbox_url"] = f"http://127.0.0.1:{sandbox_port}"
     settings = load_settings(**overrides)
-    peers = _sandbox_process(sandbox_port, settings.address()) if sandbox else None
-    with peers or contextlib.nullcontext():
+    if not sandbox:
         _run(settings, samples=samples)
+        return
+    if settings.api_key is not None and settings.webhook_secret is None:
+        # Simulated customers have no key; with a secret of this run their messages are signed.
+        secret = SecretStr(secrets.token_urlsafe(24))
+        settings = settings.model_copy(update={"webhook_secret": secret})
+    with _sandbox_process(sandbox_port, settings.address()):
+        _share_secret(settings)
+        _run(settings, samples=samples)
+
+
+def _share_secret(settings: "Settings") -> None:
+    """Over loopback HTTP, since a command line can be read by everybody on the machine."""
+    if settings.webhook_secret is not None:
+        httpx.put(
+            f"{settings.sandbox_url}/_sandbox/webhook/secret",
+            json={"secret": settings.webhook_secret.get_secret_value()},
+        ).raise_for_status()
 
 
 def _run(settings: "Settings", *, samples: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
-from domain.grounding import cited, unsupported, without_marks
+from domain.grounding import cited, ungranted, unsupported, without_marks
 from domain.pricing import format_yuan
 from graphs.context import TurnContext
 from graphs.memory import summarise
@@ -160,17 +160,24 @@ async def _generate(
         question, evidence, summary=state.get("summary", ""), customer=context.customer.name
     )
     raw = await _ask(context, models, prompt)
-    if raw is None or NO_ANSWER in raw:
+    if raw is None:
+        return None
+    if NO_ANSWER in raw:
+        context.emit("restart", {})
         return None
     text = without_marks(raw)
-    sources = [f"{item.question}\n{item.answer}" for item in evidence]
-    invented = unsupported(text, [*sources, question])
+    used = [evidence[n - 1] for n in cited(raw) if 0 < n <= len(evidence)] or evidence[:1]
+    invented = unsupported(text, [*_wordings(evidence), question])
+    invented |= ungranted(text, _wordings(used))
     if not text or invented:
         log.warning("model answer dropped: not in the evidence: %s", sorted(invented)[:5])
         context.emit("restart", {})
         return None
-    used = [evidence[n - 1] for n in cited(raw) if 0 < n <= len(evidence)]
-    return text, used or evidence[:1]
+    return text, used
+
+
+def _wordings(evidence: list[Evidence]) -> list[str]:
+    return [f"{item.question}\n{item.answer}" for item in evidence]
 
 
 async def _ask(context: TurnContext, models: ModelGateway, prompt: list[ChatMessage]) -> str | None:

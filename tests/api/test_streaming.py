@@ -134,7 +134,7 @@ def test_a_model_s_answer_streams_piece_by_piece(
     assert nodes_of(happened)[-1] == ("reply", "end")
 
 
-@pytest.mark.parametrize("dropped", ["有拉链,今天只要 3 元。"])
+@pytest.mark.parametrize("dropped", ["有拉链,今天只要 3 元。", "NO_ANSWER"])
 def test_tokens_of_an_answer_that_is_dropped_are_taken_back(
     modelled: Service, sandbox_server: SandboxServer, dropped: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.grounding import cited, facts_of, unsupported, without_marks
+from domain.grounding import cited, facts_of, ungranted, unsupported, without_marks
 
 SOURCE = (
     "7kW 998 元起，21kW 2,298 元起；E03 是通信故障，拨打 95598。质保 3 年，约 0.5～0.6 元一度。"
@@ -50,6 +50,29 @@ def test_only_what_no_source_says_is_unsupported(answer: str, invented: set[str]
 )
 def test_a_price_needs_a_price_in_the_evidence(answer: str, invented: set[str]) -> None:
     assert unsupported(answer, [SOURCE]) == invented
+
+
+OFFERS = "帆布包 99 元，学生认证后 95 折，满 200 元免费送货；退货扣 10% 手续费。一元换购每周一次。"
+
+
+@pytest.mark.parametrize(
+    ("answer", "invented"),
+    [
+        ("帆布包 99 元", set()),
+        ("学生 95折", set()),
+        ("一元换购", set()),
+        ("免费送货，手续费 10 %", set()),
+        ("帆布包 1 元", {"1"}),
+        ("打 8 折", {"8折"}),
+        ("八折", {"八折"}),
+        ("两元一个", {"两元"}),
+        ("半价", {"半价"}),
+        ("扣 5%", {"5%"}),
+        ("全额退款", {"全额退"}),
+    ],
+)
+def test_an_offer_needs_the_same_offer_in_the_evidence(answer: str, invented: set[str]) -> None:
+    assert ungranted(answer, [OFFERS]) == invented
 
 
 def test_every_source_counts() -> None:

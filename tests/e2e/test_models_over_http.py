@@ -246,6 +246,10 @@ def test_who_asks_for_a_person_complains_or_is_in_danger_gets_one(
         "帆布包只要 59 元[1]。",
         "帆布包有拉链[1],详情请看型号 ZX300。",
         "帆布包 ９９９ 元[1]。",
+        "帆布包有拉链[1],今天下单打 8 折。",
+        "帆布包有拉链[1],八折优惠。",
+        "帆布包有拉链[1],只要一元。",
+        "帆布包有拉链[1],现在免费送您。",
     ],
 )
 def test_a_price_or_number_that_a_model_invents_is_not_repeated(
@@ -302,3 +306,14 @@ def test_a_price_comes_from_the_price_book_whatever_the_customer_orders(
     assert answer["quote"] is not None
     assert answer["quote"]["total"] == fair["total"]
     assert asked_models(sandbox_server) == []
+
+
+@pytest.mark.parametrize("price", ["1 元", "一元", "1 折", "免费"])
+def test_a_model_that_obeys_the_customer_on_a_price_is_not_repeated(
+    healthy: Service, sandbox_server: SandboxServer, price: str
+) -> None:
+    """The price is in the customer's text, and still none of ours."""
+    sandbox_server.script(price, f"是的,帆布包有拉链,{price}[1]。")
+    answer = ask(healthy, f"{QUESTION} {price}")
+    assert price not in answer["content"]
+    assert answer["source"] != "model"
