@@ -52,7 +52,11 @@ class _Job:
 
 
 class Database:
-    """``url``: ``sqlite:///path`` or ``postgresql://…`` (any driver suffix is replaced by ours)."""
+    """``url``: ``sqlite:///path`` or ``postgresql://…`` (any driver suffix is replaced by ours).
+
+    ``frozen_s``: how long PostgreSQL lets a transaction of ours stand still. A process that is
+    frozen, or whose machine is gone, would otherwise hold its rows against all others.
+    """
 
     def __init__(
         self,
@@ -61,10 +65,11 @@ class Database:
         synchronous: Literal["FULL", "NORMAL"] = "FULL",
         writers: int = 4,
         readers: int = 2,
+        frozen_s: float = 5.0,
     ) -> None:
         self.url = normalise_url(url)
         self.is_sqlite = self.url.startswith("sqlite")
-        self._synchronous = synchronous
+        self._synchronous, self._frozen_s = synchronous, frozen_s
         # SQLite has one writer at a time anyway; one thread makes every group commit count.
         self._writer_count = 1 if self.is_sqlite else writers
         self._reader_count = readers
@@ -118,9 +123,11 @@ class Database:
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
-            return create_engine(
+            engine = create_engine(
                 self.url, pool_size=self._writer_count + self._reader_count + 1, pool_pre_ping=True
             )
+            event.listen(engine, "connect", self._prepare_postgresql)
+            return engine
         engine = create_engine(
             self.url,
             connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_MS / 1000},
@@ -129,6 +136,11 @@ class Database:
         event.listen(engine, "connect", self._prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _prepare_postgresql(self, connection: Any, _record: Any) -> None:
+        limit = round(self._frozen_s * 1000)
+        connection.execute(f"SET idle_in_transaction_session_timeout = {limit}")
+        connection.commit()
 
     def _prepare_sqlite(self, connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
@@ -287,7 +299,7 @@ def _is_lost(error: BaseException) -> bool:
     state: str | None = getattr(found, "sqlstate", None)
     if state is None:
         return type(found).__name__ in ("OperationalError", "InterfaceError")
-    return state.startswith(("08", "57P"))
+    return state.startswith(("08", "57P", "25P03"))
 
 
 def _storage_error(error: BaseException) -> BaseException:

@@ -1,19 +1,21 @@
 """Stopping, dying and being overtaken: another process goes on where this one left off."""
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
 
+from domain.errors import StorageError
 from domain.messages import InboundMessage
 from engine.delivery import Channel
 from engine.policy import EnginePolicy
 from storage import inbox
 from storage.database import Database
 from storage.inbox import Claim
-from tests.databases import open_database
+from tests.databases import fresh_postgres_database, open_database
 from tests.engine.processes import (
     QUICK,
     Clock,
@@ -246,6 +248,33 @@ async def test_two_processes_that_get_the_same_messages_run_each_turn_once(
         texts = await asyncio.to_thread(shown, sandbox_server, chat)
         lines = "\n".join(text.removeprefix("答:") for text in texts).splitlines()
         assert sorted(lines) == sorted(m.text for m in messages if m.chat_id == chat)
+
+
+async def test_a_process_that_freezes_inside_a_transaction_does_not_hold_up_the_others(
+    postgres_url: str,
+) -> None:
+    with fresh_postgres_database(postgres_url) as url, open_database(url) as other:
+        frozen = Database(url, frozen_s=0.3)
+        await asyncio.to_thread(frozen.start)
+        message = a_message("一号")
+        await store(other, message)
+        begun, thaw = threading.Event(), threading.Event()
+
+        def freeze(connection: Connection) -> None:
+            claim(connection, message)
+            begun.set()
+            thaw.wait()
+            claim(connection, message)
+
+        freezing = asyncio.create_task(frozen.write(freeze))
+        await asyncio.to_thread(begun.wait)
+        taken = await asyncio.wait_for(other.write(lambda c: claim(c, message)), timeout=5)
+        assert taken is not None
+        thaw.set()
+        with pytest.raises(StorageError):
+            await freezing
+        assert await frozen.write(lambda c: claim(c, message)) is None
+        await asyncio.to_thread(frozen.close)
 
 
 async def _idle(process: Process) -> bool:
