@@ -94,13 +94,10 @@ class Engine:
 
         A caller that is cancelled meanwhile leaves no claim behind that nobody works on.
         """
-        return await asyncio.shield(self._receive(message))
-
-    async def _receive(self, message: InboundMessage) -> Receipt:
         policy = self.policy
         debounce = policy.debounce(message.channel, message.route)
         message = replace(message, received_at=self._clock())
-        receipt = await self.database.write(
+        storing = self.database.write(
             lambda c: inbox.receive(
                 c,
                 message,
@@ -113,11 +110,17 @@ class Engine:
             ),
             key=message.conversation,
         )
+        storing.add_done_callback(lambda stored: self._stored(message, stored))
+        return await asyncio.shield(storing)
+
+    def _stored(self, message: InboundMessage, storing: asyncio.Future[Receipt]) -> None:
+        if storing.cancelled() or storing.exception() is not None:
+            return
+        receipt = storing.result()
         duplicate = "true" if receipt.duplicate else "false"
         self.metrics.messages.labels(message.channel, duplicate).inc()
         if not receipt.duplicate and receipt.due_at is not None:
             self._turns.wake(message.conversation, receipt.due_at, receipt.claim)
-        return receipt
 
     async def ask(
         self,

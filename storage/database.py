@@ -107,19 +107,22 @@ class Database:
             self._engine.dispose()
             self._engine = None
 
-    async def write(self, unit: Unit[T], *, key: str = "") -> T:
-        """Run ``unit`` in a committed transaction. Units with the same ``key`` keep their order."""
+    def write(self, unit: Unit[T], *, key: str = "") -> asyncio.Future[T]:
+        """Run ``unit`` in a committed transaction. Units with the same ``key`` keep their order.
+
+        It runs whether or not somebody awaits the future.
+        """
         if not self._writers:
             raise StorageError("the database is not started")
-        at = zlib.crc32(key.encode()) % len(self._writers) if key else 0
-        return await self._writers[at].submit(unit)
+        at = zlib.crc32(key.encode()) % len(self._writers) if len(self._writers) > 1 else 0
+        return self._writers[at].submit(unit)
 
-    async def read(self, unit: Unit[T]) -> T:
+    def read(self, unit: Unit[T]) -> asyncio.Future[T]:
         """Run a reading ``unit``, concurrently with writes."""
         if not self._readers:
             raise StorageError("the database is not started")
         self._next_reader = (self._next_reader + 1) % len(self._readers)
-        return await self._readers[self._next_reader].submit(unit)
+        return self._readers[self._next_reader].submit(unit)
 
     def _create_engine(self) -> Engine:
         if not self.is_sqlite:
@@ -195,11 +198,11 @@ class _Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    async def submit(self, unit: Unit[T]) -> T:
+    def submit(self, unit: Unit[T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(unit, future, loop))
-        return await future
+        return future
 
     def stop(self) -> None:
         self._jobs.put(None)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.responses import ORJSONResponse
 from langchain_core.messages import HumanMessage
 
+from api.envelopes import Json
 from api.platform.schemas import MessageRequest
 from engine.answers import build_answer
 from engine.bootstrap import GC_THRESHOLD, build_knowledge, build_models, build_services
@@ -45,11 +45,11 @@ def create_app(data_dir: Path) -> FastAPI:
         return {"status": "ok"}
 
     @app.post("/api/v1/messages")
-    async def run(body: MessageRequest) -> ORJSONResponse:
+    async def run(body: MessageRequest) -> Json:
         context = TurnContext(services=services)
         message = HumanMessage(content=body.message.content, id=body.message.id)
         state = await graph.ainvoke({"messages": [message]}, context=context)
-        return ORJSONResponse(build_answer(state, context, latency_ms=0))
+        return Json(build_answer(state, context, latency_ms=0))
 
     return app
 

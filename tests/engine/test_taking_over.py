@@ -266,7 +266,7 @@ async def test_a_process_that_freezes_inside_a_transaction_does_not_hold_up_the_
             thaw.wait()
             claim(connection, message)
 
-        freezing = asyncio.create_task(frozen.write(freeze))
+        freezing = frozen.write(freeze)
         await asyncio.to_thread(begun.wait)
         taken = await asyncio.wait_for(other.write(lambda c: claim(c, message)), timeout=5)
         assert taken is not None
