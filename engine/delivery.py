@@ -50,10 +50,16 @@ class Deliverer:
         self._owner = owner
         self._clock = clock
         self._active: dict[str, asyncio.Task[None]] = {}
+        self._sending: set[int] = set()
         self._again: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._slots = {name: asyncio.Semaphore(policy.deliveries_per_channel) for name in channels}
         self._stopping = False
+
+    @property
+    def sending(self) -> list[int]:
+        """Deliveries that are under way or wait for a slot: their leases must not run out."""
+        return list(self._sending)
 
     def wake(self, queue: str) -> None:
         if self._stopping:
@@ -82,7 +88,7 @@ class Deliverer:
                 self._again.discard(queue)
                 delivery = await self._claim(queue)
                 if delivery is not None:
-                    await self._send(delivery)
+                    await self._send_leased(delivery)
                     continue
                 if queue not in self._again:
                     await self._come_back(queue)
@@ -114,6 +120,13 @@ class Deliverer:
 
         delay = max(at - self._clock(), 0.05)
         self._timers[queue] = asyncio.get_running_loop().call_later(delay, ring)
+
+    async def _send_leased(self, delivery: Delivery) -> None:
+        self._sending.add(delivery.id)
+        try:
+            await self._send(delivery)
+        finally:
+            self._sending.discard(delivery.id)
 
     async def _send(self, delivery: Delivery) -> None:
         channel = self._channels.get(delivery.channel)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+from sqlalchemy import Connection
 
 from domain.decisions import Action
 from domain.errors import StorageError
@@ -238,14 +239,18 @@ class Engine:
     async def _renew_forever(self) -> None:
         while True:
             await asyncio.sleep(self.policy.lease_s / 3)
-            active = self._turns.active
-            if active:
-                until = self._clock() + self.policy.lease_s
-                try:
-                    await self.database.write(
-                        lambda c, a=active, u=until: inbox.renew_leases(  # type: ignore[misc]
-                            c, self._owner, a, until=u
-                        )
-                    )
-                except Exception:
-                    log.exception("renewing leases failed")
+            try:
+                await self._renew(self._turns.active, self._deliverer.sending)
+            except Exception:
+                log.exception("renewing leases failed")
+
+    async def _renew(self, conversations: list[str], deliveries: list[int]) -> None:
+        if not conversations and not deliveries:
+            return
+        until = self._clock() + self.policy.lease_s
+
+        def unit(connection: Connection) -> None:
+            inbox.renew_leases(connection, self._owner, conversations, until=until)
+            outbox.renew_leases(connection, self._owner, deliveries, until=until)
+
+        await self.database.write(unit)

@@ -134,6 +134,19 @@ def due_queues(connection: Connection, *, now: float, limit: int = 500) -> list[
     return [row[0] for row in rows]
 
 
+def renew_leases(
+    connection: Connection, owner: str, deliveries: list[int], *, until: float
+) -> None:
+    if deliveries:
+        connection.execute(
+            text(
+                "UPDATE outbox SET lease_until = :until"
+                " WHERE id = :id AND lease_owner = :owner AND status = 'pending'"
+            ),
+            [{"id": at, "owner": owner, "until": until} for at in sorted(deliveries)],
+        )
+
+
 def delivered(connection: Connection, delivery: int, *, owner: str, now: float) -> bool:
     return _settle(connection, delivery, owner, "delivered", None, iso(now))
 

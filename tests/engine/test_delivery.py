@@ -212,6 +212,24 @@ async def test_a_delivery_whose_answer_was_lost_is_repeated_under_the_same_messa
     assert await asyncio.to_thread(shown, sandbox_server) == ["一"]
 
 
+async def test_a_delivery_that_waits_its_turn_at_a_slow_peer_is_sent_by_one_process_only(
+    database_url: str, channels: dict[str, Channel], sandbox_server: SandboxServer
+) -> None:
+    sandbox_server.fault("webhook", "latency", seconds=0.4)
+    policy = replace(QUICK, lease_s=0.8, sweep_s=0.05, deliveries_per_channel=1)
+    chats = [f"客户{n}" for n in range(4)]
+    async with (
+        running_process(database_url, channels=channels, policy=policy, owner="p1") as process,
+        running_process(database_url, channels=channels, policy=policy, owner="p2"),
+    ):
+        for chat in chats:
+            await send(process, chat, ["一"])
+        await settled(process)
+        requests = await asyncio.to_thread(sandbox_server.journal, "webhook")
+        assert sorted(r["body"]["chat_id"] for r in requests) == chats
+        assert [row["attempts"] for row in await states(process)] == [1] * len(chats)
+
+
 async def test_queues_that_must_wait_do_not_hide_one_that_is_due(database: Database) -> None:
     """The second delivery of a postponed queue looks due, and is not."""
     now = 1_000.0

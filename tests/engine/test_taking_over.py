@@ -206,7 +206,7 @@ async def test_a_caller_of_an_overtaken_process_gets_the_other_ones_answer(
 async def test_a_held_turn_keeps_its_lease_as_long_as_its_process_lives(
     database_url: str,
 ) -> None:
-    policy = EnginePolicy(lease_s=0.3, sweep_s=0.05)
+    policy = EnginePolicy(lease_s=0.6, sweep_s=0.05)
     message = a_message("慢")
     async with (
         running_process(database_url, owner="p1", policy=policy) as holder,
@@ -215,7 +215,7 @@ async def test_a_held_turn_keeps_its_lease_as_long_as_its_process_lives(
         hold = holder.knowledge.hold("慢")
         asking = asyncio.create_task(holder.engine.ask(message))
         await hold.reached.wait()
-        await asyncio.sleep(3 * policy.lease_s)
+        await asyncio.sleep(2 * policy.lease_s)
         assert other.knowledge.searched == []
         hold.let_go.set()
         assert (await asking)["content"] == answer_to(message)
