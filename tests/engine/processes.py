@@ -8,28 +8,26 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import httpx
 from sqlalchemy import Connection
 
 from domain.decisions import Evidence, Retrieval
 from domain.messages import InboundMessage
-from domain.pricing import PriceBook
-from domain.risk import RiskPolicy
-from domain.rules import RuleSet
-from engine.bootstrap import _default
+from engine.bootstrap import build_services
 from engine.channels import StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
 from engine.engine import Engine
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
+from engine.settings import load_settings
 from engine.turns import Turns
 from engine.waiting import WaitingRoom
-from graphs.classifier.model import IntentClassifier
 from graphs.context import Services
 from graphs.conversation import build_conversation_graph
 from graphs.templates import Templates
+from knowledge.retrieval import Retriever
 from storage import history
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
@@ -221,14 +219,9 @@ def _assemble(
 
 @functools.cache
 def _services() -> Services:
-    return Services(
-        classifier=IntentClassifier.load(),
-        rules=RuleSet.parse(_default(None, "rules.yaml")),
-        retriever=EchoKnowledge(),
-        price_book=PriceBook.parse(_default(None, "price_book.yaml")),
-        templates=Templates.parse(_default(None, "templates.yaml")),
-        risk_policy=RiskPolicy(),
-    )
+    """As the composition root builds them, without a model."""
+    retriever = cast(Retriever, EchoKnowledge())
+    return build_services(load_settings(env_files=None), retriever, None)
 
 
 @contextlib.asynccontextmanager
