@@ -152,13 +152,12 @@ def _told(answer: JsonObject) -> str:
 def order_problems(asked: dict[str, list[str]], records: Records) -> list[str]:
     """A conversation's replies stand in the history in the order of its messages."""
     problems = []
+    chat_of = {message: chat for chat, messages in asked.items() for message in messages}
+    answered: dict[str, list[str]] = {}
+    for reply in records.replies:
+        for message in records.messages_of.get(reply["turn_id"], []):
+            answered.setdefault(chat_of.get(message, ""), []).append(message)
     for chat, messages in asked.items():
-        answered = [
-            message
-            for reply in records.replies
-            for message in records.messages_of.get(reply["turn_id"], [])
-            if message in set(messages)
-        ]
-        if answered != messages:
+        if answered.get(chat, []) != messages:
             problems.append(f"{chat}: {len(messages)} messages were not answered in their order")
     return problems

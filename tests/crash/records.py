@@ -1,7 +1,9 @@
 """What a run has left in the rows, for the verdicts."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import create_engine, text
@@ -21,11 +23,11 @@ class Records:
     deliveries: Rows
     dead_letters: int
 
-    @property
+    @cached_property
     def turn_of(self) -> dict[str, str | None]:
         return {row["channel_message_id"]: row["turn_id"] for row in self.messages}
 
-    @property
+    @cached_property
     def messages_of(self) -> dict[str, list[str]]:
         """The customer's message ids that each turn says it has handled, in their order."""
         ids = {row["id"]: row["channel_message_id"] for row in self.messages}
@@ -80,19 +82,19 @@ def notice_problems(database_url: str, seen: int) -> list[str]:
 def intake_problems(sent: set[str], records: Records) -> list[str]:
     """Every message that was accepted is stored once, handled, and named by exactly one turn."""
     problems = []
-    stored = [row["channel_message_id"] for row in records.messages]
-    naming = [message for named in records.messages_of.values() for message in named]
-    for message in sorted(sent - set(stored)):
+    stored = Counter(row["channel_message_id"] for row in records.messages)
+    naming = Counter(message for named in records.messages_of.values() for message in named)
+    for message in sorted(sent - stored.keys()):
         problems.append(f"message {message!r} is lost: it was accepted and is not stored")
-    for message in sorted(set(stored) - sent):
+    for message in sorted(stored.keys() - sent):
         problems.append(f"message {message!r} is stored and was never sent")
     for row in records.messages:
         if row["status"] != "handled" or row["turn_id"] is None:
             problems.append(f"message {row['channel_message_id']!r} is {row['status']}")
-    for message in sorted(set(stored)):
-        if (times := naming.count(message)) != 1:
-            problems.append(f"message {message!r} was handled by {times} turns")
-        if (times := stored.count(message)) != 1:
+    for message, times in stored.items():
+        if naming[message] != 1:
+            problems.append(f"message {message!r} was handled by {naming[message]} turns")
+        if times != 1:
             problems.append(f"message {message!r} is stored {times} times")
     for turn, named in records.messages_of.items():
         if any(records.turn_of.get(message) != turn for message in named):

@@ -1,6 +1,5 @@
 """The verdicts see what they look for: each kind of damage to a sound run is reported."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -32,16 +31,20 @@ def shown(turn: str) -> dict[str, Any]:
     }
 
 
-SOUND = Records(
-    messages=[message(0, "t1"), message(1, "t1"), message(2, "t2")],
-    replies=[reply("t1"), reply("t2")],
-    turns=[
-        {"turn_id": "t1", "message_ids": "[0, 1]"},
-        {"turn_id": "t2", "message_ids": "[2]"},
-    ],
-    deliveries=[{"message_id": f"{t}:reply", "status": "delivered"} for t in ("t1", "t2")],
-    dead_letters=0,
-)
+def sound() -> Records:
+    return Records(
+        messages=[message(0, "t1"), message(1, "t1"), message(2, "t2")],
+        replies=[reply("t1"), reply("t2")],
+        turns=[
+            {"turn_id": "t1", "message_ids": "[0, 1]"},
+            {"turn_id": "t2", "message_ids": "[2]"},
+        ],
+        deliveries=[{"message_id": f"{t}:reply", "status": "delivered"} for t in ("t1", "t2")],
+        dead_letters=0,
+    )
+
+
+SOUND = sound()
 CHAT = [shown("t1"), shown("t2")]
 REQUESTS = [{"accepted": True, "body": shown(turn)} for turn in ("t1", "t1", "t2")]
 
@@ -66,7 +69,7 @@ INTAKE_DAMAGE: dict[str, Callable[[Records], object]] = {
 
 @pytest.mark.parametrize("problem", INTAKE_DAMAGE)
 def test_damage_to_the_rows_is_reported(problem: str) -> None:
-    records = copy.deepcopy(SOUND)
+    records = sound()
     INTAKE_DAMAGE[problem](records)
     assert any(problem in found for found in intake_problems(set(SENT), records))
 
