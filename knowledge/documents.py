@@ -154,7 +154,7 @@ def _readable_name(name: str) -> str:
     for encoding in ("utf-8", "gb18030"):
         with contextlib.suppress(UnicodeDecodeError):
             return raw.decode(encoding)
-    return raw.decode("utf-8", "replace")
+    return name.encode("utf-8", "replace").decode()
 
 
 def _load_file(path: Path, name: str, category: str | None, loaded: _Loaded) -> None:
