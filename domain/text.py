@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2060\ufeff]")
 _SPACES = re.compile(r"\s+")
@@ -16,11 +17,27 @@ def clean(text: str) -> str:
     return text.strip()
 
 
+_REMEMBERED_CHARS = 400
+"""One message is folded by rules, classifier, prices and retrieval: a dozen times, mostly short."""
+
+
 def fold(text: str) -> str:
     """NFKC (full width to half width), lower case, single spaces."""
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text)).strip().lower()
+    return _remembered_fold(text) if len(text) <= _REMEMBERED_CHARS else _fold(text)
 
 
 def letters(text: str) -> str:
     """Folded text without punctuation and spaces: what exact matching compares."""
+    return _remembered_letters(text) if len(text) <= _REMEMBERED_CHARS else _letters(text)
+
+
+def _fold(text: str) -> str:
+    return _SPACES.sub(" ", unicodedata.normalize("NFKC", text)).strip().lower()
+
+
+def _letters(text: str) -> str:
     return _NOT_WORD.sub("", fold(text)).replace("_", "")
+
+
+_remembered_fold = lru_cache(maxsize=4_096)(_fold)
+_remembered_letters = lru_cache(maxsize=4_096)(_letters)
