@@ -103,10 +103,6 @@ class Turns:
         self._active[conversation] = asyncio.create_task(
             self._work(conversation, claim), name=f"turn {conversation}"
         )
-        self._count_active()
-
-    def _count_active(self) -> None:
-        self._database.callers = len(self._active)
         self._metrics.active_turns.set(len(self._active))
 
     def _wake_later(self, conversation: str, due_at: float, delay: float) -> None:
@@ -147,7 +143,7 @@ class Turns:
             log.exception("conversation %s: turn bookkeeping failed", conversation)
         finally:
             del self._active[conversation]
-            self._count_active()
+            self._metrics.active_turns.set(len(self._active))
             again = conversation in self._again
             self._again.discard(conversation)
             if again:

@@ -34,11 +34,11 @@ T = TypeVar("T")
 Unit = Callable[[Connection], T]
 
 MAX_GROUP = 64
-CROWD = 4
-LINGER_PER_CALLER_S = 0.0003
-MAX_LINGER_S = 0.005
-"""How long a writer waits for company when several callers are at work. A commit, and waking the
-event loop after it, cost as much for one unit as for ten; a turn takes the loop 2 ms anyway."""
+LINGER_S = 0.004
+BUSY_WINDOW_S = 0.1
+BUSY_JOBS = 38
+"""A writer that got BUSY_JOBS units in the last window waits LINGER_S for company: a commit, and
+waking the event loop after it, cost as much for one unit as for ten."""
 BUSY_TIMEOUT_MS = 15_000
 PG_RETRYABLE = {"40001", "40P01"}  # serialization failure, deadlock detected
 
@@ -78,8 +78,6 @@ class Database:
         self._readers: list[_Worker] = []
         self._next_reader = 0
         self._engine: Engine | None = None
-        self.callers = 0
-        """How many callers are at work, told by the engine; writers linger from CROWD on."""
 
     @property
     def engine(self) -> Engine:
@@ -89,17 +87,11 @@ class Database:
 
     def start(self) -> None:
         self._writers = [
-            _Worker(self.engine, f"db-write-{i}", write=True, linger=self._linger)
-            for i in range(self._writer_count)
+            _Worker(self.engine, f"db-write-{i}", write=True) for i in range(self._writer_count)
         ]
         self._readers = [
             _Worker(self.engine, f"db-read-{i}", write=False) for i in range(self._reader_count)
         ]
-
-    def _linger(self) -> float:
-        if self.callers < CROWD:
-            return 0.0
-        return min(self.callers * LINGER_PER_CALLER_S, MAX_LINGER_S)
 
     def close(self) -> None:
         """Finish what is queued, then close every connection. Call it off the event loop."""
@@ -186,17 +178,10 @@ def normalise_url(url: str) -> str:
 class _Worker:
     """One thread with one connection; it groups what waits."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        name: str,
-        *,
-        write: bool,
-        linger: Callable[[], float] = lambda: 0.0,
-    ) -> None:
+    def __init__(self, engine: Engine, name: str, *, write: bool) -> None:
         self._engine = engine
         self._write = write
-        self._linger = linger
+        self._window_ends, self._seen, self._busy = 0.0, 0, False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -238,8 +223,8 @@ class _Worker:
         if first is None:
             return [], True
         group = [first]
-        if pause := self._linger():
-            time.sleep(pause)
+        if self._write and self._busy:
+            time.sleep(LINGER_S)
         while len(group) < MAX_GROUP:
             try:
                 job = self._jobs.get_nowait()
@@ -248,7 +233,16 @@ class _Worker:
             if job is None:
                 return group, True
             group.append(job)
+        self._count(len(group))
         return group, False
+
+    def _count(self, jobs: int) -> None:
+        now = time.monotonic()
+        self._seen += jobs
+        if now >= self._window_ends:
+            late = now > self._window_ends + BUSY_WINDOW_S
+            self._busy = self._seen >= BUSY_JOBS and not late
+            self._window_ends, self._seen = now + BUSY_WINDOW_S, 0
 
     def _run_group(self, connection: Connection, group: list[_Job]) -> None:
         try:

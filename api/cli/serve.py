@@ -83,6 +83,7 @@ def _run(settings: "Settings", *, samples: bool) -> None:
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=15,
+        timeout_keep_alive=75,  # longer than proxies keep theirs: they close first
         server_header=False,
     )
     server = uvicorn.Server(config)

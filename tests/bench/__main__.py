@@ -127,6 +127,7 @@ def model(folder: Path, seconds: float) -> None:
         env = {"DEEPSEEK_API_KEY": "sk-bench", "KEFU_SANDBOX_URL": peers.url, **NO_CACHE}
         env["KEFU_MODEL_DAILY_TOKENS"] = "0"
         with full_engine(_copy(folder, "model"), env) as server:
+            asyncio.run(_customers(server, questions_, 2.0, 1.0))  # SDK imports, connections
             for pause in (4.0, 0.0):
                 figures, asked = asyncio.run(_customers(server, questions_, seconds, pause))
                 _print_model(figures, asked, pause)
@@ -200,42 +201,63 @@ def _print_model(figures: Figures, asked: int, pause: float) -> None:
 def growth(folder: Path) -> None:
     """The 1,000th message of a conversation against the 10th, in latency and bytes written."""
     with full_engine(_copy(folder, "growth"), NO_CACHE) as server:
-        early, late, bytes_early, bytes_late = asyncio.run(_grow(server))
+        early, late, new, written = asyncio.run(_grow(server))
     ratio = statistics.median(late) / statistics.median(early)
+    young, old, fresh = written
     print("\n### Growth with the length of a conversation (16 conversations in turn)\n")
     print(
         f"p50 of messages 10-40: {statistics.median(early) * 1000:.2f} ms; of messages 970-1000: "
         f"{statistics.median(late) * 1000:.2f} ms; ratio **{ratio:.2f}** (target 1.1). "
-        f"Bytes written per message: {bytes_early:.0f} and {bytes_late:.0f}, "
-        f"ratio {bytes_late / bytes_early:.2f}"
+        f"Written per message (log, database and sockets): {young / 1000:.0f} kB and "
+        f"{old / 1000:.0f} kB; by new conversations in the same, then larger database "
+        f"{fresh / 1000:.0f} kB (p50 {statistics.median(new) * 1000:.2f} ms): ratio old to new "
+        f"conversation **{old / fresh:.2f}**"
     )
 
 
-async def _grow(server: Server) -> tuple[list[float], list[float], float, float]:
-    bodies, run, width = Bodies(), uuid.uuid4().hex[:8], 16
-    connection = Connection(server.url)
-    early: list[float] = []
-    late: list[float] = []
-    marks: dict[int, int] = {}
-    for turn in range(1001):
-        if turn in (10, 41, 970, 1001):
-            marks[turn] = server.bytes_written()
-        for chat in range(width):
-            ident = f"{run}-{chat}-{turn}"
-            # The same questions in both stretches, so that only the length differs.
-            body = bodies.message(f"{run}{chat}", ident, bodies.text((turn % 480) * width + chat))
+async def _grow(
+    server: Server,
+) -> tuple[list[float], list[float], list[float], tuple[float, float, float]]:
+    """Latencies and bytes of the same 31 x 16 questions: early, late, and in new conversations."""
+    talk = _Talk(server)
+    early, young = await talk.turns("a", 10, 41, before=10)
+    await talk.turns("a", 41, 970)
+    late, old = await talk.turns("a", 970, 1001)
+    new, fresh = await talk.turns("b", 10, 41, before=10)
+    await talk.connection.close()
+    return early, late, new, (young, old, fresh)
+
+
+class _Talk:
+    """16 conversations in turn, over one connection."""
+
+    width = 16
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._bodies, self._run = server, Bodies(), uuid.uuid4().hex[:8]
+        self.connection = Connection(server.url)
+
+    async def turns(
+        self, group: str, first: int, last: int, *, before: int = 0
+    ) -> tuple[list[float], float]:
+        """Latencies of the turns ``first`` to ``last``, and bytes written per message."""
+        for turn in range(before):
+            await self._turn(group, turn)
+        written = self._server.bytes_written()
+        latencies = [took for turn in range(first, last) for took in await self._turn(group, turn)]
+        return latencies, (self._server.bytes_written() - written) / len(latencies)
+
+    async def _turn(self, group: str, turn: int) -> list[float]:
+        found = []
+        for chat in range(self.width):
+            # The same questions in every stretch (480 turns apart), so that only length differs.
+            text = self._bodies.text((turn % 480) * self.width + chat)
+            ident = f"{self._run}{group}-{chat}-{turn}"
+            body = self._bodies.message(f"{self._run}{group}{chat}", ident, text)
             started = time.perf_counter()
-            await connection.post("/api/v1/messages", json.dumps(body).encode())
-            took = time.perf_counter() - started
-            if 10 <= turn <= 40:
-                early.append(took)
-            elif turn >= 970:
-                late.append(took)
-    marks[1001] = server.bytes_written()
-    await connection.close()
-    written_early = (marks[41] - marks[10]) / (31 * width)
-    written_late = (marks[1001] - marks[970]) / (31 * width)
-    return early, late, written_early, written_late
+            await self.connection.post("/api/v1/messages", json.dumps(body).encode())
+            found.append(time.perf_counter() - started)
+        return found
 
 
 def start(folder: Path) -> None:

@@ -20,6 +20,8 @@ class Connection:
         self._writer: asyncio.StreamWriter | None = None
 
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        if self._reader is not None and self._reader.at_eof():
+            await self.close()  # the server closed an idle connection
         if self._writer is None or self._reader is None:
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
         head = (
@@ -50,6 +52,7 @@ class Connection:
         if self._writer is not None:
             self._writer.close()
             await self._writer.wait_closed()
+            self._reader = self._writer = None
 
 
 @dataclass(slots=True)
