@@ -14,13 +14,14 @@ from tools.models import tokens
 from tools.models.breaker import CircuitBreaker
 from tools.models.calls import ChatMessage, ModelAnswer, ModelCall, Outcome, SkipReason
 from tools.models.failures import BadAnswer, Failure, classify_failure
+from tools.models.lanes import Lanes
 from tools.models.ledger import Ledger, ProviderSnapshot
 from tools.models.prices import PriceTable
 from tools.models.providers import ProviderConfig, call_arguments
 from tools.models.reply import CallerFailed, Input, OnToken, Reply
 
 if TYPE_CHECKING:
-    from langchain_core.language_models.chat_models import BaseChatModel
+    pass
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +79,9 @@ class AttemptFailed(Exception):
 
 
 class Provider:
-    """``model`` is set by the gateway once the SDKs are loaded."""
+    """``lanes`` is set by the gateway once the SDKs are loaded."""
 
-    model: "BaseChatModel"
+    lanes: Lanes
 
     def __init__(
         self, config: ProviderConfig, breaker: CircuitBreaker, ledger: Ledger, terms: Terms
@@ -169,11 +170,12 @@ class Provider:
         timer = asyncio.timeout(limit)
         try:
             async with timer:
-                if request.on_token is None:
-                    await reply.read(self.model, messages, arguments)
-                    return
-                idle = self._idle_limit(request, followed)
-                await reply.stream(self.model, messages, arguments, request.on_token, timer, idle)
+                with self.lanes.take() as model:
+                    if request.on_token is None:
+                        await reply.read(model, messages, arguments)
+                        return
+                    idle = self._idle_limit(request, followed)
+                    await reply.stream(model, messages, arguments, request.on_token, timer, idle)
         except TimeoutError as error:
             if not timer.expired():
                 raise

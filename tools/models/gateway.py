@@ -11,6 +11,7 @@ from tools.models.attempts import MIN_ATTEMPT, OnRestart, Provider, Request, Ter
 from tools.models.breaker import BreakerPolicy, CircuitBreaker
 from tools.models.calls import ChatMessage, ModelAnswer, SkipReason
 from tools.models.errors import ModelsExhausted
+from tools.models.lanes import COUNT, Lanes
 from tools.models.ledger import Ledger, ProviderSnapshot
 from tools.models.prices import NO_PRICES, PriceTable
 from tools.models.providers import ProviderConfig, build_chat_model
@@ -18,7 +19,6 @@ from tools.models.reply import OnToken
 
 if TYPE_CHECKING:
     import httpx2
-    from langchain_core.language_models.chat_models import BaseChatModel
 
 _JSON_HINT = "Answer with one valid JSON object and nothing else."
 
@@ -53,7 +53,7 @@ class ModelGateway:
             for config in providers
         )
         self._clock = clock
-        self._http: httpx2.AsyncClient | None = None
+        self._clients: list[httpx2.AsyncClient] = []
         self._building: asyncio.Task[None] | None = None
 
     @property
@@ -63,7 +63,7 @@ class ModelGateway:
 
     async def warm(self) -> None:
         """Import the SDKs and build the models, in a thread; later calls return at once."""
-        if self._http is not None or not self._providers:
+        if self._clients or not self._providers:
             return
         if self._building is None or self._building.done():
             self._building = asyncio.create_task(self._build())
@@ -112,8 +112,7 @@ class ModelGateway:
     async def aclose(self) -> None:
         if self._building is not None:
             await asyncio.gather(self._building, return_exceptions=True)
-        if self._http is not None:
-            await self._http.aclose()
+        await asyncio.gather(*(client.aclose() for client in self._clients))
 
     def _in_order(self) -> list[tuple[Provider, tuple[Provider, ...]]]:
         """Each provider with those that follow it."""
@@ -133,7 +132,7 @@ class ModelGateway:
         return await provider.ask(request, followed=followed)
 
     async def _ready(self, request: Request) -> bool:
-        if self._http is not None:
+        if self._clients:
             return True
         try:
             async with asyncio.timeout(request.ends - self._clock()):
@@ -146,20 +145,21 @@ class ModelGateway:
 
     async def _build(self) -> None:
         configs = [provider.config for provider in self._providers]
-        http, models = await asyncio.to_thread(_build_models, configs)
-        for provider, model in zip(self._providers, models, strict=True):
-            provider.model = model
-        self._http = http
+        clients, lanes = await asyncio.to_thread(_build_models, configs)
+        for provider, own in zip(self._providers, lanes, strict=True):
+            provider.lanes = own
+        self._clients = clients
 
 
 def _build_models(
     configs: Sequence[ProviderConfig],
-) -> "tuple[httpx2.AsyncClient, list[BaseChatModel]]":
+) -> tuple[list["httpx2.AsyncClient"], list[Lanes]]:
     """Imports the SDKs and reads the CA bundle: seconds, once."""
-    from tools.models.transport import build_http_client
+    from tools.models.transport import build_http_clients
 
-    http = build_http_client()
-    return http, [build_chat_model(config, http) for config in configs]
+    clients = build_http_clients(COUNT)
+    models = [[build_chat_model(config, client) for client in clients] for config in configs]
+    return clients, [Lanes(own) for own in models]
 
 
 def _asking_for_json(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:

@@ -1,18 +1,26 @@
-"""The HTTP client that all providers share. Imported with the SDKs: both are built on httpx2."""
+"""The HTTP clients that all providers share. Imported with the SDKs: both are built on httpx2."""
 
 import json
+import ssl
 
 import httpx2
 
 from tools.models.failures import ErrorInBody, error_in_body
+from tools.models.lanes import WIDTH
 
-_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=200, keepalive_expiry=30.0)
+_LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=WIDTH, keepalive_expiry=30.0)
 _CONNECT_TIMEOUT = 5.0
 
 
-def build_http_client() -> httpx2.AsyncClient:
-    """Loads the CA bundle, which blocks: use a thread."""
+def build_http_clients(count: int) -> list[httpx2.AsyncClient]:
+    """Loads the CA bundle once for all, which blocks: use a thread."""
+    context = httpx2.create_ssl_context()
+    return [_build_http_client(context) for _ in range(count)]
+
+
+def _build_http_client(context: ssl.SSLContext) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
+        verify=context,
         limits=_LIMITS,
         timeout=httpx2.Timeout(60.0, connect=_CONNECT_TIMEOUT),
         follow_redirects=True,
