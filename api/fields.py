@@ -6,22 +6,15 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS, MAX_TEXT_CHARS, MAX_URL_CHARS
-from domain.text import clean
+from domain.text import clean, is_one_line, one_line
 
-# Not str.isprintable(): that also refuses joined emoji, private-use signs and every sign that is
-# newer than Python's tables, and nicknames, which some clients send as ids, are full of them.
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _WEB_ADDRESS = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
 
 
 def _identifier(value: str) -> str:
-    if not value.strip() or _UNUSABLE.search(value):
+    if not value.strip() or not is_one_line(value):
         raise ValueError("不能为空,也不能含有控制字符")
     return value.strip()
-
-
-def _one_line(value: str) -> str:
-    return " ".join(clean(value).split())
 
 
 def _something(value: str) -> str:
@@ -31,7 +24,7 @@ def _something(value: str) -> str:
 
 
 def _web_address(value: str) -> str:
-    if not _WEB_ADDRESS.fullmatch(value) or _UNUSABLE.search(value):
+    if not _WEB_ADDRESS.fullmatch(value) or not is_one_line(value):
         raise ValueError("应为 http:// 或 https:// 开头的地址")
     return value
 
@@ -39,7 +32,7 @@ def _web_address(value: str) -> str:
 Identifier = Annotated[
     str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(_identifier)
 ]
-Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_one_line)]
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(one_line)]
 OptionalText = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(clean)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_something)]
 WebAddress = Annotated[

@@ -8,6 +8,20 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2028-\u202
 _SPACES = re.compile(r"\s+")
 _NOT_WORD = re.compile(r"[^\w\u4e00-\u9fff]+")
 
+# Not str.isprintable(): that also refuses joined emoji, private-use signs and every sign that is
+# newer than Python's tables, and nicknames, which some clients send as ids, are full of them.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+
+def is_one_line(text: str) -> bool:
+    """No control character, line break, direction override or lone surrogate: fit for an id."""
+    return _UNUSABLE.search(text) is None
+
+
+def one_line(text: str) -> str:
+    """``text`` cleaned, with single spaces for line breaks: fit for a name."""
+    return " ".join(clean(text).split())
+
 
 def clean(text: str) -> str:
     """Drop control, zero-width and direction characters and lone surrogates; keep line breaks."""

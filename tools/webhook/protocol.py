@@ -34,7 +34,7 @@ from domain.messages import (
     InboundMessage,
     MessageKind,
 )
-from domain.text import clean
+from domain.text import clean, is_one_line, one_line
 
 CHANNEL = "webhook"
 TIMESTAMP_HEADER = "X-Kefu-Timestamp"
@@ -99,7 +99,7 @@ def outbound_body(message: OutboundText) -> bytes:
 
 
 def _printable(value: str) -> str:
-    if not value.isprintable():
+    if not is_one_line(value):
         raise PydanticCustomError("printable", "不能包含控制字符")
     return value
 
@@ -137,7 +137,9 @@ class InboundBody(_Part):
     message_id: Identifier
     chat_id: Annotated[str, Field(max_length=MAX_ID_CHARS), AfterValidator(_printable)] = ""
     sender_id: Identifier
-    sender_name: Annotated[str, Cleaned, Field(max_length=MAX_NAME_CHARS)] = ""
+    sender_name: Annotated[
+        str, Cleaned, Field(max_length=MAX_NAME_CHARS), AfterValidator(one_line)
+    ] = ""
     type: MessageKind = MessageKind.TEXT
     text: Annotated[str, Cleaned, Field(max_length=MAX_TEXT_CHARS)] = ""
     timestamp: datetime | None = None

@@ -233,3 +233,12 @@ def test_any_text_goes_out_as_valid_utf8_json(text: str, chat: str) -> None:
 def test_a_lone_surrogate_does_not_stop_a_message() -> None:
     message = OutboundText("m", "c", "shop", "chat", "u", "好\ud83d", "t", NOW)
     assert json.loads(outbound_body(message))["text"].startswith("好")
+
+
+def test_a_nickname_with_joined_emoji_is_an_id_and_a_name_is_one_line() -> None:
+    nickname = "小明👨\u200d👩\u200d👧"
+    body = {"message_id": "m1", "sender_id": nickname, "sender_name": "小\n明", "text": "在吗"}
+    message = parse_inbound(
+        VerifiedBody(json.dumps(body).encode()), account="shop", received_at=1.0
+    )
+    assert (message.sender_id, message.sender_name) == (nickname, "小 明")
