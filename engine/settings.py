@@ -525,7 +525,7 @@ class AcceptedSettings(BaseSettings):
     notification_channel: str = _setting(
         "NOTIFICATION_CHANNEL",
         "",
-        "Who is notified, as kind:target, e.g. telegram:8518085684.",
+        "Who is notified, as kind:target, e.g. telegram:123456789.",
         pattern=r"^(|[a-z]+:\S+)$",
     )
     telegram_token: SecretStr | None = _setting(

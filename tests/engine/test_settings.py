@@ -70,7 +70,7 @@ SEED_004 = {
     "CONFIDENCE_THRESHOLD": "0.8",
     "KB_TOP_K": "5",
     "NOTIFICATION_ENABLED": "false",
-    "NOTIFICATION_CHANNEL": "telegram:8518085684",
+    "NOTIFICATION_CHANNEL": "telegram:123456789",
     "TELEGRAM_TOKEN": "8518:telegram-token",
 }
 
