@@ -8,9 +8,8 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from engine.turns import Turns
 from engine.waiting import WaitingRoom
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Services
-from graphs.conversation import Graph, build_conversation_graph
+from graphs.conversation import build_conversation_graph
 from graphs.templates import Templates
 from knowledge.documents import load_paths
 from knowledge.embedding import Embedder, HashedNgramEmbedder, OpenAICompatibleEmbedder
@@ -42,6 +41,7 @@ from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
 from tools.models.gateway import ModelGateway
+from tools.models.ledger import start_of_day
 from tools.models.prices import parse_prices
 from tools.models.providers import ProviderConfig, provider_config
 from tools.notify.client import StaffNotifier
@@ -77,7 +77,6 @@ class Kefu:
     services: Services
     knowledge: Knowledge
     models: ModelGateway | None
-    graph: Graph
     http: httpx.AsyncClient
     metrics: Metrics
     lock: FolderLock | None
@@ -134,15 +133,40 @@ def build(settings: Settings) -> Kefu:
 def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     database = open_database(settings)
     http = httpx.AsyncClient(limits=httpx.Limits(max_connections=256, max_keepalive_connections=64))
-    metrics, waiting, policy = Metrics(), WaitingRoom(), engine_policy(settings)
     knowledge = build_knowledge(settings)
     models = build_models(settings, tokens_today=_tokens_today(settings, database))
     services = build_services(settings, knowledge.retriever, models)
-    saver = RowCheckpointSaver(database)
-    graph = build_conversation_graph(checkpointer=saver)
-    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
-    channels = build_channels(settings, http)
-    deliverer = Deliverer(database, channels, metrics, policy, owner=owner)
+    engine = assemble_engine(
+        database,
+        services,
+        build_channels(settings, http),
+        engine_policy(settings),
+        owner=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}",
+        alone=database.is_sqlite,
+    ).engine
+    return Kefu(settings, engine, services, knowledge, models, http, engine.metrics, lock)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    engine: Engine
+    turns: Turns
+    deliverer: Deliverer
+
+
+def assemble_engine(
+    database: Database,
+    services: Services,
+    channels: Mapping[str, Channel],
+    policy: EnginePolicy,
+    *,
+    owner: str,
+    alone: bool,
+    clock: Callable[[], float] = time.time,
+) -> EngineParts:
+    """The engine over a started database. ``owner`` names this process in leases."""
+    metrics, waiting, saver = Metrics(), WaitingRoom(), RowCheckpointSaver(database)
+    deliverer = Deliverer(database, channels, metrics, policy, owner=owner, clock=clock)
 
     def wake_queues(queues: list[str]) -> None:
         for queue in queues:
@@ -150,7 +174,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
 
     turns = Turns(
         database,
-        graph,
+        build_conversation_graph(checkpointer=saver),
         saver,
         services,
         waiting,
@@ -159,6 +183,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         owner=owner,
         notices="staff" in channels,
         on_deliveries=wake_queues,
+        clock=clock,
     )
     engine = Engine(
         database,
@@ -169,9 +194,10 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         metrics,
         policy,
         owner=owner,
-        alone=database.is_sqlite,
+        alone=alone,
+        clock=clock,
     )
-    return Kefu(settings, engine, services, knowledge, models, graph, http, metrics, lock)
+    return EngineParts(engine, turns, deliverer)
 
 
 def _lock_data_folder(settings: Settings) -> FolderLock | None:
@@ -274,12 +300,11 @@ def import_samples(index: KnowledgeIndex) -> int:
 
 
 def _tokens_today(settings: Settings, database: Database) -> dict[str, int]:
-    """What earlier processes used of today's budgets; the day begins at midnight in our zone."""
+    """What earlier processes used of today's budgets."""
     if not settings.providers():
         return {}
-    midnight = datetime.now(settings.zone()).replace(hour=0, minute=0, second=0, microsecond=0)
     with database.engine.connect() as connection:
-        return history.tokens_by_provider(connection, since=midnight.timestamp())
+        return history.tokens_by_provider(connection, since=start_of_day(time.time()))
 
 
 def build_models(

@@ -34,8 +34,9 @@ class EnginePolicy:
     deliveries_per_channel: int = 64
 
     def debounce(self, channel: str, route: str) -> float:
+        """Quiet seconds to wait for more; ``route`` ``poll``: a caller waits for the response."""
         default = self.debounce_sync_s if route == "poll" else self.debounce_async_s
-        return self.debounce_channels.get(channel, default)
+        return min(self.debounce_channels.get(channel, default), self.debounce_max_s)
 
     def retry_delay(self, failures: int) -> float:
         return float(self.retry_base_s * 4 ** min(failures, 6))

@@ -676,11 +676,6 @@ class Settings(
             return self.database_url.get_secret_value()
         return f"sqlite:///{(self.data_dir.expanduser() / 'kefu.db').absolute()}"
 
-    def debounce_s(self, channel: str, *, waiting: bool) -> float:
-        """Quiet seconds for ``channel``; ``waiting``: a caller waits for the response."""
-        usual = self.debounce_sync_s if waiting else self.debounce_async_s
-        return min(self.debounce_channels.get(channel, usual), self.debounce_max_s)
-
     def zone(self) -> tzinfo:
         return find_zone(self.timezone)
 

@@ -62,7 +62,6 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "decline_content": _uses(),
         "default_sentence": _uses(),
         "pending": _uses(),
-        "human_mode_received": _uses(),
         "notice_title": _uses("reason", "customer"),
         "notice_text": _uses("customer question reason", "time conversation"),
     }

@@ -8,13 +8,6 @@ from domain.errors import NotFound
 from storage.audit import record
 from storage.clock import iso
 
-_TURN_OF_MESSAGE = text(
-    "SELECT m.id, m.channel_message_id, m.turn_id, m.status, t.result FROM messages m"
-    " LEFT JOIN turns t ON t.turn_id = m.turn_id"
-    " WHERE m.channel = :channel AND m.channel_message_id = :id AND m.role = 'user'"
-    " ORDER BY m.id DESC LIMIT 1"
-)
-
 
 def rows(connection: Connection, sql: str, **params: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(text(sql), params).mappings()]
@@ -34,15 +27,6 @@ def recent_messages(
         limit=limit,
     )
     return found[::-1]
-
-
-def message_state(
-    connection: Connection, channel: str, channel_message_id: str
-) -> dict[str, Any] | None:
-    row = connection.execute(
-        _TURN_OF_MESSAGE, {"channel": channel, "id": channel_message_id}
-    ).first()
-    return dict(row._mapping) if row else None
 
 
 def handoffs(

@@ -370,13 +370,6 @@ def is_stale(connection: Connection, claim: Claim) -> bool:
     return bool(row.received != claim.received or row.mode != claim.mode)
 
 
-def result_of(connection: Connection, turn_id: str) -> dict[str, Any] | None:
-    row = connection.execute(
-        text("SELECT result FROM turns WHERE turn_id = :id"), {"id": turn_id}
-    ).first()
-    return json.loads(row[0]) if row else None
-
-
 def replay_dead_letter(connection: Connection, dead_letter: int, *, now: float, actor: str) -> str:
     """Put parked messages back; returns their conversation. Raises NotFound."""
     row = connection.execute(

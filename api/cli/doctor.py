@@ -132,12 +132,10 @@ def _compare(needed: list[str]) -> tuple[list[str], list[str]]:
 
 
 def check_settings(settings: "Settings") -> Iterator[Finding]:
-    from engine.settings import AcceptedSettings
-
     yield Finding("settings", State.OK, f"已读取,日志级别 {settings.effective_log_level()}")
-    idle = sorted(settings.model_fields_set & AcceptedSettings.model_fields.keys())
+    idle = settings.without_effect()
     if idle:
-        names = ", ".join(name.upper() for name in idle)
+        names = ", ".join(idle)
         yield Finding("settings", State.NOTE, f"此版本不使用:{names}", "可以保留,也可以删除")
 
 

@@ -15,21 +15,17 @@ from sqlalchemy import Connection
 
 from domain.decisions import Evidence, Retrieval
 from domain.messages import InboundMessage
-from engine.bootstrap import build_services
+from engine.bootstrap import assemble_engine, build_services
 from engine.channels import StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
 from engine.engine import Engine
-from engine.metrics import Metrics
 from engine.policy import EnginePolicy
 from engine.settings import load_settings
 from engine.turns import Turns
-from engine.waiting import WaitingRoom
 from graphs.context import Services
-from graphs.conversation import build_conversation_graph
 from graphs.templates import Templates
 from knowledge.retrieval import Retriever
 from storage import history
-from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
 from tests.sandbox_server import SandboxServer
@@ -182,39 +178,12 @@ def _assemble(
 ) -> Process:
     knowledge = EchoKnowledge()
     services = replace(_services(), retriever=knowledge)
-    saver, waiting, metrics = RowCheckpointSaver(database), WaitingRoom(), Metrics()
-    deliverer = Deliverer(database, channels, metrics, policy, owner=owner, clock=clock)
-
-    def wake(queues: list[str]) -> None:
-        for queue in queues:
-            deliverer.wake(queue)
-
-    turns = Turns(
-        database,
-        build_conversation_graph(checkpointer=saver),
-        saver,
-        services,
-        waiting,
-        metrics,
-        policy,
-        owner=owner,
-        notices="staff" in channels,
-        on_deliveries=wake,
-        clock=clock,
+    parts = assemble_engine(
+        database, services, channels, policy, owner=owner, alone=alone, clock=clock
     )
-    engine = Engine(
-        database,
-        turns,
-        deliverer,
-        waiting,
-        services.templates,
-        metrics,
-        policy,
-        owner=owner,
-        alone=alone,
-        clock=clock,
+    return Process(
+        parts.engine, parts.turns, parts.deliverer, knowledge, database, services.templates
     )
-    return Process(engine, turns, deliverer, knowledge, database, services.templates)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from domain.errors import ConfigurationError
+from engine.bootstrap import engine_policy
 from engine.settings import (
     ENV_FILES,
     PROVIDERS,
@@ -344,11 +345,11 @@ def test_an_explicit_order_keeps_the_llm_provider_where_it_stands(
 
 def test_debounce_is_chosen_by_channel_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     _set(monkeypatch, DEBOUNCE_CHANNELS="wecom=1.5, slow=9")
-    settings = load_settings()
-    assert settings.debounce_s("webhook", waiting=False) == 0.8
-    assert settings.debounce_s("webhook", waiting=True) == 0
-    assert settings.debounce_s("wecom", waiting=False) == 1.5
-    assert settings.debounce_s("slow", waiting=False) == 3
+    policy = engine_policy(load_settings())
+    assert policy.debounce("webhook", "push") == 0.8
+    assert policy.debounce("webhook", "poll") == 0
+    assert policy.debounce("wecom", "push") == 1.5
+    assert policy.debounce("slow", "push") == 3
 
 
 def test_the_sandbox_gets_every_peer_and_no_real_credential(

@@ -308,3 +308,30 @@ async def test_the_same_delivery_is_added_once(database: Database) -> None:
     first = await database.write(lambda c: outbox.add(c, [a_delivery(1)], "now"))
     second = await database.write(lambda c: outbox.add(c, [a_delivery(1)], "now"))
     assert (len(first), second) == (1, ())
+
+
+async def test_tokens_of_committed_model_calls_count_by_provider_from_an_instant_on(
+    database: Database,
+) -> None:
+    call = {
+        "provider": "deepseek",
+        "model": "m",
+        "purpose": "reply",
+        "outcome": "ok",
+        "status": 200,
+        "attempt": 1,
+        "tokens_in": 30,
+        "tokens_out": 12,
+        "tokens_estimated": False,
+        "latency_ms": 5,
+        "cost": None,
+        "currency": "",
+        "error": None,
+    }
+    receipt = await receive(database, a_message(), owner="p1")
+    assert receipt.claim is not None
+    await commit(database, a_turn(receipt.claim, model_calls=(call, call)))
+    now = time.time()
+    used = await database.read(lambda c: history.tokens_by_provider(c, since=now - 60))
+    assert used == {"deepseek": 84}
+    assert await database.read(lambda c: history.tokens_by_provider(c, since=now + 60)) == {}

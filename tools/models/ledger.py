@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from tools.models.breaker import BreakerState
 from tools.models.calls import ModelCall, Outcome
@@ -82,3 +82,9 @@ class Ledger:
 
 def _day(now: float) -> date:
     return (datetime.fromtimestamp(now, UTC) + _BEIJING).date()
+
+
+def start_of_day(now: float) -> float:
+    """When the budget's day that ``now`` falls in began; both in seconds since the epoch."""
+    midnight = datetime.combine(_day(now), time(), UTC)
+    return (midnight - _BEIJING).timestamp()

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -65,8 +64,3 @@ def parse_prices(text: str, *, source: str = "model prices") -> PriceTable:
         expected = "models: {name: {input: 1.0, output: 2.0, currency: CNY}}"
         raise ConfigurationError(source, str(error), expected) from error
     return PriceTable({name.lower(): price for name, price in file.models.items()})
-
-
-def read_prices(path: Path) -> PriceTable:
-    """Blocking: call it at start-up or in a thread."""
-    return parse_prices(path.read_text(encoding="utf-8"), source=path.name)
