@@ -30,7 +30,8 @@ class Entry:
 
     ``id`` follows from source and question, so that an edited answer keeps it; ``content_hash``
     covers everything else that is stored, so that an unchanged entry is recognised.
-    ``source`` is ``document#topic``, or ``document`` where there is no topic.
+    ``source`` is ``document#topic``, or ``document`` where there is no topic; ``position`` is where
+    in the document a reader finds it, in their words (``第 3 页``, ``价目表 第 5 行``, ``安装 > 费用``).
     """
 
     id: str
@@ -40,6 +41,7 @@ class Entry:
     category: str = ""
     tags: tuple[str, ...] = ()
     source: str = ""
+    position: str = ""
     content_hash: str = ""
 
     @property
@@ -60,12 +62,13 @@ def make_entry(
     aliases: Sequence[str] = (),
     category: str = "",
     tags: Sequence[str] = (),
+    position: str = "",
 ) -> Entry:
     """An entry with its id and hash; aliases lose duplicates and the question itself."""
     question, answer = clean(question), clean(answer)
     wordings = dict.fromkeys(clean(alias) for alias in aliases)
     others = tuple(alias for alias in wordings if alias and alias != question)
-    digest = _digest(question, answer, *others, "\x1e", category, "\x1e", *tags)
+    digest = _digest(question, answer, *others, "\x1e", category, "\x1e", *tags, "\x1e", position)
     return Entry(
         id="k_" + _digest(source, question)[:20],
         question=question,
@@ -74,6 +77,7 @@ def make_entry(
         category=category,
         tags=tuple(tags),
         source=source,
+        position=position,
         content_hash=digest,
     )
 
@@ -105,6 +109,7 @@ class _Loaded:
                 aliases=known.aliases + entry.aliases,
                 category=known.category,
                 tags=tuple(dict.fromkeys(known.tags + entry.tags)),
+                position=known.position,
             )
         self.entries[entry.id] = entry
 
@@ -191,6 +196,7 @@ def _entries(
             aliases=draft.aliases,
             category=category or draft.category or Path(name).stem,
             tags=draft.tags,
+            position=draft.position,
         )
 
 

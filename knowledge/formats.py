@@ -43,6 +43,7 @@ class Draft:
     aliases: tuple[str, ...] = ()
     category: str = ""
     tags: tuple[str, ...] = ()
+    position: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -515,6 +515,7 @@ def _row_of(wording: Wording, entry: Entry) -> dict[str, Any]:
         "aliases": json.dumps(entry.aliases, ensure_ascii=False),
         "tags": json.dumps(entry.tags, ensure_ascii=False),
         "source": entry.source,
+        "position": entry.position,
         "content_hash": entry.content_hash,
     }
 
@@ -528,5 +529,6 @@ def _entry_from(row: Mapping[str, Any]) -> Entry:
         category=row["category"],
         tags=tuple(json.loads(row["tags"])),
         source=row["source"],
+        position=row.get("position", ""),
         content_hash=row["content_hash"],
     )
