@@ -26,7 +26,8 @@ class Action(StrEnum):
 class Evidence:
     """One knowledge entry that speaks to the query. ``score`` is 0..1, comparable in one result.
 
-    ``source`` is what a person can look up, e.g. ``charging_pile.md#安装``.
+    ``source`` is what a person can look up, e.g. ``charging_pile.md#安装``; ``position`` is where
+    in that document, in a reader's words: ``第 3 页``, ``价目表 第 5 行``.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Evidence:
     source: str
     category: str = ""
     score: float = 0.0
+    position: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,5 +209,7 @@ def _citation(item: Evidence) -> dict[str, Any]:
         "id": item.id,
         "question": item.question,
         "source": item.source,
+        "position": item.position,
+        "score": item.score,
         "quote": item.answer[:MAX_CITATION_CHARS],
     }
