@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import storage.knowledge_tables  # noqa: F401  registers its tables with Row.metadata
 from storage.tables import Row
 
 context.configure(
