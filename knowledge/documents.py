@@ -1,24 +1,29 @@
 """Knowledge entries, and how files become entries.
 
-A file is read, decoded (utf-8, then gb18030) and parsed by its suffix (`knowledge.formats`). What
-cannot be used is reported with its reason and skips only itself. Everything here is synchronous:
-run `load_paths` in a thread.
+A file is read within bounds and parsed by its suffix, if its content is what that says
+(`knowledge.formats`). What cannot be used is reported with its reason and skips only itself.
+Everything here is synchronous: run `load_paths` and `load_bytes` in a thread.
 """
 
 import contextlib
 import hashlib
-import os
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from domain.errors import KnowledgeError
-from domain.text import clean
-from knowledge.formats import PARSERS, Draft
+from domain.text import clean, one_line
+from knowledge.formats import Draft, is_named_document, parse
+
+log = logging.getLogger(__name__)
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
 MAX_QUESTION_CHARS = 500
 MAX_ANSWER_CHARS = 20_000
+MAX_ENTRIES = 100_000
+"""Of one document."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -31,7 +36,7 @@ class Entry:
     ``id`` follows from source and question, so that an edited answer keeps it; ``content_hash``
     covers everything else that is stored, so that an unchanged entry is recognised.
     ``source`` is ``document#topic``, or ``document`` where there is no topic; ``position`` is where
-    in the document a reader finds it, in their words (``第 3 页``, ``价目表 第 5 行``, ``安装 > 费用``).
+    in the document a reader finds it, in their words (``第 3 页``, ``第 5 行``, ``安装 > 费用``).
     """
 
     id: str
@@ -118,12 +123,13 @@ def load_paths(
     paths: Iterable[Path | str],
     category: str | None = None,
     *,
+    tags: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> LoadReport:
     """Entries of all files at ``paths``; folders are walked for files of a known format.
 
     ``category`` overrides what files say; without it an entry's category is its row's, else the
-    file's name without suffix.
+    file's name without suffix. ``tags`` are added to those of each entry.
     """
     loaded = _Loaded()
     files = list(_files(paths, loaded.failures))
@@ -131,9 +137,28 @@ def load_paths(
         if name in loaded.documents:
             loaded.failures.append(KnowledgeError(str(path), f"另一个文件也叫 {name!r}，请改名"))
         else:
-            _load_file(path, name, category, loaded)
+            _load(name, partial(_read, path), _Labels(category, tuple(tags)), loaded)
         if progress is not None:
             progress(done, len(files))
+    return _report(loaded)
+
+
+def load_bytes(
+    name: str, data: bytes, category: str | None = None, tags: Sequence[str] = ()
+) -> LoadReport:
+    """The same for one document that was sent rather than found; ``name`` may hold folders."""
+    loaded = _Loaded()
+    _load(_readable_name(name), lambda: _bounded(data), _Labels(category, tuple(tags)), loaded)
+    return _report(loaded)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    category: str | None
+    tags: tuple[str, ...]
+
+
+def _report(loaded: _Loaded) -> LoadReport:
     return LoadReport(
         tuple(loaded.entries.values()), tuple(loaded.failures), frozenset(loaded.documents)
     )
@@ -145,7 +170,7 @@ def _files(
     for path in map(Path, paths):
         if path.is_dir():
             for child in sorted(path.rglob("*")):
-                if child.is_file() and child.suffix.lower() in PARSERS:
+                if child.is_file() and is_named_document(child.suffix):
                     yield child, _readable_name(child.relative_to(path).as_posix())
         elif path.is_file():
             yield path, _readable_name(path.name)
@@ -154,50 +179,94 @@ def _files(
 
 
 def _readable_name(name: str) -> str:
-    """Names from other systems may be GBK bytes, which Python hands over as lone surrogates."""
-    raw = os.fsencode(name)
+    """Names from other systems may be GBK bytes, which Python hands over as lone surrogates.
+
+    In an entry's source ``#`` separates document and topic, so that a name keeps it full width.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
     for encoding in ("utf-8", "gb18030"):
         with contextlib.suppress(UnicodeDecodeError):
-            return raw.decode(encoding)
-    return name.encode("utf-8", "replace").decode()
+            name = raw.decode(encoding)
+            break
+    else:
+        name = raw.decode("utf-8", "replace")
+    return one_line(name).replace("#", "＃")
 
 
-def _load_file(path: Path, name: str, category: str | None, loaded: _Loaded) -> None:
-    parser = PARSERS.get(path.suffix.lower())
-    if parser is None:
-        known = " ".join(sorted(PARSERS))
-        loaded.failures.append(KnowledgeError(name, f"不支持的文件格式；支持 {known}"))
-        return
+def _load(name: str, read: Callable[[], bytes], labels: _Labels, loaded: _Loaded) -> None:
+    failures: list[KnowledgeError] = []
     try:
-        drafts = parser(read_text(path, name))
-        entries = list(_entries(drafts, name, category, loaded.failures))
+        entries = list(_entries(_drafts(name, read), name, labels, failures))
     except KnowledgeError as error:
         loaded.failures.append(KnowledgeError(name, error.reason))
         return
     loaded.documents.add(name)
+    loaded.failures += failures
     if not entries:
         loaded.failures.append(KnowledgeError(name, "没有找到任何问答"))
     for entry in entries:
         loaded.add(entry)
 
 
+def _drafts(name: str, read: Callable[[], bytes]) -> Iterator[Draft | KnowledgeError]:
+    """Raises KnowledgeError for whatever a document does to its parser."""
+    try:
+        yield from parse(name, read())
+    except KnowledgeError:
+        raise
+    except Exception as error:
+        log.warning("%s could not be parsed", name, exc_info=True)
+        raise KnowledgeError(name, "文件已损坏，或内容超出能够解析的范围") from error
+
+
+def _read(path: Path) -> bytes:
+    """Never more than the bound, whatever the size that the file system tells."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise _too_big()
+        with path.open("rb") as file:
+            return _bounded(file.read(MAX_FILE_BYTES + 1))
+    except OSError as error:
+        raise KnowledgeError(path.name, f"无法读取：{error.strerror}") from error
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) > MAX_FILE_BYTES:
+        raise _too_big()
+    return data
+
+
+def _too_big() -> KnowledgeError:
+    return KnowledgeError("", f"文件超过 {MAX_FILE_BYTES // 1024 // 1024} MB")
+
+
 def _entries(
-    drafts: Iterable[Draft], name: str, category: str | None, failures: list[KnowledgeError]
+    drafts: Iterable[Draft | KnowledgeError],
+    name: str,
+    labels: _Labels,
+    failures: list[KnowledgeError],
 ) -> Iterator[Entry]:
-    for draft in drafts:
-        problem = _problem(draft)
-        if problem:
-            failures.append(KnowledgeError(f"{name}:{draft.line}", problem))
+    for number, draft in enumerate(drafts, start=1):
+        if number > MAX_ENTRIES:
+            raise KnowledgeError(name, f"条目超过 {MAX_ENTRIES} 条，请拆分后再导入")
+        problem = draft.reason if isinstance(draft, KnowledgeError) else _problem(draft)
+        if isinstance(draft, KnowledgeError) or problem:
+            failures.append(KnowledgeError(_where(name, draft), problem))
             continue
         yield make_entry(
             draft.question,
             draft.answer,
             source=f"{name}#{draft.topic}" if draft.topic else name,
             aliases=draft.aliases,
-            category=category or draft.category or Path(name).stem,
-            tags=draft.tags,
+            category=labels.category or draft.category or Path(name).stem,
+            tags=tuple(dict.fromkeys((*draft.tags, *labels.tags))),
             position=draft.position,
         )
+
+
+def _where(name: str, draft: Draft | KnowledgeError) -> str:
+    line = 0 if isinstance(draft, KnowledgeError) else draft.line
+    return f"{name}:{line}" if line else name
 
 
 def _problem(draft: Draft) -> str:
@@ -210,27 +279,6 @@ def _problem(draft: Draft) -> str:
     if len(draft.answer) > MAX_ANSWER_CHARS:
         return f"答案超过 {MAX_ANSWER_CHARS} 字"
     return ""
-
-
-def read_text(path: Path, name: str) -> str:
-    """Decoded text of a file. Raises KnowledgeError for what is too big, binary or unreadable."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise KnowledgeError(name, f"文件超过 {MAX_FILE_BYTES // 1024 // 1024} MB")
-        return decode(path.read_bytes(), name)
-    except OSError as error:
-        raise KnowledgeError(name, f"无法读取：{error.strerror}") from error
-
-
-def decode(data: bytes, name: str) -> str:
-    if b"\x00" in data:
-        raise KnowledgeError(name, "不是文本文件")
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise KnowledgeError(name, "编码既不是 UTF-8 也不是 GB18030")
 
 
 def _digest(*parts: str) -> str:

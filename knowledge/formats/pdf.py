@@ -1,0 +1,217 @@
+"""PDF: text with its place and size, drawn tables by their rules, scanned pages by OCR."""
+
+import ctypes
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pypdfium2 as pdfium  # type: ignore[import-untyped]
+import pypdfium2.raw as raw  # type: ignore[import-untyped]
+
+from domain.errors import KnowledgeError
+from knowledge.formats import tables
+from knowledge.formats.blocks import drafts_of
+from knowledge.formats.draft import Draft, bad
+from knowledge.formats.layout import (
+    Grid,
+    Item,
+    Line,
+    Piece,
+    blocks_of,
+    lines_of,
+    without_running_heads,
+    without_sizes,
+)
+from knowledge.formats.ocr import MAX_SIDE, Picture, read_picture
+from knowledge.formats.rules import Cells, Rule, grids_of
+
+MAX_PAGES = 1_000
+MAX_SCANNED_PAGES = 50
+MAX_CHARS_A_PAGE = 100_000
+_SCANNED_BELOW_CHARS = 5
+_MAX_DRAWN = 5_000
+_OCR_SCALE = 200 / 72
+_FORM_DEPTH = 4
+
+_pdfium = threading.Lock()
+"""PDFium is not safe to use from two threads."""
+
+Handle = Any
+
+
+def parse_pdf(data: bytes) -> Iterator[Draft | KnowledgeError]:
+    with _pdfium:
+        items = list(_items(data))
+    if not items:
+        raise bad("PDF 里没有文字，也没有认出文字的图片")
+    yield from drafts_of(blocks_of(items))
+
+
+def _items(data: bytes) -> Iterator[Item]:
+    document = _open(data)
+    try:
+        count = len(document)
+        if count > MAX_PAGES:
+            raise bad(f"PDF 有 {count} 页，超过 {MAX_PAGES} 页，请拆分后再导入")
+        pages = _Pages()
+        items = [item for number in range(count) for item in pages.read(document, number)]
+    except pdfium.PdfiumError as error:
+        raise bad("PDF 文件已损坏") from error
+    finally:
+        document.close()
+    kept = {
+        id(line) for line in without_running_heads([i for i in items if isinstance(i, Line)], count)
+    }
+    yield from (item for item in items if isinstance(item, Grid) or id(item) in kept)
+
+
+def _open(data: bytes) -> Handle:
+    try:
+        return pdfium.PdfDocument(data)
+    except pdfium.PdfiumError as error:
+        if error.err_code == raw.FPDF_ERR_PASSWORD:
+            raise bad("文件已加密，请去掉密码后再导入") from error
+        raise bad("PDF 文件已损坏") from error
+
+
+class _Pages:
+    def __init__(self) -> None:
+        self._scanned = 0
+
+    def read(self, document: Handle, number: int) -> list[Item]:
+        page = document[number]
+        text_page = page.get_textpage()
+        try:
+            pieces = _pieces(text_page, page.get_height())
+            if sum(len(piece.text) for piece in pieces) >= _SCANNED_BELOW_CHARS:
+                return _laid_out(page, pieces, number)
+            return [*self._recognised(page, number)]
+        finally:
+            text_page.close()
+            page.close()
+
+    def _recognised(self, page: Handle, number: int) -> list[Line]:
+        if not any(True for _ in page.get_objects([raw.FPDF_PAGEOBJ_IMAGE], max_depth=_FORM_DEPTH)):
+            return []
+        self._scanned += 1
+        if self._scanned > MAX_SCANNED_PAGES:
+            raise bad(f"扫描的页面超过 {MAX_SCANNED_PAGES} 页，请拆分后再导入")
+        side = max(page.get_size())
+        bitmap = page.render(scale=min(_OCR_SCALE, MAX_SIDE / max(side, 1)))
+        try:
+            picture = Picture(bitmap.to_pil().convert("RGB"))
+        finally:
+            bitmap.close()
+        return without_sizes(lines_of(read_picture(picture), _page(number), number))
+
+
+def _page(number: int) -> str:
+    return f"第 {number + 1} 页"
+
+
+def _pieces(text_page: Handle, height: float) -> list[Piece]:
+    """Characters, joined where they touch. y is turned to grow downwards."""
+    count = text_page.count_chars()
+    if count > MAX_CHARS_A_PAGE:
+        raise bad(f"PDF 的一页超过 {MAX_CHARS_A_PAGE} 字")
+    box, pieces = raw.FS_RECTF(), list[Piece]()
+    spaced = False
+    for index in range(count):
+        code = raw.FPDFText_GetUnicode(text_page, index)
+        if code <= 0x20 or code in (0xA0, 0x3000, 0xFFFE) or 0xD800 <= code < 0xE000:
+            spaced = spaced or code not in (0xFFFE, 0x02)
+            continue
+        if not raw.FPDFText_GetLooseCharBox(text_page, index, box):
+            continue
+        char = Piece(chr(code), box.left, height - box.top, box.right, height - box.bottom)
+        if pieces and not spaced and _touches(pieces[-1], char):
+            pieces[-1] = _grown(pieces[-1], char)
+        elif pieces and spaced and _touches(pieces[-1], char):
+            pieces[-1] = _grown(
+                replace(pieces[-1], text=pieces[-1].text + _space(pieces[-1], char)), char
+            )
+        else:
+            pieces.append(char)
+        spaced = False
+    return pieces
+
+
+def _space(before: Piece, after: Piece) -> str:
+    return " " if before.text[-1].isascii() and after.text.isascii() else ""
+
+
+def _touches(before: Piece, after: Piece) -> bool:
+    height = max(before.height, after.height)
+    same_line = abs((before.top + before.bottom) - (after.top + after.bottom)) < height / 2
+    return same_line and -height / 2 < after.left - before.right < height * 0.6
+
+
+def _grown(piece: Piece, char: Piece) -> Piece:
+    """The first character says the height: punctuation and fallback fonts have odd boxes."""
+    return replace(piece, text=piece.text + char.text, right=max(piece.right, char.right))
+
+
+def _laid_out(page: Handle, pieces: list[Piece], number: int) -> list[Item]:
+    """Lines in the order of the page, with each drawn table at its place."""
+    grids = grids_of(_rules(page))
+    free = [piece for piece in pieces if not any(grid.holds(piece) for grid in grids)]
+    placed: list[tuple[float, Item]] = [
+        (line.top, line) for line in lines_of(free, _page(number), number)
+    ]
+    for grid in grids:
+        rows = tables.tidy(_cell_texts(grid, pieces))
+        if rows:
+            placed.append((grid.top, Grid(rows, _page(number))))
+    return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
+
+
+def _cell_texts(grid: Cells, pieces: list[Piece]) -> list[list[str]]:
+    cells: dict[tuple[int, int], list[Piece]] = {}
+    for piece in pieces:
+        at = grid.cell(piece)
+        if at is not None:
+            cells.setdefault(at, []).append(piece)
+    return [
+        [_cell_text(cells.get((row, column), [])) for column in range(grid.columns)]
+        for row in range(grid.rows)
+    ]
+
+
+def _cell_text(pieces: list[Piece]) -> str:
+    lines = [line.text for line in lines_of(pieces)]
+    text = ""
+    for line in lines:
+        latin = text[-1:].isascii() and line[:1].isascii()
+        text += (" " if text and latin else "") + line
+    return text
+
+
+def _rules(page: Handle) -> list[Rule]:
+    """Horizontal and vertical lines, drawn as strokes or as thin boxes."""
+    rules: list[Rule] = []
+    height = page.get_height()
+    for drawn, path in enumerate(page.get_objects([raw.FPDF_PAGEOBJ_PATH], max_depth=_FORM_DEPTH)):
+        if drawn >= _MAX_DRAWN:
+            return []
+        rules += _path_rules(path, height)
+    return rules
+
+
+def _path_rules(path: Handle, height: float) -> Iterator[Rule]:
+    matrix = path.get_matrix()
+    x, y = ctypes.c_float(), ctypes.c_float()
+    points: list[tuple[float, float]] = []
+    for index in range(min(raw.FPDFPath_CountSegments(path), _MAX_DRAWN)):
+        segment = raw.FPDFPath_GetPathSegment(path, index)
+        if not raw.FPDFPathSegment_GetPoint(segment, x, y):
+            continue
+        at_x, at_y = matrix.on_point(x.value, y.value)
+        point = (at_x, height - at_y)
+        if raw.FPDFPathSegment_GetType(segment) == raw.FPDF_SEGMENT_MOVETO:
+            points = [point]
+        else:
+            points.append(point)
+            yield Rule.between(points[-2] if len(points) > 1 else point, point)
+        if raw.FPDFPathSegment_GetClose(segment) and len(points) > 1:
+            yield Rule.between(points[-1], points[0])
