@@ -4,10 +4,13 @@ from domain.decisions import RiskOutcome
 from domain.intents import DIALOGUE_TYPE, DialogueType, Intent
 from graphs.state import ConversationState
 from graphs.talk import was_quoted
+from graphs.trusted import trusted_evidence
 
 _PRICED = frozenset({Intent.PRICE, Intent.FIND_IMAGE, Intent.PROCESS_IMAGE})
 _PERSON = frozenset({Intent.HUMAN, Intent.COMPLAINT})
 _SURE = 0.6
+_ON_EVIDENCE = frozenset({"evidence", "uncertain", "vague", "off_topic"})
+"""Reasons of `risk_check` that send the customer to what knowledge says."""
 
 
 def after_classify(state: ConversationState) -> list[str]:
@@ -27,4 +30,10 @@ def after_classify(state: ConversationState) -> list[str]:
 
 def after_risk_check(state: ConversationState) -> str:
     handed_over = state["risk"]["outcome"] == RiskOutcome.HANDOFF.value
-    return "escalate" if handed_over else "reply"
+    return "escalate" if handed_over or _has_nothing_to_say(state) else "reply"
+
+
+def _has_nothing_to_say(state: ConversationState) -> bool:
+    """The entry that would answer gives orders instead: a person has to look at it."""
+    leans = not _ON_EVIDENCE.isdisjoint(state["risk"].get("reasons", ()))
+    return leans and not trusted_evidence(state.get("retrieval"))

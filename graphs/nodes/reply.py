@@ -6,12 +6,14 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
-from domain.grounding import cited, ungranted, unsupported, without_marks
+from domain.grounding import cited, without_marks
 from domain.pricing import format_yuan
+from graphs.checked import CheckedStream
 from graphs.context import TurnContext
 from graphs.memory import summarise
-from graphs.prompts import NO_ANSWER, grounded_answer
+from graphs.prompts import NO_ANSWER, RULES, grounded_answer
 from graphs.state import ConversationState, Update
+from graphs.trusted import as_sources, trusted_evidence
 from tools.models.calls import ChatMessage
 from tools.models.errors import ModelsExhausted
 from tools.models.gateway import ModelGateway
@@ -85,7 +87,7 @@ def _ask_back(state: ConversationState, context: TurnContext) -> dict[str, Any]:
         services = context.services.price_book.services[:MAX_OPTIONS]
         return _offer_options(state, context, [f"{service.name}多少钱" for service in services])
     retrieval = state["retrieval"] or {}
-    evidence = [Evidence(**item) for item in retrieval["evidence"][:MAX_OPTIONS]]
+    evidence = trusted_evidence(retrieval)[:MAX_OPTIONS]
     decision = _offer_options(state, context, [item.question for item in evidence])
     decision["confidence"] = round(retrieval["confidence"], 4)
     decision["citations"] = [_citation(item) for item in evidence]
@@ -133,7 +135,7 @@ async def _answer(state: ConversationState, context: TurnContext) -> dict[str, A
     """From evidence: by a model where there is one and no exact match, else the best entry."""
     retrieval = state["retrieval"]
     assert retrieval is not None
-    evidence = [Evidence(**item) for item in retrieval["evidence"]]
+    evidence = trusted_evidence(retrieval)
     models = context.services.models
     if models is not None and models.available and not retrieval["exact"]:
         generated = await _generate(state, context, models, evidence)
@@ -155,36 +157,37 @@ async def _generate(
     evidence: list[Evidence],
 ) -> tuple[str, list[Evidence]] | None:
     """The model's answer and what it cites; None where knowledge has to answer by itself."""
-    question = state["classification"]["text"]
+    question, customer = state["classification"]["text"], context.customer.name
     prompt = grounded_answer(
-        question, evidence, summary=state.get("summary", ""), customer=context.customer.name
+        question, evidence, summary=state.get("summary", ""), customer=customer
     )
-    raw = await _ask(context, models, prompt)
+
+    def show(text: str) -> None:
+        if context.streams:
+            context.emit("token", {"text": text})
+
+    stream = CheckedStream(as_sources(evidence), (question, customer), RULES, show)
+    raw = await _ask(context, models, prompt, stream)
     if raw is None:
         return None
-    if NO_ANSWER in raw:
-        context.emit("restart", {})
-        return None
+    objections = [] if NO_ANSWER in raw else stream.finish(raw)
     text = without_marks(raw)
-    used = [evidence[n - 1] for n in cited(raw) if 0 < n <= len(evidence)] or evidence[:1]
-    invented = unsupported(text, [*_wordings(evidence), question])
-    invented |= ungranted(text, _wordings(used))
-    if not text or invented:
-        log.warning("model answer dropped: not in the evidence: %s", sorted(invented)[:5])
+    if NO_ANSWER in raw or objections or not text:
+        if objections:
+            log.warning("model answer dropped: %s", [one.kind for one in objections[:5]])
         context.emit("restart", {})
         return None
-    return text, used
+    return text, [evidence[number - 1] for number in cited(raw)] or evidence[:1]
 
 
-def _wordings(evidence: list[Evidence]) -> list[str]:
-    return [f"{item.question}\n{item.answer}" for item in evidence]
-
-
-async def _ask(context: TurnContext, models: ModelGateway, prompt: list[ChatMessage]) -> str | None:
+async def _ask(
+    context: TurnContext, models: ModelGateway, prompt: list[ChatMessage], stream: CheckedStream
+) -> str | None:
     async def on_token(text: str) -> None:
-        context.emit("token", {"text": text})
+        stream.feed(text)
 
     async def on_restart() -> None:
+        stream.restart()
         context.emit("restart", {})
 
     try:
