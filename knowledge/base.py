@@ -319,7 +319,7 @@ class KnowledgeBase(ImportJobs):
         for document in [None] if target.everything else sorted(target.documents):
             async for entry_id in self._ids(document):
                 if entry_id not in target.rows:
-                    steps.append(Step(entry_id, None))
+                    steps.append(Step(entry_id, "removed"))
         return _Plan(target, steps, unchanged, seen)
 
     async def _ids(self, document: str | None) -> AsyncIterator[str]:
@@ -412,8 +412,9 @@ class KnowledgeBase(ImportJobs):
                 await self._write(_renew_unit(draft, self._clock() + self._lease_s))
 
     async def _sweep(self) -> None:
-        while await self._write(lambda c: versions.sweep(c, SWEEP_ROWS)) == SWEEP_ROWS:
-            pass
+        at: versions.StagedKey | None = (-(2**62), "")
+        while at is not None:
+            at = await self._write(_sweep_unit(at))
 
     def _write(self, unit: Callable[[Connection], T]) -> asyncio.Future[T]:
         return self.database.write(unit, key=_KEY)
@@ -511,6 +512,12 @@ def _open_unit(
     draft: Draft, now: float, lease_s: float, dead: str
 ) -> Callable[[Connection], versions.OpenDraft | None]:
     return lambda c: versions.open_draft(c, draft, now=now, lease_s=lease_s, dead=dead)
+
+
+def _sweep_unit(
+    after: versions.StagedKey,
+) -> Callable[[Connection], versions.StagedKey | None]:
+    return lambda c: versions.sweep(c, after, SWEEP_ROWS)
 
 
 def _renew_unit(draft: Draft, until: float) -> Callable[[Connection], None]:

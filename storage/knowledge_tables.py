@@ -84,16 +84,19 @@ class KnowledgeChange(Row, table=True):
 
 
 class KnowledgeStaged(Row, table=True):
-    """What an open version will do to an entry: write it, or (``gone``) remove it.
+    """What an open version will do to an entry. ``effect``: added, updated, removed.
 
-    Columns, not JSON: the committing unit copies them without parsing.
+    Columns, and ``before`` ready made: the committing unit only copies.
     """
 
     __tablename__ = "knowledge_staged"
+    __table_args__ = (
+        Index("ix_knowledge_staged_version_id_effect", "version_id", "effect", "entry_id"),
+    )
 
     version_id: int = Field(primary_key=True, sa_type=ROW_ID)
     entry_id: str = Field(primary_key=True)
-    gone: bool = False
+    effect: str
     question: str = Field(default="", sa_type=Text)
     answer: str = Field(default="", sa_type=Text)
     aliases: str = Field(default="[]", sa_type=Text)
@@ -105,6 +108,7 @@ class KnowledgeStaged(Row, table=True):
     content_hash: str = ""
     useful_count: int = 0
     created_at: str = ""
+    before: str | None = Field(default=None, sa_type=Text)
 
 
 class KnowledgeJob(Row, table=True):

@@ -18,7 +18,7 @@ its draft gone and nothing written.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import Connection
 
@@ -40,11 +40,17 @@ from storage.statements import Statement
 _FEED_LOCK = 7_106_339  # any constant that no other lock of ours has
 
 
+StagedKey = tuple[int, str]
+Effect = Literal["added", "updated", "removed"]
+EFFECTS: tuple[Effect, ...] = get_args(Effect)
+
+
 class Step(NamedTuple):
-    """``row`` None: the entry goes."""
+    """What a version does to an entry, and what the entry becomes (removed: None)."""
 
     entry_id: str
-    row: EntryRow | None
+    effect: Effect
+    row: EntryRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +82,13 @@ class Target:
         """What is to be done about an entry; None where nothing is."""
         if entry_id not in self.rows:
             unwanted = known is not None and (self.everything or known.document in self.documents)
-            return Step(entry_id, None) if unwanted else None
+            return Step(entry_id, "removed") if unwanted else None
         row = self.rows[entry_id]
+        if same_content(row, known):
+            return None
         if row is None:
-            return Step(entry_id, None) if known is not None else None
-        return None if known is not None and same_content(row, known) else Step(entry_id, row)
+            return Step(entry_id, "removed")
+        return Step(entry_id, "added" if known is None else "updated", row)
 
 
 def same_content(one: EntryRow | None, other: EntryRow | Known | None) -> bool:
@@ -173,72 +181,64 @@ _RENEW = Statement(
 _CLOSE = Statement(
     "DELETE FROM knowledge_versions WHERE id = :id AND owner = :owner AND state = 'open'"
 )
-_STAGED = ("version_id", "entry_id", "gone", *CONTENT, "useful_count", "created_at")
-_STAGE = Statement(
-    f"INSERT INTO knowledge_staged ({', '.join(_STAGED)})"
-    f" VALUES ({', '.join(f':{column}' for column in _STAGED)})"
-)
+_STAGED = ("version_id", "entry_id", "effect", *CONTENT, "useful_count", "created_at")
+
+
+def _stage(json_object: str) -> Statement:
+    before = ", ".join(f"'{column}', e.{column}" for column in (*CONTENT, *STATE))
+    return Statement(
+        f"""
+        INSERT INTO knowledge_staged ({", ".join(_STAGED)}, before)
+        VALUES ({", ".join(f":{column}" for column in _STAGED)},
+            (SELECT {json_object.format(before)} FROM knowledge_entries e
+             WHERE e.id = CAST(:entry_id AS VARCHAR)))
+        """
+    )
+
+
+_STAGE = {
+    "sqlite": _stage("json_object({})"),
+    "postgresql": _stage("json_build_object({})::text"),
+}
 _UNSTAGE = Statement(
     "DELETE FROM knowledge_staged WHERE version_id = :draft AND entry_id = :entry_id"
 )
-_COUNT_STAGED = Statement("SELECT COUNT(*) FROM knowledge_staged WHERE version_id = :draft")
+_COUNT_STAGED = Statement(
+    "SELECT effect, COUNT(*) FROM knowledge_staged WHERE version_id = :draft GROUP BY effect"
+)
 _CLEAR_STAGED = Statement("DELETE FROM knowledge_staged WHERE version_id = :draft")
 _SWEEP = Statement(
     """
     DELETE FROM knowledge_staged WHERE (version_id, entry_id) IN (
         SELECT s.version_id, s.entry_id FROM knowledge_staged s
-        WHERE NOT EXISTS (SELECT 1 FROM knowledge_versions v WHERE v.id = s.version_id)
-        LIMIT :limit)
+        WHERE (s.version_id, s.entry_id) > (:version, :entry_id)
+          AND NOT EXISTS (SELECT 1 FROM knowledge_versions v WHERE v.id = s.version_id)
+        ORDER BY s.version_id, s.entry_id LIMIT :limit)
+    RETURNING version_id, entry_id
     """
 )
 _ADD_VERSION = Statement(
     """
     INSERT INTO knowledge_versions (kind, by, note, state, added, updated, removed, unchanged,
         lease_until, created_at)
-    VALUES (:kind, :by, :note, 'done', 0, 0, 0, :unchanged, 0, :at)
+    VALUES (:kind, :by, :note, 'done', :added, :updated, :removed, :unchanged, 0, :at)
     RETURNING id
     """
 )
-_COUNT_VERSION = Statement(
-    "UPDATE knowledge_versions SET added = :added, updated = :updated, removed = :removed"
-    " WHERE id = :version"
-)
-
-
-def _note_known(json_object: str) -> Statement:
-    fields = ", ".join(f"'{column}', e.{column}" for column in (*CONTENT, *STATE))
-    return Statement(
-        f"""
-        INSERT INTO knowledge_changes (version_id, entry_id, before)
-        SELECT :version, e.id, {json_object.format(fields)}
-        FROM knowledge_staged s JOIN knowledge_entries e ON e.id = s.entry_id
-        WHERE s.version_id = :draft
-        """
-    )
-
-
-_NOTE_KNOWN = {
-    "sqlite": _note_known("json_object({})"),
-    "postgresql": _note_known("json_build_object({})::text"),
-}
-_NOTE_NEW = Statement(
-    """
-    INSERT INTO knowledge_changes (version_id, entry_id)
-    SELECT :version, s.entry_id FROM knowledge_staged s
-    WHERE s.version_id = :draft AND NOT s.gone
-      AND NOT EXISTS (SELECT 1 FROM knowledge_entries e WHERE e.id = s.entry_id)
-    """
+_NOTE_CHANGES = Statement(
+    "INSERT INTO knowledge_changes (version_id, entry_id, before)"
+    " SELECT :version, s.entry_id, s.before FROM knowledge_staged s WHERE s.version_id = :draft"
 )
 _REMOVE_ENTRIES = Statement(
-    "DELETE FROM knowledge_entries WHERE id IN"
-    " (SELECT s.entry_id FROM knowledge_staged s WHERE s.version_id = :draft AND s.gone)"
+    "DELETE FROM knowledge_entries WHERE id IN (SELECT s.entry_id FROM knowledge_staged s"
+    " WHERE s.version_id = :draft AND s.effect = 'removed')"
 )
 _WRITE_ENTRIES = Statement(
     f"""
     INSERT INTO knowledge_entries (id, {", ".join((*CONTENT, *STATE))})
     SELECT s.entry_id, {", ".join(f"s.{column}" for column in CONTENT)}, s.useful_count,
         s.created_at, :at
-    FROM knowledge_staged s WHERE s.version_id = :draft AND NOT s.gone
+    FROM knowledge_staged s WHERE s.version_id = :draft AND s.effect <> 'removed'
     ON CONFLICT (id) DO UPDATE SET
         {", ".join(f"{column} = excluded.{column}" for column in (*CONTENT, "updated_at"))}
     """
@@ -255,13 +255,17 @@ _FIND_VERSION = Statement(
 _CHANGES_OF = Statement(
     f"""
     SELECT c.entry_id, c.before, n.revision, n.before, {ENTRY}
-    FROM knowledge_changes c
-    LEFT JOIN knowledge_changes n ON n.revision = (
-        SELECT MIN(x.revision) FROM knowledge_changes x
-        WHERE x.entry_id = c.entry_id AND x.revision > c.revision)
+    FROM (
+        SELECT o.entry_id, o.before, (
+            SELECT x.revision FROM knowledge_changes x
+            WHERE x.entry_id = o.entry_id AND x.revision > o.revision
+            ORDER BY x.revision LIMIT 1) AS next
+        FROM knowledge_changes o
+        WHERE o.version_id = :version AND o.entry_id > :after
+        ORDER BY o.entry_id LIMIT :limit OFFSET :offset) c
+    LEFT JOIN knowledge_changes n ON n.revision = c.next
     LEFT JOIN knowledge_entries e ON e.id = c.entry_id
-    WHERE c.version_id = :version AND c.entry_id > :after
-    ORDER BY c.entry_id LIMIT :limit OFFSET :offset
+    ORDER BY c.entry_id
     """
 )
 _STATES_BEFORE = Statement(
@@ -313,7 +317,7 @@ def stage(
 ) -> None:
     """``steps``: of `step_values`. Also renews the draft; raises DraftLost."""
     renew_draft(connection, draft, until=until)
-    _STAGE.run_many(connection, steps)
+    _STAGE[connection.dialect.name].run_many(connection, steps)
 
 
 def step_values(draft: Draft, step: Step, at: str) -> dict[str, Any]:
@@ -323,14 +327,18 @@ def step_values(draft: Draft, step: Step, at: str) -> dict[str, Any]:
     return values | {
         "version_id": draft.id,
         "entry_id": step.entry_id,
-        "gone": step.row is None,
+        "effect": step.effect,
         "created_at": row.created_at or at,
     }
 
 
-def sweep(connection: Connection, limit: int) -> int:
-    """Remove staged rows that no open draft owns; how many went, at most ``limit``."""
-    return _SWEEP.run(connection, {"limit": limit})
+def sweep(connection: Connection, after: StagedKey, limit: int) -> StagedKey | None:
+    """Remove at most ``limit`` staged rows that no open draft owns; the last one, if any went.
+
+    ``after``: what the sweep before returned, else PostgreSQL walks over all that it removed.
+    """
+    values = {"version": after[0], "entry_id": after[1], "limit": limit}
+    return max(((row[0], row[1]) for row in _SWEEP.all(connection, values)), default=None)
 
 
 def commit(
@@ -350,7 +358,9 @@ def commit(
     _lock_feed(connection)
     if not _CLOSE.run(connection, {"id": draft.id, "owner": draft.owner}):
         raise DraftLost
-    if _staged(connection, draft) != staged:  # PostgreSQL empties unlogged tables when it crashed
+    if (
+        sum(_staged(connection, draft).values()) != staged
+    ):  # PostgreSQL empties unlogged tables when it crashed
         raise DraftLost
     _stage_late(connection, draft, target, seen, now)
     return _apply(connection, draft, unchanged, now)
@@ -370,7 +380,7 @@ def commit_steps(
     _lock_feed(connection)
     values = [step_values(draft, step, iso(now)) for step in steps]
     if values:
-        _STAGE.run_many(connection, values)
+        _STAGE[connection.dialect.name].run_many(connection, values)
     _stage_late(connection, draft, target, seen, now)
     committed = _apply(connection, draft, unchanged, now)
     _CLEAR_STAGED.run(connection, {"draft": draft.id})
@@ -382,10 +392,8 @@ def _lock_feed(connection: Connection) -> None:
         _LOCK_FEED.first(connection, {})
 
 
-def _staged(connection: Connection, draft: Draft) -> int:
-    row = _COUNT_STAGED.first(connection, {"draft": draft.id})
-    assert row is not None
-    return int(row[0])
+def _staged(connection: Connection, draft: Draft) -> dict[Effect, int]:
+    return {row[0]: row[1] for row in _COUNT_STAGED.all(connection, {"draft": draft.id})}
 
 
 def _stage_late(
@@ -400,23 +408,22 @@ def _stage_late(
         _UNSTAGE.run(connection, {"draft": draft.id, "entry_id": entry_id})
         step = target.step(entry_id, known.get(entry_id))
         if step is not None:
-            _STAGE.run(connection, step_values(draft, step, iso(now)))
+            _STAGE[connection.dialect.name].run(connection, step_values(draft, step, iso(now)))
 
 
 def _apply(connection: Connection, draft: Draft, unchanged: int, now: float) -> Committed:
-    if not _staged(connection, draft):
+    staged = _staged(connection, draft)
+    if not staged:
         return Committed(None)
+    counts = {effect: staged.get(effect, 0) for effect in EFFECTS}
     values = {"kind": draft.kind, "by": draft.by, "note": draft.note, "unchanged": unchanged}
-    row = _ADD_VERSION.first(connection, values | {"at": iso(now)})
+    row = _ADD_VERSION.first(connection, values | counts | {"at": iso(now)})
     assert row is not None
     keys = {"version": row[0], "draft": draft.id, "at": iso(now)}
-    known = _NOTE_KNOWN[connection.dialect.name].run(connection, keys)
-    added = _NOTE_NEW.run(connection, keys)
-    removed = _REMOVE_ENTRIES.run(connection, keys)
+    _NOTE_CHANGES.run(connection, keys)
+    _REMOVE_ENTRIES.run(connection, keys)
     _WRITE_ENTRIES.run(connection, keys)
-    counts = {"added": added, "updated": known - removed, "removed": removed}
-    _COUNT_VERSION.run(connection, counts | {"version": row[0]})
-    return Committed(row[0], **counts)
+    return Committed(row[0], counts["added"], counts["updated"], counts["removed"])
 
 
 def list_versions(connection: Connection, limit: int, offset: int) -> list[VersionRow]:

@@ -70,13 +70,19 @@ def upgrade() -> None:
         "knowledge_staged",
         sa.Column("version_id", ROW_ID, nullable=False),
         sa.Column("entry_id", sa.String(), nullable=False),
-        sa.Column("gone", sa.Boolean(), nullable=False),
+        sa.Column("effect", sa.String(), nullable=False),
         *_content(),
         sa.Column("useful_count", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.String(), nullable=False),
+        sa.Column("before", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("version_id", "entry_id", name=op.f("pk_knowledge_staged")),
         # What is lost with a crash is staged again by the next import.
         prefixes=["UNLOGGED"] if op.get_bind().dialect.name == "postgresql" else [],
+    )
+    op.create_index(
+        "ix_knowledge_staged_version_id_effect",
+        "knowledge_staged",
+        ["version_id", "effect", "entry_id"],
     )
 
     op.create_table(
