@@ -1,26 +1,29 @@
-"""What a text claims, clause by clause: its words, its numbers, and whether it denies them."""
+"""What a text claims, clause by clause: its words and its numbers."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import add
+from typing import NamedTuple
 
-from domain.quantities import Numbers, Quantity, fold_lines, numbers_of
-from domain.text import letters
+from domain.quantities import Quantity, folded_text, numbers_of
 
-_CLAUSE_END = re.compile(r"(?<!\d),|,(?!\d)|(?<!\d):|:(?!\d\d)|[。;!?、\n|]")
+CLAUSE_END = re.compile(r"(?<!\d),|,(?!\d)|(?<!\d):|:(?!\d\d)|[。;!?、\n|]")
 _WORD = re.compile(r"[a-z][a-z\d]*|[\u4e00-\u9fff]+")
 _GRAMMAR = frozenset("的了吗呢是在就都也和与及或有我您你们这那请会到啊呀哦个为把被给让很最约每起")
-_FEW_WORDS = 3
+_FEW_WORDS = 2
 
-# 是不是, 支持不支持 and 有没有 ask; 不仅, 不锈钢 and 无损 deny nothing.
-_NEITHER_NOR = re.compile(
-    r"(\w{1,2})[不没]\1|不(?:仅|但|过|同|锈|少|错|客气|断|妨|管|论|好意思|用谢)"
-    r"|没(?:问题|关系)|无(?:理由|损|线|论|缝|障碍|需担心)|非常|特别|分别|个别|别[名的人克]|未来"
-)
-_DENIAL = re.compile(r"不|没有|没|无法|无|未|非|勿|别|禁止|拒绝|谢绝|切忌")
-_AUXILIARY = re.compile(
-    r"可以|能够|能|会|暂时|暂|目前|现在|都|也|的|是|我们|您|你|亲|均|可|本店|商城|得|要|有|用"
-)
+
+class Source(NamedTuple):
+    """A piece of evidence: a knowledge entry's question and answer."""
+
+    question: str
+    answer: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.question}\n{self.answer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,76 +54,63 @@ def weight(tokens: frozenset[str]) -> int:
 
 @lru_cache(maxsize=1_024)
 def tokens_of(text: str) -> frozenset[str]:
+    return _tokens(folded_text(text))
+
+
+def _tokens(folded: str) -> frozenset[str]:
     found: set[str] = set()
-    for word in _WORD.findall(fold_lines(text)):
-        if word[0].isascii():
+    for word in _WORD.findall(folded):
+        if word[0] < "\x80":
             found.add(f"#{word}")
             continue
-        found.update(char for char in word if char not in _GRAMMAR)
-        found.update(word[at : at + 2] for at in range(len(word) - 1))
-    return frozenset(found)
+        found.update(word)
+        found.update(map(add, word, word[1:]))
+    return frozenset(found - _GRAMMAR)
 
 
 @lru_cache(maxsize=512)
 def clauses_of(text: str) -> tuple[Clause, ...]:
+    folded, numbers = folded_text(text), numbers_of(text)
     found: list[Clause] = []
     before: frozenset[str] = frozenset()
-    for text_of_clause, numbers in _split(text):
-        tokens = tokens_of(text_of_clause)
-        if numbers.quantities and weight(_words_beside(text_of_clause)) < _FEW_WORDS:
+    taken = 0
+    for start, end in _spans(folded):
+        clause = folded[start:end]
+        inside = _until(numbers.quantities, end, taken)
+        taken += len(inside)
+        tokens = _tokens(clause)
+        if inside and _is_all_numbers(folded, start, end, inside):
             tokens |= before
-        found.append(Clause(text_of_clause, tokens, numbers.quantities, numbers.codes))
+        codes = tuple(code for code in numbers.codes if f"#{code}" in tokens or code in clause)
+        found.append(Clause(clause.strip(), tokens, inside, codes))
         before = tokens or before
     return tuple(found)
 
 
-def _split(text: str) -> list[tuple[str, Numbers]]:
-    parts = _CLAUSE_END.split(fold_lines(text))
-    return [(part.strip(), numbers_of(part)) for part in parts if part.strip()]
+def _until(quantities: Sequence[Quantity], end: int, taken: int) -> tuple[Quantity, ...]:
+    """Those after the first ``taken`` that start before ``end``."""
+    last = taken
+    while last < len(quantities) and quantities[last].start < end:
+        last += 1
+    return tuple(quantities[taken:last])
 
 
-def _words_beside(clause: str) -> frozenset[str]:
-    """Tokens of ``clause`` without its numbers and units."""
-    rest, found = clause, numbers_of(clause).quantities
-    for quantity in reversed(found):
-        rest = rest[: quantity.start] + " " + rest[quantity.end :]
-    return tokens_of(rest)
+def _spans(folded: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    for ending in CLAUSE_END.finditer(folded):
+        if folded[start : ending.start()].strip():
+            yield start, ending.start()
+        start = ending.end()
+    if folded[start:].strip():
+        yield start, len(folded)
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A clause without its denial: 不支持定制 and 支持定制 have the same ``pairs``."""
-
-    pairs: frozenset[str]
-    core: str
-    denied: bool
-
-
-def statement(clause: str) -> Statement:
-    plain = _neutral(clause)
-    core = _AUXILIARY.sub("", letters(_DENIAL.sub("", plain)))
-    pairs = frozenset(core[at : at + 2] for at in range(len(core) - 1))
-    return Statement(pairs, core, len(_DENIAL.findall(plain)) % 2 == 1)
-
-
-_DENIED = re.compile(
-    r"(?:不(?:能|可以?|会|予|再|用|需要?|提供|支持|得)?|无法|没有?|未|禁止|切勿|请勿|勿)([\u4e00-\u9fff]{2})"
-)
-
-
-@lru_cache(maxsize=512)
-def only_denied(text: str) -> frozenset[str]:
-    """Words of two characters that ``text`` never uses without denying them (不收费: 收费)."""
-    plain = _neutral(text)
-    denied = _DENIED.findall(plain)
-    return frozenset(word for word in denied if plain.count(word) == denied.count(word))
-
-
-def only_affirmed(word: str, text: str) -> bool:
-    """Does ``text`` use ``word``, and never in a clause that denies anything?"""
-    using = [clause for clause in _CLAUSE_END.split(text) if word in clause]
-    return bool(using) and not any(_DENIAL.search(_neutral(clause)) for clause in using)
-
-
-def _neutral(text: str) -> str:
-    return _NEITHER_NOR.sub(lambda found: found[1] or "", text)
+def _is_all_numbers(folded: str, start: int, end: int, inside: Sequence[Quantity]) -> bool:
+    """Is next to nothing said but numbers and units?"""
+    words = ""
+    for quantity in inside:
+        words += folded[start : quantity.start]
+        start = quantity.end
+    words += folded[start:end]
+    said = [char for char in words if "\u4e00" <= char <= "\u9fff" and char not in _GRAMMAR]
+    return len(said) < _FEW_WORDS and not any("a" <= char <= "z" for char in words)

@@ -8,18 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from operator import add
+from typing import Literal
 
-from domain.claims import (
-    Clause,
-    Statement,
-    clauses_of,
-    only_affirmed,
-    only_denied,
-    statement,
-    tokens_of,
-    weight,
-)
+from domain.claims import Clause, Source, clauses_of, tokens_of
+from domain.denials import contradicted
+from domain.names import unknown_names
 from domain.quantities import (
     CLOCK,
     DISCOUNT,
@@ -27,25 +21,25 @@ from domain.quantities import (
     PERCENT,
     PLAIN,
     Quantity,
-    fold_lines,
+    folded_text,
     numbers_of,
 )
-from domain.text import fold, letters
+from domain.subjects import misplaced
+from domain.text import clean
+
+__all__ = [
+    "Objection",
+    "Source",
+    "cited",
+    "objections",
+    "ungranted",
+    "unsupported",
+    "without_marks",
+]
 
 Kind = Literal[
     "citation", "number", "offer", "name", "misplaced", "reversed", "unrelated", "secret"
 ]
-
-
-class Source(NamedTuple):
-    """A piece of evidence: a knowledge entry's question and answer."""
-
-    question: str
-    answer: str
-
-    @property
-    def text(self) -> str:
-        return f"{self.question}\n{self.answer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +67,8 @@ def cited(answer: str) -> list[int]:
 
 
 def without_marks(answer: str) -> str:
-    """What the customer reads: no citation marks."""
-    return _MARK.sub("", answer).strip()
+    """What the customer reads: no citation marks, nothing invisible."""
+    return _MARK.sub("", clean(answer)).strip()
 
 
 # The whole check
@@ -92,15 +86,18 @@ def objections(
     wrong = [Objection("citation", f"[{n}]") for n in marks if not 0 < n <= len(evidence)]
     if wrong:
         return wrong
-    text = without_marks(answer)
     used = [evidence[n - 1] for n in marks] or list(evidence)
-    found = [] if marks or not states_facts(text) else [Objection("citation", "none")]
-    found += _leaks(text, secret)
-    for sentence, sources in _with_sources(answer, evidence, used):
-        found += _ungrounded(sentence, sources, said)
-    found += [Objection("misplaced", what) for what in misplaced(text, evidence)]
-    found += [Objection("reversed", what) for what in contradicted(text, used)]
-    return found + _unrelated(text, used, said)
+    sentences = _with_sources(answer, evidence, used)
+    found = [] if marks else [_UNCITED for text, _ in sentences if states_facts(text)][:1]
+    for text, sources in sentences:
+        found += _ungrounded(text, sources, said)
+        found += [Objection("misplaced", what) for what in misplaced(clauses_of(text), evidence)]
+        found += [Objection("reversed", what) for what in contradicted(text, used)]
+    text = without_marks(answer)
+    return found + _leaks(text, secret) + _unrelated(text, used, said)
+
+
+_UNCITED = Objection("citation", "none")
 
 
 def states_facts(text: str) -> bool:
@@ -160,7 +157,7 @@ def unsupported(answer: str, sources: Iterable[str], *, said: Iterable[str] = ()
 def _says(text: str, quantity: Quantity) -> bool:
     return any(
         quantity.agrees(own) or (own.kind == PLAIN and _in_table(text, quantity, own))
-        for own in numbers_of(text).quantities
+        for own in numbers_of(text).like(quantity)
     )
 
 
@@ -168,7 +165,7 @@ def _in_table(text: str, quantity: Quantity, own: Quantity) -> bool:
     """A table names the unit once, in its heading."""
     if own.value != quantity.value or "|" not in text:
         return False
-    folded = fold_lines(text)
+    folded = folded_text(text)
     line_start = folded.rfind("\n", 0, own.start) + 1
     line = folded[line_start : folded.find("\n", own.start) % (len(folded) + 1)]
     return "|" in line and any(
@@ -202,19 +199,22 @@ def ungranted(answer: str, evidence: Iterable[Source | str]) -> set[str]:
         if quantity.kind in (MONEY, DISCOUNT, PERCENT)
         and not any(_says(own, quantity) for own in texts)
     }
+    if not _OFFER.search(_squeezed(text)):
+        return found
     offered = [clause for source in sources for clause in clauses_of(source.text)]
-    for clause in clauses_of(text):
-        for word in _OFFER.findall(_squeezed(clause.text)):
-            if not _grants(word, clause, offered):
-                found.add(word)
-    return found
+    return found | {
+        word
+        for clause in clauses_of(text)
+        for word in _OFFER.findall(_squeezed(clause.text))
+        if not _grants(word, clause, offered)
+    }
 
 
 def _grants(word: str, clause: Clause, offered: Sequence[Clause]) -> bool:
     """Is ``word`` offered for something that ``clause`` speaks of?"""
     about = _beside(word, clause)
     for own in offered:
-        if word in _squeezed(own.text):
+        if word in own.text.replace(" ", ""):
             theirs = _beside(word, own)
             if not about or not theirs or about & theirs:
                 return True
@@ -222,179 +222,12 @@ def _grants(word: str, clause: Clause, offered: Sequence[Clause]) -> bool:
 
 
 def _beside(word: str, clause: Clause) -> frozenset[str]:
-    rest = _squeezed(clause.text).replace(word, " ")
+    rest = clause.text.replace(" ", "").replace(word, " ")
     return tokens_of(rest) | (clause.tokens if len(rest.strip()) < 2 else frozenset())
 
 
-@lru_cache(maxsize=2_048)
 def _squeezed(text: str) -> str:
-    return fold(text).replace(" ", "")
-
-
-# Names
-
-_QUOTED = re.compile(
-    r"《([^》]{2,40})》|「([^」]{2,40})」|『([^』]{2,40})』|“([^”]{2,40})”|\"([^\"]{2,40})\""
-)
-_LATIN = re.compile(r"(?<![a-z\d])[a-z]{2,}(?![a-z\d])")
-_COMMON = frozenset(("ok", "hi", "hello", "app", "vip", "am", "pm", "no", "rmb", "yuan", "off"))
-_COMMON_UNITS = frozenset(("km", "cm", "mm", "kg", "kw", "kwh", "mb", "gb", "kb", "px"))
-_PERSON = re.compile(
-    r"[赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨朱秦许何吕张孔曹严华金魏陶姜谢邹喻潘葛范彭鲁韦马苗方俞任袁柳"
-    r"唐罗薛郝安常于傅康伍余顾孟黄穆萧尹姚邵汪毛戴宋庞熊纪舒项董梁杜阮蓝贾江郭梅林钟徐邱骆高夏蔡"
-    r"田胡凌霍万丁邓石崔龚程邢裴陆翁段侯武刘龙叶黎白赖卓乔温翟曾关廖](?:\w{0,2}?)"
-    r"(?:经理|师傅|老师|主任|总监|设计师|先生|女士|小姐|医生|律师|店长|工程师|总(?![价共计体是之]))"
-)
-_PLACE = re.compile(
-    "北京|上海|天津|重庆|河北|山西|辽宁|吉林|黑龙江|江苏|浙江|安徽|福建|江西|山东|河南|湖北|湖南|广东|海南"
-    "|四川|贵州|云南|陕西|甘肃|青海|台湾|内蒙古|广西|西藏|宁夏|新疆|香港|澳门|广州|深圳|杭州|南京|苏州|武汉"
-    "|成都|西安|郑州|长沙|青岛|济南|大连|沈阳|哈尔滨|长春|合肥|福州|厦门|宁波|无锡|佛山|东莞|昆明|贵阳|南宁"
-    "|石家庄|太原|兰州|乌鲁木齐|拉萨|银川|西宁|呼和浩特|海口|三亚|珠海|温州|义乌|南昌|常州|徐州|烟台"
-)
-
-
-def unknown_names(answer: str, known: Iterable[str]) -> set[str]:
-    """Names of ``answer`` (quoted, Latin, persons, places) that nobody has mentioned."""
-    text, mentioned = fold(answer), "\n".join(fold(one) for one in known)
-    plain = letters(mentioned)
-    quoted = {name for groups in _QUOTED.findall(text) for name in groups if name}
-    found = {name for name in quoted if letters(name) not in plain}
-    words = set(_LATIN.findall(mentioned)) | set(re.findall(r"[a-z]{2,}", mentioned))
-    found |= {word for word in _LATIN.findall(text) if word not in words | _COMMON | _COMMON_UNITS}
-    found |= {name for name in _PERSON.findall(text) if name not in mentioned}
-    return found | {name for name in _PLACE.findall(text) if name not in mentioned}
-
-
-# Prices of the right thing
-
-_CLEARLY = 2
-
-
-class _Ground(NamedTuple):
-    clause: Clause
-    topic: frozenset[str]
-
-
-def misplaced(answer: str, evidence: Sequence[Source]) -> list[str]:
-    """Clauses whose numbers or codes stand in ``evidence``, but with something else.
-
-    «圆领卫衣 199 元,连帽卫衣 239 元» is no ground for «圆领卫衣 239 元».
-    """
-    theirs = [
-        _Ground(clause, tokens_of(source.question))
-        for source in evidence
-        for clause in clauses_of(source.answer)
-        if clause.quantities or clause.codes
-    ]
-    return [
-        clause.text
-        for clause in clauses_of(answer)
-        if any(_is_elsewhere(clause, quantity, theirs) for quantity in clause.quantities)
-        or any(_is_of_another(clause, code, theirs) for code in clause.codes)
-    ]
-
-
-def _is_elsewhere(clause: Clause, quantity: Quantity, theirs: Sequence[_Ground]) -> bool:
-    if quantity.kind == PLAIN:
-        return False
-    about = clause.about(quantity)
-    best, rival = -1, -1
-    for own, topic in theirs:
-        same_kind = [one for one in own.quantities if one.kind == quantity.kind]
-        if not same_kind:
-            continue
-        near = weight(about & (own.about(quantity) | topic))
-        if any(quantity.agrees(one) for one in same_kind):
-            best = max(best, near)
-        elif not any(said.agrees(one) for said in clause.quantities for one in same_kind):
-            rival = max(rival, near)
-    return best >= 0 and rival >= best + _CLEARLY
-
-
-def _is_of_another(clause: Clause, code: str, theirs: Sequence[_Ground]) -> bool:
-    """«E03 是通信故障» is no ground for «E05 是通信故障»."""
-    about = frozenset(token for token in clause.tokens if token[0] != "#")
-    best, rival = -1, -1
-    for own, topic in theirs:
-        if own.codes:
-            near = weight(about & (own.tokens | topic))
-            if code in own.codes:
-                best = max(best, near)
-            elif not set(own.codes) & set(clause.codes):
-                rival = max(rival, near)
-    return best >= 0 and rival >= best + _CLEARLY
-
-
-# Denials
-
-_NEAR_VERBATIM = 0.8
-_ASKS = re.compile(r"吗|[??]?么$|能不能|可不可以|是否|会不会|有没有|行不行|能用|能做|^可以")
-_YES = re.compile(r"(?:是的|可以|能|支持|有的|行|会|没问题|需要|包含|含)")
-_NO = re.compile(
-    r"(?:不可以|不能|不支持|没有(?=[,。!])|不行|不会|不是|暂不|无法|不接|不收|不含|不包|不需要|不用|不提供)"
-)
-_POLITE = re.compile(r"(?:亲|您好|你好|很?抱歉|非常抱歉|不好意思|对不起|请放心|放心)*[,。!~ ]*")
-
-
-def contradicted(answer: str, evidence: Sequence[Source]) -> list[str]:
-    """Clauses of ``answer`` that deny what ``evidence`` says nearly in the same words, or say
-    what it denies."""
-    theirs = [one for source in evidence for one in _statements(source)]
-    found = []
-    for clause in clauses_of(answer):
-        own = statement(clause.text)
-        if own.core and _is_reversed(own, theirs):
-            found.append(clause.text)
-    said, held = fold(answer), "\n".join(fold(source.answer) for source in evidence)
-    found += [word for word in only_denied(held) if only_affirmed(word, said)]
-    found += [f"不{word}" for word in only_denied(said) if only_affirmed(word, held)]
-    leading = _leading(answer)
-    others = {_leading(one.answer) for one in evidence if _ASKS.search(one.question)}
-    if leading and others == {_OPPOSITE[leading]}:
-        found.append(answer[:12])
-    return found
-
-
-_OPPOSITE = {"yes": "no", "no": "yes"}
-
-
-@lru_cache(maxsize=512)
-def _statements(source: Source) -> tuple[Statement, ...]:
-    found = [statement(clause.text) for clause in clauses_of(source.answer)]
-    leading = _leading(source.answer)
-    if leading and _ASKS.search(source.question):
-        asked = statement(re.sub(r"[吗么呢]?[??]?$", "", fold(source.question)))
-        found.append(Statement(asked.pairs, asked.core, asked.denied != (leading == "no")))
-    return tuple(one for one in found if one.core)
-
-
-def _is_reversed(own: Statement, theirs: Sequence[Statement]) -> bool:
-    """The nearest statements decide; if any of them agrees, all is well."""
-    nearest, agreeing = 0.0, 0.0
-    for other in theirs:
-        near = _containment(own, other)
-        nearest = max(nearest, near)
-        if other.denied == own.denied:
-            agreeing = max(agreeing, near)
-    return nearest >= _NEAR_VERBATIM and agreeing < nearest
-
-
-def _containment(own: Statement, other: Statement) -> float:
-    if own.core == other.core:
-        return 1.0
-    # Two characters are a word: they must be the whole statement on the other side, too.
-    if len(own.pairs) < 2:
-        return 0.0
-    return len(own.pairs & other.pairs) / len(own.pairs)
-
-
-def _leading(text: str) -> str:
-    """``yes`` or ``no`` where ``text`` begins with such a word."""
-    start = _POLITE.match(folded := fold(text))
-    rest = folded[start.end() :] if start else folded
-    if _NO.match(rest):
-        return "no"
-    return "yes" if _YES.match(rest) else ""
+    return folded_text(text).replace(" ", "")
 
 
 # Words from nowhere
@@ -428,8 +261,15 @@ def _unrelated(text: str, evidence: Sequence[Source], said: Sequence[str]) -> li
 
 @lru_cache(maxsize=1_024)
 def _pairs(text: str) -> frozenset[str]:
-    plain = letters(text)
-    return frozenset(plain[at : at + 2] for at in range(len(plain) - 1))
+    plain = _plain(text)
+    return frozenset(map(add, plain, plain[1:]))
+
+
+def _plain(text: str) -> str:
+    return _SIGNS.sub("", folded_text(text))
+
+
+_SIGNS = re.compile(r"[\W_]+")
 
 
 # Secrets
@@ -438,7 +278,7 @@ _TELLING = 8
 
 
 def _leaks(text: str, secret: str) -> list[Objection]:
-    plain, hidden = letters(text), _runs(letters(secret))
+    plain, hidden = _plain(text), _runs(_plain(secret))
     runs = (plain[at : at + _TELLING] for at in range(len(plain) - _TELLING + 1))
     return [Objection("secret", run) for run in runs if run in hidden][:1]
 

@@ -4,11 +4,10 @@ Also 九折 and 优惠 10 %, 7kW and 7000 瓦, 24 小时 and 一天, 下午3点 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-
-from domain.text import fold
 
 MONEY, DISCOUNT, PERCENT, CLOCK, ORDINAL, PLAIN = "元", "折", "%", "时刻", "第", ""
 
@@ -57,6 +56,8 @@ _UNIT = "|".join(
     for unit in _UNIT.split("|")
 )
 _FOUND = re.compile(
+    # Most characters begin nothing: one look tells.
+    r"(?=[a-z\d¥零〇一二两三四五六七八九十百千万亿半上早凌中下傍晚])(?:"
     r"(?P<code>(?<![a-z\d])(?!rmb)[a-z]+(?:[-_]?\d)[a-z\d]*(?:[-_.][a-z\d]+)*)"
     r"|(?:(?P<half>上午|早上|早|凌晨|中午|下午|晚上|傍晚|晚) ?)?"
     r"(?<![\d.:])(?P<hour>[01]?\d|2[0-4])(?::(?P<minute>[0-5]\d)(?![\d:])|点(?P<thirty>半)?钟?(?!\d))"
@@ -64,7 +65,7 @@ _FOUND = re.compile(
     rf"|(?P<mark>¥|rmb ?)?(?P<number>\d+(?:,\d{{3}})+(?:\.\d+)?|\d+(?:\.\d+)?"
     rf"|(?<![第周期拜统唯之万]){_CHINESE}+(?:点{_CHINESE}+)?|半(?=年|天|小时|个小时|个月|日))"
     r" ?(?P<times>[百千万亿](?![瓦克米帕卡]))? ?"
-    rf"(?P<unit>{_UNIT})?(?P<off> ?off)?(?P<cents>(?<=块)[1-9](?! ?(?:[\d.]|{_UNIT})))?"
+    rf"(?P<unit>{_UNIT})?(?P<off> ?off)?(?P<cents>(?<=块)[1-9](?! ?(?:[\d.]|{_UNIT})))?)"
 )
 _NO_NUMBERS = re.compile(
     r"万一|千万(?=[别不要记注])|十分(?!钟|之)|一一|一块(?!钱)|一点(?!钟|半)|一分(?!钟)"
@@ -79,6 +80,8 @@ _PRICED = re.compile(
 )
 _CHEAPER = re.compile(r"(?:优惠|便宜|立减|减免?|省|降价?|让利|折扣|少收)[了到达高约为: ]{0,3}$")
 _OF_PRICE = re.compile(r"(?:原价|价格|全价|定价)的? ?$|按 ?$")
+_SPACES = re.compile(r"[^\S\n]+")
+_HALF_DAY = 12 * 60
 _AFTERNOON = frozenset(("下午", "晚上", "傍晚", "晚"))
 
 
@@ -97,8 +100,9 @@ class Quantity:
 
     def agrees(self, source: "Quantity") -> bool:
         """Does ``source`` say the same? A number without a unit agrees with any unit."""
-        if self.kind == CLOCK == source.kind and re.match(r"\d+点", self.written):
-            return (self.value - source.value) % 720 == 0
+        if self.kind == CLOCK == source.kind and "点" in self.written[1:3]:
+            # 4 点 may be either, 下午4点 and 4:00 are one.
+            return (self.value - source.value) % _HALF_DAY == 0
         if self.value != source.value:
             return False
         if self.kind == source.kind or self.kind == PLAIN:
@@ -113,25 +117,40 @@ class Numbers:
 
     quantities: tuple[Quantity, ...]
     codes: tuple[str, ...]
+    by_value: Mapping[float, Sequence[Quantity]]
+
+    def like(self, quantity: Quantity) -> list[Quantity]:
+        """Those of the same value, whatever their unit."""
+        if quantity.kind != CLOCK:
+            return list(self.by_value.get(quantity.value, ()))
+        times = (quantity.value, (quantity.value + _HALF_DAY) % (2 * _HALF_DAY))
+        return [one for time in times for one in self.by_value.get(time, ())]
 
 
 @lru_cache(maxsize=1_024)
 def numbers_of(text: str) -> Numbers:
     """What ``text`` says in numbers; list numbering does not count."""
-    folded = _without_noise(fold_lines(text))
+    folded = _without_noise(folded_text(text))
     quantities: list[Quantity] = []
     codes: list[str] = []
     for match in _FOUND.finditer(folded):
         if match["code"]:
-            codes.append(re.sub(r"[-_]", "", match["code"]))
+            codes.append(match["code"].replace("-", "").replace("_", ""))
         elif (found := _quantity(match, folded)) is not None:
             quantities.append(found)
-    return Numbers(tuple(_shared_units(quantities, folded)), tuple(codes))
+    shared = tuple(_shared_units(quantities, folded))
+    by_value: dict[float, list[Quantity]] = {}
+    for quantity in shared:
+        by_value.setdefault(quantity.value, []).append(quantity)
+    return Numbers(shared, tuple(codes), by_value)
 
 
-def fold_lines(text: str) -> str:
-    """Folded line by line, Chinese numerals in their plain form; positions refer to this."""
-    return "\n".join(fold(line) for line in text.split("\n")).translate(_FORMAL)
+@lru_cache(maxsize=1_024)
+def folded_text(text: str) -> str:
+    """Folded with its line breaks, Chinese numerals in their plain form: quantities' positions
+    refer to this."""
+    narrow = unicodedata.normalize("NFKC", text).lower().translate(_FORMAL)
+    return _SPACES.sub(" ", narrow)
 
 
 def _without_noise(folded: str) -> str:

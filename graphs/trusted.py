@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from domain.claims import Source
 from domain.decisions import Evidence
-from domain.grounding import Source
 from domain.instructions import gives_orders, informing_part
 
 
