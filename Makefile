@@ -53,13 +53,13 @@ run: setup
 test: lint browser
 	$(BIN)/pytest
 
-# The chat page is tested in a real browser, Debian's.
+# The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text.
 browser:
-	@command -v chromium >/dev/null || { \
-		echo "Installing chromium from Debian's packages ..."; \
+	@{ command -v chromium >/dev/null && fc-list :lang=zh 2>/dev/null | grep -q .; } || { \
+		echo "Installing chromium and a Chinese font from Debian's packages ..."; \
 		$(AS_ROOT) apt-get update -qq && \
-		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+			--no-install-recommends chromium fontconfig fonts-wqy-zenhei >/dev/null; }
 
 lint: setup
 	$(BIN)/ruff format --check

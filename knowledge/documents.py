@@ -25,6 +25,8 @@ MAX_ANSWER_CHARS = 20_000
 MAX_ENTRIES = 100_000
 """Of one document."""
 
+_READ_BYTES = 64 * 1024
+
 Progress = Callable[[int, int], None]
 """Called with (done, total)."""
 
@@ -183,14 +185,11 @@ def _readable_name(name: str) -> str:
 
     In an entry's source ``#`` separates document and topic, so that a name keeps it full width.
     """
-    raw = name.encode("utf-8", "surrogateescape")
-    for encoding in ("utf-8", "gb18030"):
-        with contextlib.suppress(UnicodeDecodeError):
-            name = raw.decode(encoding)
-            break
-    else:
-        name = raw.decode("utf-8", "replace")
-    return one_line(name).replace("#", "＃")
+    readable = name.encode("utf-8", "replace").decode()
+    for encoding in ("gb18030", "utf-8"):
+        with contextlib.suppress(UnicodeError):
+            readable = name.encode("utf-8", "surrogateescape").decode(encoding)
+    return one_line(readable).replace("#", "＃")
 
 
 def _load(name: str, read: Callable[[], bytes], labels: _Labels, loaded: _Loaded) -> None:
@@ -220,12 +219,13 @@ def _drafts(name: str, read: Callable[[], bytes]) -> Iterator[Draft | KnowledgeE
 
 
 def _read(path: Path) -> bytes:
-    """Never more than the bound, whatever the size that the file system tells."""
+    """Never more than the file system tells, should the file grow or be no common one."""
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
             raise _too_big()
         with path.open("rb") as file:
-            return _bounded(file.read(MAX_FILE_BYTES + 1))
+            return _bounded(file.read(max(size, _READ_BYTES) + 1))
     except OSError as error:
         raise KnowledgeError(path.name, f"无法读取：{error.strerror}") from error
 

@@ -23,6 +23,11 @@ _NUMBERED_HEADING = (
     re.compile(r"^[（(][一二三四五六七八九十]+[）)]\s*\S"),
 )
 _FIRST_TYPED_LEVEL = 7
+_NUMBERING = re.compile(
+    r"^(?:第[一二三四五六七八九十百\d]+[章节篇部][\s、：:]*|[一二三四五六七八九十]+[、．.]\s*"
+    r"|[（(][一二三四五六七八九十\d]+[）)]\s*|\d{1,2}(?:\.\d{1,2})*[.、．)）](?!\d)\s*"
+    r"|\d{1,2}(?:\.\d{1,2})+\s+)(?=\S)"
+)
 _HEADING_CHARS = 40
 _ENDS_A_SENTENCE = "。；;，,：:…"
 _SHORT_CHARS = 40
@@ -42,6 +47,11 @@ class Block:
     rows: tables.Rows = ()
     page: str = ""
     place: str = ""
+    turns: tuple[tuple[int, str], ...] = ()
+    """Of a text that runs over pages: from which character on it stands on which page."""
+
+    def page_at(self, char: int) -> str:
+        return next((page for start, page in reversed(self.turns) if start <= char), self.page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +168,7 @@ def _passages(
 ) -> Iterator[Draft]:
     before, pairs = _split_pairs(blocks)
     if section.path:
-        yield from chunk_drafts(section, before, section.path[-1], aliases)
+        yield from chunk_drafts(section, before, _NUMBERING.sub("", section.path[-1]), aliases)
     else:
         for group in _groups(before):
             yield from chunk_drafts(section, group, _first_sentence(group[0]), aliases)
@@ -265,8 +275,10 @@ def _atoms(block: Block) -> Iterator[_Atom]:
     elif block.kind in ("item", "code"):
         yield _Atom(block.text + "\n", LIST_CHARS, block)
     else:
+        chars = 0
         for sentence in _sentences(block.text + "\n"):
-            yield _Atom(sentence, CHUNK_CHARS, block)
+            yield _Atom(sentence, CHUNK_CHARS, replace(block, page=block.page_at(chars)))
+            chars += len(sentence)
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -157,13 +157,14 @@ def _table(sheet: _Sheet) -> Iterator[Draft]:
     caption = " ".join(cell for row in sheet.rows[:header] for cell in row if cell)
     title = f"{sheet.name} {caption}".strip()
     for number, piece in enumerate(tables.pieces(sheet.rows[header:], TABLE_CHARS), start=1):
+        first = header + (piece.first if number > 1 else 0)
         yield Draft(
             title if number == 1 else f"{title} ({number})",
             piece.text,
-            line=sheet.numbers[header + piece.first],
+            line=sheet.numbers[first],
             topic=sheet.name,
             aliases=tuple(f"{label} {title}" for label in piece.labels),
-            position=sheet.position(header + piece.first, header + piece.last),
+            position=sheet.position(first, header + piece.last),
         )
 
 

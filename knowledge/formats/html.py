@@ -54,6 +54,8 @@ def _converted(text: str) -> str:
         comment.extract()
     for question in soup.find_all(_QUESTION_TAGS):
         question.name = "h6"
+    for answer in soup.find_all("dd"):
+        answer.name = "div"
     converter = _Markdown(
         heading_style="ATX", bullets="-", escape_asterisks=False, escape_underscores=False,
         escape_misc=False, strong_em_symbol="", table_infer_header=True,

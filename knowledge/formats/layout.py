@@ -16,6 +16,8 @@ _GAP = 1.2
 """Cells of one row lie further apart than this many heights; words of one line do not."""
 _HEADING_RATIO = 1.15
 _HEADING_CHARS = 40
+_COLUMN_LINES = 3
+_COLUMN_CHARS = 8
 _SENTENCE_ENDS = "。！？!?；;：:…"
 _STARTS = re.compile(
     r"^(?:[•·●◆■▪※*-]\s*|[（(]?[\d一二三四五六七八九十]{1,3}[)）、]|\d{1,2}\.(?!\d)|第[\d一二三四五六七八九十百]+[章节条])"
@@ -94,6 +96,52 @@ def lines_of(pieces: Iterable[Piece], page: str = "", sheet: int = 0) -> list[Li
     return [Line(tuple(_cells(row)), page, sheet) for row in rows]
 
 
+def reading_order(pieces: Sequence[Piece], page: str = "", sheet: int = 0) -> list[Line]:
+    """Down the page, or column by column where the document was written so: there the text goes
+    back up, to the right of what it has written."""
+    columns, loose = _columns(
+        [Line(tuple(_cells(row)), page, sheet) for row in _as_written(pieces)]
+    )
+    if not columns:
+        return lines_of(pieces, page, sheet)
+    top = min(line.top for column in columns for line in column)
+    above = [line for line in loose if line.top < top]
+    below = [line for line in loose if line.top >= top]
+    return [*above, *(line for column in columns for line in column), *below]
+
+
+def _as_written(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
+    row: list[Piece] = []
+    for piece in pieces:
+        if row and (_overlap(row[-1], piece) <= 0.5 or piece.left < row[-1].left):
+            yield row
+            row = []
+        row.append(piece)
+    if row:
+        yield row
+
+
+def _columns(lines: Sequence[Line]) -> tuple[list[list[Line]], list[Line]]:
+    """Columns of prose, none where the page has one; and the lines that belong to no column."""
+    runs: list[list[Line]] = []
+    for line in lines:
+        if runs and line.top > runs[-1][-1].top:
+            runs[-1].append(line)
+        else:
+            runs.append([line])
+    columns = [run for run in runs if len(run) >= _COLUMN_LINES]
+    prose = all(median(len(line.text) for line in run) >= _COLUMN_CHARS for run in columns)
+    if len(columns) < 2 or not prose or not all(map(_is_beside, columns, columns[1:])):
+        return [], []
+    return columns, [line for run in runs if len(run) < _COLUMN_LINES for line in run]
+
+
+def _is_beside(left: Sequence[Line], right: Sequence[Line]) -> bool:
+    edge = min(line.left for line in right)
+    level = [line for line in left if line.bottom > min(other.top for other in right)]
+    return len(level) >= _COLUMN_LINES and all(line.right <= edge for line in level)
+
+
 def _overlap(one: Piece, other: Piece) -> float:
     shared = min(one.bottom, other.bottom) - max(one.top, other.top)
     return shared / max(min(one.height, other.height), 0.1)
@@ -147,13 +195,14 @@ def blocks_of(items: Sequence[Item]) -> Iterator[Block]:
 
 
 def _block(lines: Sequence[Line], level: int) -> Block:
-    text = ""
-    for line in lines:
+    text, page, turns = "", lines[0].page, list[tuple[int, str]]()
+    for before, line in zip((lines[0], *lines), lines, strict=False):
         text = _joined(text, line.text) if text else line.text
-    page = lines[0].page
+        if line.page != before.page:
+            turns.append((len(text) - len(line.text), line.page))
     if level:
         return Block("text", text, level=level, page=page)
-    return Block("item" if _ITEM.match(text) else "text", text, page=page)
+    return Block("item" if _ITEM.match(text) else "text", text, page=page, turns=tuple(turns))
 
 
 def _heading_levels(lines: Sequence[Line]) -> list[float]:

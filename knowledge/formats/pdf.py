@@ -1,6 +1,7 @@
 """PDF: text with its place and size, drawn tables by their rules, scanned pages by OCR."""
 
 import ctypes
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from knowledge.formats.layout import (
     Piece,
     blocks_of,
     lines_of,
+    reading_order,
     without_running_heads,
     without_sizes,
 )
@@ -33,6 +35,9 @@ _SCANNED_BELOW_CHARS = 5
 _MAX_DRAWN = 5_000
 _OCR_SCALE = 200 / 72
 _FORM_DEPTH = 4
+_SPACES = frozenset((0x09, 0x0A, 0x0D, 0x20, 0xA0, 0x3000))
+_UNPRINTED = frozenset((0xFFFE, 0xFFFF, 0xFFFD))
+_MADE_UP = "\x00"
 
 _pdfium = threading.Lock()
 """PDFium is not safe to use from two threads."""
@@ -115,55 +120,58 @@ def _pieces(text_page: Handle, height: float) -> list[Piece]:
     count = text_page.count_chars()
     if count > MAX_CHARS_A_PAGE:
         raise bad(f"PDF 的一页超过 {MAX_CHARS_A_PAGE} 字")
-    box, pieces = raw.FS_RECTF(), list[Piece]()
-    spaced = False
+    box, pieces, gap = raw.FS_RECTF(), list[Piece](), ""
     for index in range(count):
         code = raw.FPDFText_GetUnicode(text_page, index)
-        if code <= 0x20 or code in (0xA0, 0x3000, 0xFFFE) or 0xD800 <= code < 0xE000:
-            spaced = spaced or code not in (0xFFFE, 0x02)
-            continue
-        if not raw.FPDFText_GetLooseCharBox(text_page, index, box):
-            continue
-        char = Piece(chr(code), box.left, height - box.top, box.right, height - box.bottom)
-        if pieces and not spaced and _touches(pieces[-1], char):
-            pieces[-1] = _grown(pieces[-1], char)
-        elif pieces and spaced and _touches(pieces[-1], char):
-            pieces[-1] = _grown(
-                replace(pieces[-1], text=pieces[-1].text + _space(pieces[-1], char)), char
-            )
-        else:
-            pieces.append(char)
-        spaced = False
+        if code in _SPACES:
+            # PDFium makes spaces up where it sees a gap; Chinese with Latin is set with gaps.
+            made_up = raw.FPDFText_IsGenerated(text_page, index) == 1
+            gap = _MADE_UP if made_up and gap != " " else " "
+        elif code > 0x20 and code not in _UNPRINTED and not 0xD800 <= code < 0xE000:
+            if raw.FPDFText_GetLooseCharBox(text_page, index, box):
+                char = Piece(chr(code), box.left, height - box.top, box.right, height - box.bottom)
+                if pieces and _touches(pieces[-1], char):
+                    pieces[-1] = _grown(pieces[-1], char, gap)
+                else:
+                    size = _size(text_page, index) or char.height
+                    pieces.append(replace(char, top=char.bottom - size))
+            gap = ""
     return pieces
 
 
-def _space(before: Piece, after: Piece) -> str:
-    return " " if before.text[-1].isascii() and after.text.isascii() else ""
+def _size(text_page: Handle, index: int) -> float:
+    """Of the font as it is drawn: boxes of characters differ within one font."""
+    matrix = raw.FS_MATRIX()
+    if not raw.FPDFText_GetMatrix(text_page, index, matrix):
+        return 0.0
+    size: float = raw.FPDFText_GetFontSize(text_page, index) * math.hypot(matrix.b, matrix.d)
+    return size
 
 
 def _touches(before: Piece, after: Piece) -> bool:
-    height = max(before.height, after.height)
-    same_line = abs((before.top + before.bottom) - (after.top + after.bottom)) < height / 2
+    height = before.height
+    same_line = abs(before.bottom - after.bottom) < height / 2
     return same_line and -height / 2 < after.left - before.right < height * 0.6
 
 
-def _grown(piece: Piece, char: Piece) -> Piece:
-    """The first character says the height: punctuation and fallback fonts have odd boxes."""
-    return replace(piece, text=piece.text + char.text, right=max(piece.right, char.right))
+def _grown(piece: Piece, char: Piece, gap: str) -> Piece:
+    between = gap
+    if gap == _MADE_UP:
+        between = " " if piece.text[-1].isascii() and char.text.isascii() else ""
+    return replace(piece, text=piece.text + between + char.text, right=max(piece.right, char.right))
 
 
 def _laid_out(page: Handle, pieces: list[Piece], number: int) -> list[Item]:
-    """Lines in the order of the page, with each drawn table at its place."""
+    """Lines in the order of reading, with each drawn table before what is below it."""
     grids = grids_of(_rules(page))
     free = [piece for piece in pieces if not any(grid.holds(piece) for grid in grids)]
-    placed: list[tuple[float, Item]] = [
-        (line.top, line) for line in lines_of(free, _page(number), number)
-    ]
-    for grid in grids:
+    items: list[Item] = [*reading_order(free, _page(number), number)]
+    for grid in reversed(grids):
         rows = tables.tidy(_cell_texts(grid, pieces))
+        at = (n for n, item in enumerate(items) if isinstance(item, Line) and grid.precedes(item))
         if rows:
-            placed.append((grid.top, Grid(rows, _page(number))))
-    return [item for _, item in sorted(placed, key=lambda pair: pair[0])]
+            items.insert(next(at, len(items)), Grid(rows, _page(number)))
+    return items
 
 
 def _cell_texts(grid: Cells, pieces: list[Piece]) -> list[list[str]]:

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from knowledge.formats.layout import Piece
+from knowledge.formats.layout import Line, Piece
 
 _NEAR = 2.5
 """Points within which two rules are one: a border drawn twice, or the two edges of a thin box."""
@@ -57,6 +57,10 @@ class Cells:
     def columns(self) -> int:
         return len(self.xs) - 1
 
+    def precedes(self, line: Line) -> bool:
+        """Whether a line stands below, not in another column of the page."""
+        return line.top >= self.top and line.left < self.xs[-1] and line.right > self.xs[0]
+
     def holds(self, piece: Piece) -> bool:
         return self.cell(piece) is not None
 
@@ -77,7 +81,7 @@ def grids_of(rules: Iterable[Rule]) -> list[Cells]:
     across = [rule for rule in straight if rule.horizontal]
     down = [rule for rule in straight if not rule.horizontal]
     grids = (_grid(group) for group in _connected(across, down))
-    return [grid for grid in grids if grid is not None]
+    return sorted((grid for grid in grids if grid is not None), key=lambda grid: grid.top)
 
 
 def _merged(rules: Sequence[Rule]) -> list[Rule]:

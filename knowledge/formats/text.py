@@ -14,6 +14,7 @@ from knowledge.formats.blocks import (
 )
 from knowledge.formats.draft import TITLE_CHARS, Draft, bad, by_line
 
+_PARAGRAPH = re.compile(r"(\s*)(\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*)")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -44,14 +45,12 @@ def text_drafts(text: str) -> Iterator[Draft]:
         yield from _pairs(lines)
         return
     line = 1
-    for block in re.split(r"\n\s*\n", text):
-        body = block.strip()
-        if body:
-            start = line + block[: len(block) - len(block.lstrip())].count("\n")
-            title = SENTENCE.split(body, maxsplit=1)[0].strip()[:TITLE_CHARS]
-            paragraph = Block("text", body, place=by_line(start))
-            yield from chunk_drafts(Section((), (paragraph,)), (paragraph,), title)
-        line += block.count("\n") + 2
+    for lead, body in _PARAGRAPH.findall(text):
+        line += lead.count("\n")
+        title = SENTENCE.split(body, maxsplit=1)[0].strip()[:TITLE_CHARS]
+        paragraph = Block("text", body.rstrip(), place=by_line(line))
+        yield from chunk_drafts(Section((), (paragraph,)), (paragraph,), title)
+        line += body.count("\n")
 
 
 def _pairs(lines: list[str]) -> Iterator[Draft]:
