@@ -235,7 +235,7 @@ def _squeezed(text: str) -> str:
 _STOCK = (
     "您好你好亲请问非常抱歉不好意思对不起感谢您的理解谢谢支持祝您生活愉快如有其他问题随时联系我们客服为您解答"
     "希望对您有帮助可以放心使用的话需要注意建议具体以实际为准是的没问题根据资料显示目前我们店铺这款商品包括以下"
-    "关于您咨询的情况如下欢迎再次光临请您稍等一下帮您查询了解更多价格费用时间大约左右而且另外同时如果就能"
+    "关于您咨询的情况如下欢迎再次光临请您稍等一下帮您查询了解更多价格费用时间大约左右而且另外同时如果就能每天早上上午中午下午晚上"
 )
 _FEW_PAIRS = 6
 _WHOLE_KNOWN, _SENTENCE_KNOWN = 0.4, 0.2
@@ -243,20 +243,26 @@ _WHOLE_KNOWN, _SENTENCE_KNOWN = 0.4, 0.2
 
 def _unrelated(text: str, evidence: Sequence[Source], said: Sequence[str]) -> list[Objection]:
     """Sentences that share next to no words with the evidence, the customer or courtesy."""
-    known = _pairs(_STOCK).union(*(_pairs(one) for one in said))
-    grounded = frozenset().union(*(_pairs(source.text) for source in evidence))
+    stock = _pairs(_STOCK)
+    known = stock.union(*(_pairs(one) for one in said))
+    grounded = frozenset[str]().union(*(_pairs(source.text) for source in evidence))
     whole = _pairs(text)
-    found = []
-    if len(whole) >= _FEW_PAIRS and len(whole & (known | grounded)) < _WHOLE_KNOWN * len(whole):
-        found.append(Objection("unrelated", text[:20]))
-    rest = whole - known
-    if len(rest) >= _FEW_PAIRS and len(rest & grounded) < _SENTENCE_KNOWN * len(rest):
-        found.append(Objection("unrelated", text[:20]))
-    for sentence in _SENTENCE.findall(text):
-        pairs = _pairs(sentence) - _pairs(_STOCK)
-        if len(pairs) >= _FEW_PAIRS and len(pairs & grounded) < _SENTENCE_KNOWN * len(pairs):
-            found.append(Objection("unrelated", sentence.strip()[:20]))
-    return found
+    strange = [text] if _is_strange(whole, known | grounded, _WHOLE_KNOWN) else []
+    strange += [text] if _is_strange(whole - known, grounded, _SENTENCE_KNOWN) else []
+    strange += [
+        sentence
+        for sentence in _SENTENCE.findall(text)
+        if _is_strange(_pairs(sentence) - stock, grounded, _SENTENCE_KNOWN)
+    ]
+    return [Objection("unrelated", one.strip()[:20]) for one in strange]
+
+
+def _is_strange(pairs: frozenset[str], known: frozenset[str], share: float) -> bool:
+    """Is less than ``share`` of ``pairs`` known? Unknown digits do not count against it: numbers
+    are checked by their value."""
+    familiar = len(pairs & known)
+    novel = sum(not _DIGIT.search(pair) for pair in pairs - known)
+    return familiar + novel >= _FEW_PAIRS and familiar < share * (familiar + novel)
 
 
 @lru_cache(maxsize=1_024)
@@ -270,6 +276,7 @@ def _plain(text: str) -> str:
 
 
 _SIGNS = re.compile(r"[\W_]+")
+_DIGIT = re.compile(r"\d")
 
 
 # Secrets

@@ -31,7 +31,7 @@ _PATTERNS = (
     r"(?:系统提示|提示词|system prompt)",
 )
 _ORDER = re.compile("|".join(_PATTERNS), re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[。!?！？\n]|(?<=[a-z]{2})\. ")
+_SENTENCE_END = re.compile(r"[。!?！？\n]|\. ")
 _FORGED = str.maketrans({"[": "(", "]": ")", "【": "(", "】": ")", "［": "(", "］": ")"})
 _CONTROL_TOKEN = re.compile(r"<\|[^|>\n]{0,40}\|>|</?(?:system|assistant|user)>", re.IGNORECASE)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from domain.grounding import Objection, Source, objections
 
-_CLAUSE_END = re.compile(r"[。!?！？;；\n,，](?=[^\d\s])")
+_CLAUSE_END = re.compile(r"[。!?！？;；\n](?=\S)|(?<!\d)[,，](?=\S)|[,，](?=[^\d\s])")
 
 
 class CheckedStream:
