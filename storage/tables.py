@@ -252,9 +252,23 @@ class Handoff(Row, table=True):
 
 
 class UnknownQuestion(Row, table=True):
-    """Seed 004: what nobody could answer yet."""
+    """Seed 004: what nobody could answer yet.
+
+    ``cluster_id``: questions of the same meaning (`storage.learning_tables`); null until the sweep
+    has seen it. ``moved_from``: the cluster that a person moved or merged it out of.
+    """
 
     __tablename__ = "unknown_questions"
+    __table_args__ = (
+        Index("ix_unknown_questions_cluster_id_contact_id", "cluster_id", "contact_id"),
+        Index("ix_unknown_questions_conversation_id", "conversation_id"),
+        Index(
+            "ix_unknown_questions_unassigned",
+            "id",
+            sqlite_where=text("cluster_id IS NULL"),
+            postgresql_where=text("cluster_id IS NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     content: str = Field(sa_type=Text)
@@ -262,6 +276,8 @@ class UnknownQuestion(Row, table=True):
     conversation_id: str
     confidence: float
     created_at: str
+    cluster_id: int | None = Field(default=None, sa_type=ROW_ID)
+    moved_from: int | None = Field(default=None, sa_type=ROW_ID)
 
 
 class ModelCallRow(Row, table=True):
