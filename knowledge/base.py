@@ -23,7 +23,8 @@ from sqlalchemy import Connection
 
 from domain.errors import KefuError, KnowledgeError, NotFound
 from knowledge.documents import Entry, Progress
-from knowledge.jobs import ImportJobs, ImportSummary
+from knowledge.jobs import ImportJobs
+from knowledge.jobs import ImportSummary as ImportSummary
 from storage import knowledge as rows
 from storage import knowledge_versions as versions
 from storage.clock import iso
@@ -115,11 +116,13 @@ class KnowledgeBase(ImportJobs):
         clock: Callable[[], float] = time.time,
         lease_s: float = LEASE_S,
         patience_s: float = PATIENCE_S,
+        few: int = FEW,
     ) -> None:
         """``lease_s``: how long an import may stand still before another one takes its place (one
-        of a dead process on this machine at once); ``patience_s``: how long one waits its turn."""
+        of a dead process on this machine at once); ``patience_s``: how long one waits its turn;
+        ``few``: changes that one unit of work takes, more are staged."""
         super().__init__(database, clock=clock)
-        self._lease_s, self._patience_s = lease_s, patience_s
+        self._lease_s, self._patience_s, self._few = lease_s, patience_s, few
 
     # Changing
 
@@ -300,7 +303,7 @@ class KnowledgeBase(ImportJobs):
             return ImportSummary(unchanged=plan.unchanged)
         owner = await asyncio.to_thread(_owner)
         draft = Draft(-1 - secrets.randbits(52), owner, order.kind, order.by, order.note)
-        if len(plan.steps) <= FEW:
+        if len(plan.steps) <= self._few:
             return await self._commit_few(draft, plan, order.progress)
         async with self._opened(draft):
             if await self.database.read(rows.newest_revision) != plan.seen:
@@ -316,18 +319,27 @@ class KnowledgeBase(ImportJobs):
             steps += await self.database.read(_steps_unit(target, ids[start : start + READ_IDS]))
         unchanged = sum(row is not None for row in target.rows.values())
         unchanged -= sum(step.row is not None for step in steps)
-        for document in [None] if target.everything else sorted(target.documents):
-            async for entry_id in self._ids(document):
-                if entry_id not in target.rows:
-                    steps.append(Step(entry_id, "removed"))
+        async for entry_id in self._others(target):
+            steps.append(Step(entry_id, "removed"))
         return _Plan(target, steps, unchanged, seen)
 
-    async def _ids(self, document: str | None) -> AsyncIterator[str]:
-        after = ""
-        while page := await self.database.read(_ids_page(document, after)):
+    async def _others(self, target: Target) -> AsyncIterator[str]:
+        """Entries that go because the target does not name them."""
+        async for page in self._all_ids() if target.everything else self._ids(target.documents):
             for entry_id in page:
-                yield entry_id
+                if entry_id not in target.rows:
+                    yield entry_id
+
+    async def _all_ids(self) -> AsyncIterator[list[str]]:
+        after = ""
+        while page := await self.database.read(_ids_page(after)):
+            yield page
             after = page[-1]
+
+    async def _ids(self, documents: Collection[str]) -> AsyncIterator[list[str]]:
+        names = sorted(documents)
+        for start in range(0, len(names), rows.IDS_AT_ONCE):
+            yield await self.database.read(_ids_unit(names[start : start + rows.IDS_AT_ONCE]))
 
     async def _commit_few(
         self, draft: Draft, plan: _Plan, progress: Progress | None
@@ -365,9 +377,9 @@ class KnowledgeBase(ImportJobs):
         return _summary(done, plan)
 
     async def _stage(self, draft: Draft, steps: list[Step], progress: Progress | None) -> None:
-        for start in range(0, len(steps), FEW):
+        for start in range(0, len(steps), self._few):
             now = self._clock()
-            part = steps[start : start + FEW]
+            part = steps[start : start + self._few]
             values = await asyncio.to_thread(_values_of, draft, part, iso(now))
             await self._write(_stage_unit(draft, values, now + self._lease_s))
             if progress is not None:
@@ -488,8 +500,12 @@ def _steps_unit(target: Target, ids: list[str]) -> Callable[[Connection], list[S
     return unit
 
 
-def _ids_page(document: str | None, after: str) -> Callable[[Connection], list[str]]:
-    return lambda c: rows.entry_ids(c, document=document, after=after, limit=READ_IDS)
+def _ids_page(after: str) -> Callable[[Connection], list[str]]:
+    return lambda c: rows.entry_ids(c, after, READ_IDS)
+
+
+def _ids_unit(documents: list[str]) -> Callable[[Connection], list[str]]:
+    return lambda c: rows.ids_of_documents(c, documents)
 
 
 def _changes_page(version: int, after: str) -> Callable[[Connection], list[versions.ChangeRow]]:

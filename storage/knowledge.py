@@ -107,9 +107,8 @@ _USED = text(
 _IDS_AFTER = Statement(
     "SELECT id FROM knowledge_entries WHERE id > :after ORDER BY id LIMIT :limit"
 )
-_IDS_OF_DOCUMENT = Statement(
-    "SELECT id FROM knowledge_entries WHERE document = :document AND id > :after"
-    " ORDER BY id LIMIT :limit"
+_IDS_OF_DOCUMENTS = text("SELECT id FROM knowledge_entries WHERE document IN :names").bindparams(
+    bindparam("names", expanding=True)
 )
 _DOCUMENTS = Statement(
     "SELECT document, category, COUNT(*), MAX(updated_at) FROM knowledge_entries"
@@ -172,12 +171,14 @@ def get_entries(connection: Connection, ids: Sequence[str]) -> dict[str, EntryRo
     return found
 
 
-def entry_ids(connection: Connection, *, document: str | None, after: str, limit: int) -> list[str]:
-    """Ids in order, of one document or of all."""
-    values = {"after": after, "limit": limit}
-    if document is None:
-        return [row[0] for row in _IDS_AFTER.all(connection, values)]
-    return [row[0] for row in _IDS_OF_DOCUMENT.all(connection, values | {"document": document})]
+def entry_ids(connection: Connection, after: str, limit: int) -> list[str]:
+    """All ids in order, ``limit`` after ``after``."""
+    return [row[0] for row in _IDS_AFTER.all(connection, {"after": after, "limit": limit})]
+
+
+def ids_of_documents(connection: Connection, names: Sequence[str]) -> list[str]:
+    """``names``: at most IDS_AT_ONCE."""
+    return [row[0] for row in connection.execute(_IDS_OF_DOCUMENTS, {"names": list(names)})]
 
 
 def list_entries(connection: Connection, page: Page) -> tuple[int, list[EntryRow]]:

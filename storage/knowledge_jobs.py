@@ -46,7 +46,7 @@ _BEAT = Statement(
 _FINISH = Statement(
     """
     UPDATE knowledge_jobs SET state = :state, summary = :summary, failures = :failures,
-        version_id = :version, done = CASE WHEN :state = 'done' THEN total ELSE done END,
+        version_id = :version, done = CASE WHEN :complete THEN total ELSE done END,
         updated_at = :at
     WHERE id = :id
     """
@@ -97,7 +97,8 @@ def finish_job(
     now: float,
 ) -> None:
     values = {"id": job, "state": state, "summary": summary, "failures": failures}
-    _FINISH.run(connection, values | {"version": version, "at": iso(now)})
+    complete = state == "done"
+    _FINISH.run(connection, values | {"version": version, "complete": complete, "at": iso(now)})
 
 
 def find_job(connection: Connection, job: str, *, now: float, silence_s: float) -> JobRow | None:
