@@ -249,9 +249,12 @@ def _entries(
     for number, draft in enumerate(drafts, start=1):
         if number > MAX_ENTRIES:
             raise KnowledgeError(name, f"条目超过 {MAX_ENTRIES} 条，请拆分后再导入")
-        problem = draft.reason if isinstance(draft, KnowledgeError) else _problem(draft)
-        if isinstance(draft, KnowledgeError) or problem:
-            failures.append(KnowledgeError(_where(name, draft), problem))
+        if isinstance(draft, KnowledgeError):
+            failures.append(KnowledgeError(name, draft.reason))
+            continue
+        problem = _problem(draft)
+        if problem:
+            failures.append(_located(name, draft, problem))
             continue
         yield make_entry(
             draft.question,
@@ -264,9 +267,10 @@ def _entries(
         )
 
 
-def _where(name: str, draft: Draft | KnowledgeError) -> str:
-    line = 0 if isinstance(draft, KnowledgeError) else draft.line
-    return f"{name}:{line}" if line else name
+def _located(name: str, draft: Draft, problem: str) -> KnowledgeError:
+    if draft.line:
+        return KnowledgeError(f"{name}:{draft.line}", problem)
+    return KnowledgeError(name, f"{draft.position}：{problem}" if draft.position else problem)
 
 
 def _problem(draft: Draft) -> str:

@@ -13,8 +13,8 @@ from knowledge.formats.draft import CHUNK_CHARS, LIST_CHARS, TABLE_CHARS, TITLE_
 
 Kind = Literal["heading", "text", "item", "code", "table"]
 
-QUESTION = re.compile(r"^(?:Q|问|问题)\s*\d*\s*[:：.．、]\s*(.+)$", re.IGNORECASE)
-ANSWER = re.compile(r"^(?:A|答|答案|回答)\s*\d*\s*[:：.．、]\s*(.*)$", re.IGNORECASE)
+QUESTION = re.compile(r"^(?:Q|问题?)\s*+\d*+\s*+[:：.．、]\s*+(.+)$", re.IGNORECASE)
+ANSWER = re.compile(r"^(?:A|答案?|回答)\s*+\d*+\s*+[:：.．、]\s*+(.*)$", re.IGNORECASE)
 SENTENCE = re.compile(r"(?<=[。!?！？\n])")
 
 _NUMBERED_HEADING = (

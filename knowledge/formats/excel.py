@@ -25,7 +25,8 @@ from knowledge.formats.draft import TABLE_CHARS, Draft, bad
 
 MAX_CELLS = 5_000_000
 """From the first to the last cell of a sheet, empty ones included: calamine lays them all out."""
-MAX_COLUMNS = 200
+MAX_FILLED = 1_000_000
+"""Cells that take the text of a merged cell."""
 _HEADER_WITHIN = 5
 _REFERENCE = re.compile(r"^([A-Za-z]{1,3})(\d{1,7})$")
 
@@ -97,7 +98,9 @@ def _rows(workbook: CalamineWorkbook, name: str) -> tuple[tables.Rows, tuple[int
     with _reported():
         sheet = workbook.get_sheet_by_name(name)
         first = (sheet.start or (0, 0))[0] + 1
-        cells = _unmerged(sheet, [list(map(_text, row[:MAX_COLUMNS])) for row in _values(sheet)])
+        cells = _unmerged(
+            sheet, [list(map(_text, row[: tables.MAX_COLUMNS])) for row in _values(sheet)]
+        )
     numbers = tuple(first + n for n, row in enumerate(cells) if any(map(str.strip, row)))
     return tables.tidy(cells), numbers
 
@@ -109,9 +112,13 @@ def _values(sheet: CalamineSheet) -> Iterator[list[Value]]:
 def _unmerged(sheet: CalamineSheet, rows: list[list[str]]) -> list[list[str]]:
     """What a merged cell says downwards holds for each of its rows."""
     top, left = sheet.start or (0, 0)
+    filled = 0
     for (row, column), (last, _) in sheet.merged_cell_ranges or ():
         above, at = row - top, column - left
         if 0 <= above < len(rows) and 0 <= at < len(rows[above]):
+            filled += last - row
+            if filled > MAX_FILLED:
+                raise bad("合并的单元格过多")
             for below in rows[above + 1 : last - top + 1]:
                 below[at] = below[at] or rows[above][at]
     return rows
@@ -176,12 +183,18 @@ def _check_extents(data: bytes) -> None:
             for name in workbook.namelist():
                 if name.lower().startswith("xl/worksheets/") and name.lower().endswith(".xml"):
                     with workbook.open(name) as sheet:
-                        _check_sheet(_Extent(), etree.iterparse(sheet, ("start", "end"), **_SAFE))
+                        _check_sheet(_Extent(), etree.iterparse(sheet, **_EVENTS))
     except etree.XMLSyntaxError as error:
         raise bad("Excel 文件已损坏：工作表不是有效的 XML") from error
 
 
-_SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False}
+_EVENTS = {
+    "events": ("start", "end"),
+    "tag": ("{*}row", "{*}c"),
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+}
 
 
 class _Extent:
@@ -204,15 +217,15 @@ class _Extent:
 def _check_sheet(extent: _Extent, events: Iterator[tuple[str, etree._Element]]) -> None:
     row, column = 0, 0
     for event, element in events:
-        tag = etree.QName(element).localname
-        if event == "start" and tag == "row":
+        is_cell = element.tag.endswith("}c")
+        if event == "start" and not is_cell:
             row, column = _number(element.get("r"), row + 1), 0
-        elif event == "end" and tag == "c":
+        elif event == "end" and is_cell:
             at = _REFERENCE.match(element.get("r") or "")
             row, column = (int(at[2]), _column(at[1])) if at else (row, column + 1)
             if len(element):
                 extent.add(row, column)
-        if event == "end" and tag == "row":
+        elif event == "end":
             element.clear()
 
 

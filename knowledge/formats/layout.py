@@ -42,11 +42,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Pieces of one height on the page, left to right."""
+    """Pieces of one height on the page, left to right; ``edge`` is where its column ends."""
 
     cells: tuple[Piece, ...]
     page: str = ""
     sheet: int = 0
+    edge: float = 0.0
 
     @property
     def text(self) -> str:
@@ -75,11 +76,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table whose cells the page itself draws."""
+    """A table whose cells the page itself draws; ``size`` is the usual height of its text."""
 
     rows: tables.Rows
     page: str
-    place: str = ""
+    size: float
+
+    @property
+    def chars(self) -> int:
+        return sum(len(cell) for row in self.rows for cell in row)
 
 
 Item = Line | Grid
@@ -133,7 +138,14 @@ def _columns(lines: Sequence[Line]) -> tuple[list[list[Line]], list[Line]]:
     prose = all(median(len(line.text) for line in run) >= _COLUMN_CHARS for run in columns)
     if len(columns) < 2 or not prose or not all(map(_is_beside, columns, columns[1:])):
         return [], []
+    columns = [_within(column) for column in columns]
     return columns, [line for run in runs if len(run) < _COLUMN_LINES for line in run]
+
+
+def _within(column: Sequence[Line]) -> list[Line]:
+    """A title across the page that was written with the first column has its own width."""
+    edge = median(line.right for line in column)
+    return [replace(line, edge=max(edge, line.right)) for line in column]
 
 
 def _is_beside(left: Sequence[Line], right: Sequence[Line]) -> bool:
@@ -173,12 +185,13 @@ def _joined(before: str, after: str) -> str:
 
 
 def blocks_of(items: Sequence[Item]) -> Iterator[Block]:
-    levels = _heading_levels([item for item in items if isinstance(item, Line)])
+    levels = _heading_levels(items)
+    width = max((item.right for item in items if isinstance(item, Line)), default=0.0)
     at = 0
     while at < len(items):
         item = items[at]
         if isinstance(item, Grid):
-            yield Block("table", rows=item.rows, page=item.page, place=item.place)
+            yield Block("table", rows=item.rows, page=item.page)
             at += 1
             continue
         end = _table_end(items, at)
@@ -188,7 +201,7 @@ def blocks_of(items: Sequence[Item]) -> Iterator[Block]:
             at = end
             continue
         level = _level(item, levels)
-        end = _paragraph_end(items, at, levels)
+        end = _paragraph_end(items, at, levels, width)
         paragraph = [item for item in items[at:end] if isinstance(item, Line)]
         yield _block(paragraph, level)
         at = end
@@ -205,11 +218,11 @@ def _block(lines: Sequence[Line], level: int) -> Block:
     return Block("item" if _ITEM.match(text) else "text", text, page=page, turns=tuple(turns))
 
 
-def _heading_levels(lines: Sequence[Line]) -> list[float]:
+def _heading_levels(items: Sequence[Item]) -> list[float]:
     """Sizes above that of most characters, largest first."""
     chars: Counter[float] = Counter()
-    for line in lines:
-        chars[_rounded(line.size)] += len(line.text)
+    for item in items:
+        chars[_rounded(item.size)] += item.chars if isinstance(item, Grid) else len(item.text)
     if not chars:
         return []
     body = chars.most_common(1)[0][0]
@@ -227,31 +240,29 @@ def _level(line: Line, levels: Sequence[float]) -> int:
     return levels.index(size) + 1 if fits and size in levels else 0
 
 
-def _paragraph_end(items: Sequence[Item], at: int, levels: Sequence[float]) -> int:
+def _paragraph_end(items: Sequence[Item], at: int, levels: Sequence[float], width: float) -> int:
     end = at + 1
     first = items[at]
     assert isinstance(first, Line)
     level = _level(first, levels)
-    width = max((item.right for item in items if isinstance(item, Line)), default=0.0)
     while end < len(items):
         before, after = items[end - 1], items[end]
         if not isinstance(before, Line) or not isinstance(after, Line) or _table_end(items, end):
             break
-        if _level(after, levels) != level or not _runs_on(before, after, width):
+        if _level(after, levels) != level or not _runs_on(before, after, before.edge or width):
             break
         end += 1
     return end
 
 
-def _runs_on(before: Line, after: Line, width: float) -> bool:
+def _runs_on(before: Line, after: Line, edge: float) -> bool:
     text = before.text.rstrip()
     if _STARTS.match(after.text) or QUESTION.match(after.text) or ANSWER.match(after.text):
         return False
-    short = before.right < width - 3 * before.size
-    if short and (text[-1:] in _SENTENCE_ENDS or before.sheet == after.sheet):
-        return False
-    if before.sheet != after.sheet:
+    if before.sheet != after.sheet or after.top < before.top:
         return text[-1:] not in _SENTENCE_ENDS
+    if before.right < edge - 3 * before.size:
+        return False
     if after.left - before.left > 1.5 * after.size:
         return False
     return after.top - before.bottom < 1.2 * before.size
@@ -297,13 +308,19 @@ def _aligned(lines: Sequence[Line]) -> list[list[str]]:
 
 
 def without_running_heads(lines: Sequence[Line], sheets: int) -> list[Line]:
-    """Without headers and footers: what stands first or last on most pages, page numbers apart."""
-    edges: Counter[str] = Counter()
-    for _, (first, last) in _edges(lines).items():
-        edges.update({_unnumbered(first), _unnumbered(last)})
-    repeated = {text for text, count in edges.items() if sheets >= 3 and count > sheets / 2}
-    at_edge = {id(line) for pair in _edges(lines).values() for line in pair}
-    return [line for line in lines if id(line) not in at_edge or _unnumbered(line) not in repeated]
+    """Without headers and footers: what stands first or last on most pages, page numbers apart,
+    and is no larger than the text, as the headings of chapters are."""
+    edges = _edges(lines).values()
+    seen = Counter(text for pair in edges for text in {_unnumbered(line) for line in pair})
+    repeated = {text for text, count in seen.items() if sheets >= 3 and count > sheets / 2}
+    headings = _heading_levels(lines)
+    dropped = {
+        id(line)
+        for pair in edges
+        for line in pair
+        if _unnumbered(line) in repeated and _rounded(line.size) not in headings
+    }
+    return [line for line in lines if id(line) not in dropped]
 
 
 def _edges(lines: Sequence[Line]) -> dict[int, tuple[Line, Line]]:

@@ -9,11 +9,10 @@ from knowledge.formats.blocks import Block, Section, section_drafts
 from knowledge.formats.draft import Draft
 from knowledge.formats.text import decode, text_drafts
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$")
+_HEADING = re.compile(r"^(#{1,6})\s++(.*[^\s#].*)$")
 _ALIASES = re.compile(r"^>\s*(?:别名|相似问|aliases?)\s*[:：]\s*(.+)$", re.IGNORECASE)
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _ITEM = re.compile(r"^\s*(?:[-*+]\s+|[•·]\s*|\d{1,3}(?:[)、）]|\.(?!\d))\s*)(?=\S)")
-_RULE = re.compile(r"^\s*\|?(?:\s*:?-{2,}:?\s*\|)*\s*:?-{2,}:?\s*\|?\s*$")
 _CELL = re.compile(r"(?<!\\)\|")
 
 
@@ -70,9 +69,14 @@ def _parts(text: str) -> Iterator[_Part]:
             lines.append(line)
             continue
         yield _Part(level, title, tuple(parents[: level - 1]), tuple(lines), start)
-        level, title, start, lines = len(match[1]), match[2], number, []
+        level, title, start, lines = len(match[1]), _bare(match[2]), number, []
         parents = [*parents[: level - 1], *[""] * (level - 1 - len(parents)), title]
     yield _Part(level, title, tuple(parents[: level - 1]), tuple(lines), start)
+
+
+def _bare(title: str) -> str:
+    """Without the marks that may close a heading."""
+    return title.rstrip().rstrip("#").rstrip()
 
 
 def _split_aliases(lines: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
@@ -110,13 +114,12 @@ def _special(lines: Sequence[str], at: int, *, headings: bool) -> tuple[Block | 
     line = lines[at]
     heading = _HEADING.match(line) if headings else None
     if heading:
-        return Block("heading", heading[2], level=len(heading[1])), at + 1
+        return Block("heading", _bare(heading[2]), level=len(heading[1])), at + 1
     if _FENCE.match(line):
         end = next((n for n in range(at + 1, len(lines)) if _FENCE.match(lines[n])), len(lines) - 1)
         return Block("code", "\n".join(lines[at : end + 1])), end + 1
-    if line.lstrip().startswith("|") or (
-        "|" in line and _RULE.match("".join(lines[at + 1 : at + 2]))
-    ):
+    below = "".join(lines[at + 1 : at + 2])
+    if line.lstrip().startswith("|") or ("|" in line and _is_rule(below)):
         return _table(lines, at)
     if _ITEM.match(line):
         end = at + 1
@@ -134,9 +137,13 @@ def _table(lines: Sequence[str], at: int) -> tuple[Block | None, int]:
     end = at
     while end < len(lines) and "|" in lines[end]:
         end += 1
-    rows = [_cells(line) for line in lines[at:end] if not _RULE.match(line)]
+    rows = [_cells(line) for line in lines[at:end] if not _is_rule(line)]
     tidy = tables.tidy(rows)
     return (Block("table", rows=tidy) if tidy else None), max(end, at + 1)
+
+
+def _is_rule(line: str) -> bool:
+    return "--" in line and not set(line) - set("|:- \t")
 
 
 def _cells(line: str) -> list[str]:

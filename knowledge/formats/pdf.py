@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import pypdfium2 as pdfium  # type: ignore[import-untyped]
@@ -88,9 +89,10 @@ class _Pages:
         page = document[number]
         text_page = page.get_textpage()
         try:
-            pieces = _pieces(text_page, page.get_height())
+            rules = _rules(page)
+            pieces = _pieces(text_page, page.get_height(), rules)
             if sum(len(piece.text) for piece in pieces) >= _SCANNED_BELOW_CHARS:
-                return _laid_out(page, pieces, number)
+                return _laid_out(rules, pieces, number)
             return [*self._recognised(page, number)]
         finally:
             text_page.close()
@@ -115,8 +117,9 @@ def _page(number: int) -> str:
     return f"第 {number + 1} 页"
 
 
-def _pieces(text_page: Handle, height: float) -> list[Piece]:
-    """Characters, joined where they touch. y is turned to grow downwards."""
+def _pieces(text_page: Handle, height: float, rules: list[Rule]) -> list[Piece]:
+    """Characters, joined where they touch and no rule divides them. y grows downwards."""
+    down = [rule for rule in rules if rule.straight and not rule.horizontal]
     count = text_page.count_chars()
     if count > MAX_CHARS_A_PAGE:
         raise bad(f"PDF 的一页超过 {MAX_CHARS_A_PAGE} 字")
@@ -130,7 +133,7 @@ def _pieces(text_page: Handle, height: float) -> list[Piece]:
         elif code > 0x20 and code not in _UNPRINTED and not 0xD800 <= code < 0xE000:
             if raw.FPDFText_GetLooseCharBox(text_page, index, box):
                 char = Piece(chr(code), box.left, height - box.top, box.right, height - box.bottom)
-                if pieces and _touches(pieces[-1], char):
+                if pieces and _touches(pieces[-1], char, down):
                     pieces[-1] = _grown(pieces[-1], char, gap)
                 else:
                     size = _size(text_page, index) or char.height
@@ -148,10 +151,11 @@ def _size(text_page: Handle, index: int) -> float:
     return size
 
 
-def _touches(before: Piece, after: Piece) -> bool:
-    height = before.height
-    same_line = abs(before.bottom - after.bottom) < height / 2
-    return same_line and -height / 2 < after.left - before.right < height * 0.6
+def _touches(before: Piece, after: Piece, down: list[Rule]) -> bool:
+    height, gap = before.height, after.left - before.right
+    if abs(before.bottom - after.bottom) >= height / 2 or not -height / 2 < gap < height * 0.6:
+        return False
+    return gap < 1 or not any(rule.divides(before, after) for rule in down)
 
 
 def _grown(piece: Piece, char: Piece, gap: str) -> Piece:
@@ -161,16 +165,17 @@ def _grown(piece: Piece, char: Piece, gap: str) -> Piece:
     return replace(piece, text=piece.text + between + char.text, right=max(piece.right, char.right))
 
 
-def _laid_out(page: Handle, pieces: list[Piece], number: int) -> list[Item]:
+def _laid_out(rules: list[Rule], pieces: list[Piece], number: int) -> list[Item]:
     """Lines in the order of reading, with each drawn table before what is below it."""
-    grids = grids_of(_rules(page))
+    grids = grids_of(rules)
     free = [piece for piece in pieces if not any(grid.holds(piece) for grid in grids)]
     items: list[Item] = [*reading_order(free, _page(number), number)]
     for grid in reversed(grids):
         rows = tables.tidy(_cell_texts(grid, pieces))
         at = (n for n, item in enumerate(items) if isinstance(item, Line) and grid.precedes(item))
         if rows:
-            items.insert(next(at, len(items)), Grid(rows, _page(number)))
+            inside = [piece.height for piece in pieces if grid.holds(piece)]
+            items.insert(next(at, len(items)), Grid(rows, _page(number), median(inside)))
     return items
 
 

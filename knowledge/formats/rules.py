@@ -8,7 +8,7 @@ from knowledge.formats.layout import Line, Piece
 
 _NEAR = 2.5
 """Points within which two rules are one: a border drawn twice, or the two edges of a thin box."""
-_MAX_RULES = 2_000
+_MAX_RULES = 600
 _MIN_LENGTH = 6.0
 
 
@@ -30,6 +30,12 @@ class Rule:
             return cls(True, (one[1] + other[1]) / 2, start, end, high <= 1 and wide > _MIN_LENGTH)
         start, end = sorted((one[1], other[1]))
         return cls(False, (one[0] + other[0]) / 2, start, end, wide <= 1 and high > _MIN_LENGTH)
+
+    def divides(self, before: Piece, after: Piece) -> bool:
+        """Whether a vertical rule stands between two neighbours of a line."""
+        return (
+            before.right - 1 <= self.at <= after.left + 1 and self.start <= after.bottom <= self.end
+        )
 
     def crosses(self, other: "Rule") -> bool:
         return (
@@ -101,18 +107,18 @@ def _merged(rules: Sequence[Rule]) -> list[Rule]:
     return merged
 
 
-def _connected(across: Sequence[Rule], down: Sequence[Rule]) -> list[list[Rule]]:
+def _connected(across: Sequence[Rule], down: Sequence[Rule]) -> list[set[Rule]]:
     """Groups of rules that cross each other, directly or through others."""
-    groups: list[list[Rule]] = []
+    groups: list[set[Rule]] = []
     for rule in across:
-        touching = [rule, *(other for other in down if rule.crosses(other))]
-        joined = [group for group in groups if any(part in group for part in touching[1:])]
-        groups = [group for group in groups if group not in joined]
-        groups.append(list(dict.fromkeys((*touching, *(p for group in joined for p in group)))))
+        group = {rule, *(other for other in down if rule.crosses(other))}
+        apart = [other for other in groups if other.isdisjoint(group)]
+        group.update(*(other for other in groups if not other.isdisjoint(group)))
+        groups = [*apart, group]
     return groups
 
 
-def _grid(rules: Sequence[Rule]) -> Cells | None:
+def _grid(rules: Iterable[Rule]) -> Cells | None:
     xs = _places(rule.at for rule in rules if not rule.horizontal)
     ys = _places(rule.at for rule in rules if rule.horizontal)
     return Cells(xs, ys) if len(xs) >= 3 and len(ys) >= 3 else None

@@ -17,6 +17,9 @@ COLUMNS = {
     "tags": ("tags", "tag", "标签"),
     "topic": ("topic", "主题"),
 }
+MAX_COLUMNS = 200
+"""A wider table is no reading; its further columns are left out."""
+
 _LIST = re.compile(r"[|;；\n]")
 _NO_LABEL = re.compile(r"^[\d\s.,，%％:：/¥￥$+~()（）-]*$")
 _LABEL_CHARS = 40
@@ -69,9 +72,9 @@ def _values(cell: Any) -> tuple[str, ...]:
 
 def tidy(rows: Sequence[Sequence[str]]) -> Rows:
     """Cells on one line each, without the rows and columns that are empty throughout."""
-    width = max(map(len, rows), default=0)
+    width = min(max(map(len, rows), default=0), MAX_COLUMNS)
     full = [
-        [" ".join(cell.split()) for cell in row] + [""] * (width - len(row))
+        [" ".join(cell.split()) for cell in row[:width]] + [""] * (width - len(row))
         for row in rows
         if any(cell.strip() for cell in row)
     ]

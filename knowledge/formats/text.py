@@ -45,7 +45,7 @@ def text_drafts(text: str) -> Iterator[Draft]:
         yield from _pairs(lines)
         return
     line = 1
-    for lead, body in _PARAGRAPH.findall(text):
+    for lead, body in _PARAGRAPH.findall(text.rstrip()):
         line += lead.count("\n")
         title = SENTENCE.split(body, maxsplit=1)[0].strip()[:TITLE_CHARS]
         paragraph = Block("text", body.rstrip(), place=by_line(line))

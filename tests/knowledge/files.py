@@ -15,6 +15,7 @@ from reportlab.lib.pagesizes import A4  # type: ignore[import-untyped]
 from reportlab.lib.styles import ParagraphStyle  # type: ignore[import-untyped]
 from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont  # type: ignore[import-untyped]
+from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 from reportlab.platypus import (  # type: ignore[import-untyped]
     Flowable,
     PageBreak,
@@ -70,10 +71,33 @@ def paragraph(text: str) -> Flowable:
     return Paragraph(text, _style(11))
 
 
-def ruled_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Flowable:
+def ruled_table(rows: Sequence[Sequence[str]], widths: Sequence[int], padding: int = 6) -> Flowable:
     cells = [[Paragraph(cell, _style(11)) for cell in row] for row in rows]
-    grid = TableStyle([("GRID", (0, 0), (-1, -1), 0.5, colors.black)])
+    everywhere = (0, 0), (-1, -1)
+    grid = TableStyle(
+        [
+            ("GRID", *everywhere, 0.5, colors.black),
+            ("LEFTPADDING", *everywhere, padding),
+            ("RIGHTPADDING", *everywhere, padding),
+        ]
+    )
     return Table(cells, colWidths=widths, style=grid)
+
+
+def columns(*texts: Sequence[str]) -> bytes:
+    """A page with a title and columns of lines, the last ended by a full stop."""
+    _register()
+    data = io.BytesIO()
+    canvas = Canvas(data, pagesize=A4)
+    canvas.setFont("STSong-Light", 18)
+    canvas.drawString(72, 780, "两栏的说明")
+    canvas.setFont("STSong-Light", 11)
+    for number, lines in enumerate(texts):
+        end = "。" if number == len(texts) - 1 else ""
+        for row, line in enumerate((*lines[:-1], lines[-1] + end)):
+            canvas.drawString(72 + 240 * number, 740 - 16 * row, line)
+    canvas.save()
+    return data.getvalue()
 
 
 def plain_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Flowable:

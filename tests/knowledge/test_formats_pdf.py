@@ -1,5 +1,5 @@
 from knowledge.documents import load_bytes
-from tests.knowledge.files import heading, paragraph, pdf, plain_table, ruled_table
+from tests.knowledge.files import columns, heading, paragraph, pdf, plain_table, ruled_table
 
 RULES = "安装之前需要先向供电公司报装，报装时请准备身份证、车位证明与物业同意书，三样缺一不可。"
 
@@ -22,6 +22,13 @@ def test_pdf_headings_paragraphs_pairs_and_pages_are_told_apart() -> None:
         ("保修多久？", "两年。", "第 2 页 · 退货规则"),
         ("发票", "支持电子发票。", "第 3 页 · 发票"),
     ]
+
+
+def test_numbered_headings_on_top_of_each_page_are_no_running_heads() -> None:
+    data = pdf(*[[heading(f"第{n}节"), paragraph(RULES * 3)] for n in range(4)], footer="第 {} 页")
+    entries = load_bytes("章.pdf", data).entries
+    assert [entry.question for entry in entries] == [f"第{n}节" for n in range(4)]
+    assert [entry.answer for entry in entries] == [RULES * 3] * 4
 
 
 def test_a_ruled_pdf_table_keeps_cells_of_several_lines_together() -> None:
@@ -54,3 +61,19 @@ def test_a_sentence_that_runs_over_the_page_stays_whole() -> None:
     assert "".join(e.answer for e in entries).replace("\n", "") == RULES * 30
     assert entries[0].position == "第 1 页 · 规则"
     assert entries[-1].position.startswith("第 2 页")
+
+
+def test_two_columns_are_read_one_after_the_other() -> None:
+    left = [f"左栏第{n}行讲的是安装的流程" for n in range(6)]
+    right = [f"右栏第{n}行讲的是售后的规定" for n in range(6)]
+    (entry,) = load_bytes("栏.pdf", columns([*left, "一句话。"], right)).entries
+    assert entry.answer == "".join(left) + "一句话。\n" + "".join(right) + "。"
+    (entry,) = load_bytes("栏.pdf", columns(left, right)).entries
+    assert entry.answer == "".join((*left, *right)) + "。"
+
+
+def test_cells_that_nearly_touch_are_kept_apart_by_the_rule_between_them() -> None:
+    rows = [("型号甲乙", "价格含税"), ("七千瓦桩", "一千元整")]
+    table = ruled_table(rows, (46, 46), padding=1)
+    (entry,) = load_bytes("价.pdf", pdf([heading("价目"), table])).entries
+    assert entry.answer == "| 型号甲乙 | 价格含税 |\n| 七千瓦桩 | 一千元整 |"

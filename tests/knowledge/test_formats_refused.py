@@ -15,6 +15,7 @@ from reportlab.lib.pdfencrypt import StandardEncryption  # type: ignore[import-u
 
 from knowledge.documents import load_bytes, load_paths
 from knowledge.formats import package, pdf
+from knowledge.formats import word as formats_word
 from tests.knowledge import files
 from tests.knowledge.files import PRICES, container, old_workbook, paragraph, word, workbook
 
@@ -212,6 +213,43 @@ def test_a_pdf_of_more_pages_than_sensible_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(pdf, "MAX_PAGES", 2)
     data = files.pdf(*[[paragraph(f"第 {n} 页的内容。")] for n in range(3)])
     assert reason("a.pdf", data) == "PDF 有 3 页，超过 2 页，请拆分后再导入"
+
+
+def test_a_scan_of_more_pages_than_sensible_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "MAX_SCANNED_PAGES", 0)
+    scan = files.saved(Image.new("RGB", (64, 64), "white"), "PDF")
+    assert reason("a.pdf", scan) == "扫描的页面超过 0 页，请拆分后再导入"
+
+
+def test_pictures_beyond_the_bound_are_told_and_the_text_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def write(document: WordDocument) -> None:
+        plain(document)
+        document.add_picture(io.BytesIO(PNG))
+
+    monkeypatch.setattr(formats_word, "MAX_PICTURES", 0)
+    report = load_bytes("a.docx", word(write))
+    assert [entry.answer for entry in report.entries] == ["七天内可退。"]
+    assert [f.reason for f in report.failures] == ["图片超过 0 张，其余 1 张没有识别文字"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "问" + " " * 300_000 + "\n答：x\n问：y"),
+        ("a.txt", "x" + "\n " * 300_000 + "\ny"),
+        ("a.txt", "x" + " " * 300_000),
+        ("a.md", "# " + "# " * 300_000 + "\nx"),
+        ("a.md", "a | b\n|" + " " * 300_000 + "x\n"),
+        ("a.md", "| a " * 100_000 + "\n" + "| b |\n" * 30_000),
+        ("a.html", "<html><body>" + "<div>" * 20_000 + "x"),
+    ],
+)
+def test_text_made_to_keep_a_parser_busy_does_not(name: str, text: str) -> None:
+    started = time.perf_counter()
+    load_bytes(name, text.encode())
+    assert time.perf_counter() - started < 10
 
 
 def test_each_bad_file_of_a_folder_skips_only_itself(tmp_path: Path) -> None:
