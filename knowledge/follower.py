@@ -28,7 +28,7 @@ from knowledge.documents import Progress
 from knowledge.embedding import Embedder, Vectors
 from knowledge.feed import Source
 from knowledge.lock import LOCK_NAME, FolderLock
-from knowledge.segments.corpus import EXACT_VECTORS, Corpus, Part
+from knowledge.segments.corpus import EXACT_VECTORS, Corpus
 from knowledge.segments.draft import SEGMENT_PREFIX, Draft, Vector
 from knowledge.segments.manifest import (
     DELETED_SUFFIX,
@@ -38,10 +38,9 @@ from knowledge.segments.manifest import (
     read_manifest,
     write_manifest,
 )
-from knowledge.segments.merge import merge_segments
+from knowledge.segments.merge import merge_segments, with_merged
 from knowledge.segments.segment import Segment
 from knowledge.segments.tiers import parts_to_merge
-from knowledge.terms import Rows
 from knowledge.vectors import BATCH, Chroma, VectorStore, describe
 
 log = logging.getLogger(__name__)
@@ -186,11 +185,14 @@ class IndexFollower:
             self._index_parts()
             return False
         state = self._state
-        with self._draft(state.manifest.parts, state.live.embedder, state.vectors) as draft:
+        with self._draft(state.manifest, state.live.embedder, state.vectors) as draft:
             revision = self._follow(draft, start, newest, progress)
-            manifest = replace(state.manifest, revision=revision, parts=draft.finish())
-            self._commit(manifest, state.live.embedder, state.vectors)
-        self._forget_vectors(draft.stale)
+            parts = draft.finish()
+            self._commit(
+                Manifest(revision, state.manifest.embedder, parts, sorted(draft.stale)),
+                state.live.embedder,
+                state.vectors,
+            )
         return True
 
     def _follow(self, draft: Draft, start: int, newest: int, progress: Progress | None) -> int:
@@ -209,13 +211,19 @@ class IndexFollower:
     ) -> None:
         if not self.is_writer:
             raise KnowledgeError(str(self._folder), "another process writes this index")
-        with self._rebuilding, self._draft((), embedder, vectors, afresh=afresh) as draft:
+        same = describe(embedder) == self._state.manifest.embedder
+        empty = Manifest(0, describe(embedder), (), self._state.manifest.stale if same else ())
+        with self._rebuilding, self._draft(empty, embedder, vectors, afresh=afresh) as draft:
             revision = self._source.newest_revision()
             self._take_all(draft, progress)
+            draft.flush()  # embedding takes long: not while the lock keeps `sync` waiting
             with self._writing:
                 revision = self._follow(draft, revision, revision, None)
+                parts = draft.finish()
                 self._commit(
-                    Manifest(revision, describe(embedder), draft.finish()), embedder, vectors
+                    Manifest(revision, empty.embedder, parts, sorted(draft.stale)),
+                    embedder,
+                    vectors,
                 )
                 self._outdated = False
         self._indexer.submit(partial(self._purge, vectors))
@@ -232,7 +240,7 @@ class IndexFollower:
     @contextmanager
     def _draft(
         self,
-        parts: Sequence[Part],
+        manifest: Manifest,
         embedder: Embedder,
         vectors: VectorStore,
         *,
@@ -240,7 +248,7 @@ class IndexFollower:
     ) -> Iterator[Draft]:
         fetch = _nothing if afresh else partial(_fetch, vectors)
         built = partial(self._index, vectors, replace=afresh)
-        draft = Draft(self._folder, embedder, parts, fetch, built)
+        draft = Draft(self._folder, embedder, manifest.parts, manifest.stale, fetch, built)
         try:
             yield draft
         except BaseException:
@@ -275,6 +283,7 @@ class IndexFollower:
         if manifest is not None:
             self._outdated = manifest.embedder != describe(embedder)
             self._remove(self._listed() - files_of(manifest))
+            self._forget_vectors()
             self._index_parts()
             self._merger.submit(self._merge)
         return True
@@ -339,6 +348,7 @@ class IndexFollower:
         self._state = self._state_of(written, embedder, vectors)
         self._remove(files_of(before.manifest) - files_of(written))
         self._warm(vectors)
+        self._forget_vectors()
         self._index_parts()
         self._merger.submit(self._merge)
 
@@ -366,7 +376,7 @@ class IndexFollower:
             merged = Segment(folder)
             with self._writing:
                 manifest = self._state.manifest
-                current = _with_merged(manifest.parts, parts, moved, merged)
+                current = with_merged(manifest.parts, parts, moved, merged)
                 if current is None:
                     shutil.rmtree(folder, ignore_errors=True)
                     continue
@@ -406,10 +416,21 @@ class IndexFollower:
             if any(p.segment.name == name and not p.indexed for p in state.manifest.parts):
                 self._commit(state.manifest, state.live.embedder, state.vectors)
 
-    def _forget_vectors(self, names: Iterable[str]) -> None:
-        stale = list(names)
-        if stale:
-            self._indexer.submit(partial(self._state.vectors.remove, stale))
+    def _forget_vectors(self) -> None:
+        if self._state.manifest.stale and not self._outdated:
+            self._indexer.submit(self._remove_stale)
+
+    def _remove_stale(self) -> None:
+        stale, vectors = self._state.manifest.stale, self._state.vectors
+        if not stale:
+            return
+        vectors.remove(stale)
+        with self._writing:
+            state = self._state
+            if state.vectors is vectors:
+                left = sorted(set(state.manifest.stale) - set(stale))
+                manifest = replace(state.manifest, stale=left)
+                self._commit(manifest, state.live.embedder, vectors)
 
     def _purge(self, vectors: VectorStore) -> None:
         """Records and collections that nothing stands for, after all was made anew. A server's
@@ -475,26 +496,6 @@ class Worker:
                 log.exception("%s: a job failed", self._name)
             finally:
                 self._jobs.task_done()
-
-
-def _with_merged(
-    parts: Sequence[Part], merged: Sequence[Part], moved: Sequence[Rows], segment: Segment
-) -> list[Part] | None:
-    """``parts`` with ``segment`` for those it was made of, less what was deleted meanwhile. None
-    where some of them are there no more."""
-    now = {part.segment.name: part for part in parts}
-    sources = [now.get(part.segment.name) for part in merged]
-    deleted = [np.zeros(0, np.int64)]
-    for source, numbers in zip(sources, moved, strict=True):
-        if source is None:
-            return None
-        gone = numbers[source.deleted]
-        deleted.append(gone[gone >= 0].astype(np.int64))
-    indexed = all(part.indexed for part in merged)
-    one = Part(segment, np.sort(np.concatenate(deleted)), indexed)
-    names = {part.segment.name for part in merged}
-    rest = [part for part in parts if part.segment.name not in names]
-    return [part for part in (one, *rest) if part.size]
 
 
 def _records(segment: Segment) -> Iterator[tuple[list[str], Vectors]]:

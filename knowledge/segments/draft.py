@@ -1,7 +1,7 @@
 """Changes on their way into the index: new segments, and rows that are no more."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -49,7 +49,8 @@ class _Pending:
 class Draft:
     """``parts``: what the changes apply to. ``built`` is told of each segment as it is finished.
 
-    ``stale``: records that no entry has any more. ``discard`` it where it is not to be.
+    ``stale``: names of vectors that no entry has any more; those of before are given. ``discard``
+    it where it is not to be.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Draft:
         folder: Path,
         embedder: Embedder,
         parts: Sequence[Part],
+        stale: Iterable[str],
         fetch: Fetch,
         built: Callable[[Segment], None],
     ) -> None:
@@ -65,7 +67,7 @@ class Draft:
         self._slots = [_slot_of(part) for part in parts]
         self._pending: dict[str, _Pending] = {}
         self._made: list[Path] = []
-        self.stale: set[str] = set()
+        self.stale = set(stale)
 
     def apply(self, changes: Mapping[str, Entry | None]) -> None:
         """The newest states of entries by their ids; None removes one."""
@@ -78,10 +80,10 @@ class Draft:
                 vectors = reusable[entry_id] | (before.vectors if before else {})
                 self._pending[entry_id] = _Pending(entry, vectors)
             if len(self._pending) >= SEGMENT_ROWS:
-                self._flush()
+                self.flush()
 
     def finish(self) -> list[Part]:
-        self._flush()
+        self.flush()
         parts = [slot.part() for slot in self._slots]
         return [part for part in parts if part.size]
 
@@ -110,7 +112,7 @@ class Draft:
                 reusable[entry_id].update(records)
         return reusable
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         if not self._pending:
             return
         pending = list(self._pending.values())

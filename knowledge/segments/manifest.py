@@ -22,11 +22,13 @@ DELETED_SUFFIX = ".deleted.npy"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``revision``: of the source, up to which changes are in; ``embedder`` made the vectors."""
+    """``revision``: of the source, up to which changes are in; ``embedder`` made the vectors;
+    ``stale``: names of vectors that are still to be removed from the vector store."""
 
     revision: int
     embedder: Mapping[str, Any]
     parts: Sequence[Part]
+    stale: Sequence[str] = ()
 
 
 def read_manifest(folder: Path, opened: Mapping[str, Segment]) -> Manifest | None:
@@ -37,7 +39,7 @@ def read_manifest(folder: Path, opened: Mapping[str, Segment]) -> Manifest | Non
         if data["format"] != FORMAT:
             raise KnowledgeError(str(path), "the index was written by another version")
         parts = [_part(folder, told, opened) for told in data["parts"]]
-        return Manifest(int(data["revision"]), data["embedder"], parts)
+        return Manifest(int(data["revision"]), data["embedder"], parts, data.get("stale", ()))
     except FileNotFoundError as error:
         if Path(error.filename) == path:
             return None
@@ -58,6 +60,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         "revision": manifest.revision,
         "embedder": manifest.embedder,
         "parts": told,
+        "stale": list(manifest.stale),
     }
     write_durably(folder / MANIFEST, orjson.dumps(data))
     return replace(manifest, parts=parts)

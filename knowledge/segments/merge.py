@@ -33,6 +33,26 @@ def merge_segments(folder: Path, parts: Sequence[Part]) -> list[Rows]:
     return moved
 
 
+def with_merged(
+    parts: Sequence[Part], merged: Sequence[Part], moved: Sequence[Rows], segment: Segment
+) -> list[Part] | None:
+    """``parts`` with ``segment`` for those it was made of, less what was deleted meanwhile. None
+    where some of them are there no more."""
+    now = {part.segment.name: part for part in parts}
+    sources = [now.get(part.segment.name) for part in merged]
+    deleted = [np.zeros(0, np.int64)]
+    for source, numbers in zip(sources, moved, strict=True):
+        if source is None:
+            return None
+        gone = numbers[source.deleted]
+        deleted.append(gone[gone >= 0].astype(np.int64))
+    indexed = all(part.indexed for part in merged)
+    one = Part(segment, np.sort(np.concatenate(deleted)), indexed)
+    names = {part.segment.name for part in merged}
+    rest = [part for part in parts if part.segment.name not in names]
+    return [part for part in (one, *rest) if part.size]
+
+
 Source = tuple[Segment, Ints, Rows]
 """A segment, the rows of it that stay, and all of its rows' new numbers."""
 

@@ -99,9 +99,9 @@ class Invented:
         return Entry(f"k_{number:012d}", question, answer, (), category, (), "faq.md#问答")
 
 
-def measure(size: int, folder: Path) -> None:
+def measure(size: int, folder: Path, chroma: str) -> None:
     source, embedder = Invented(size), HashedNgramEmbedder(DIMENSIONS)
-    follower = IndexFollower(source, folder / "segments", embedder, folder / "chroma")
+    follower = IndexFollower(source, folder / "segments", embedder, chroma or folder / "chroma")
     started = time.perf_counter()
     follower.open()
     follower.sync()
@@ -113,20 +113,20 @@ def measure(size: int, folder: Path) -> None:
     indexed = time.perf_counter() - started
     print(f"- all vectors in Chroma after {indexed:,.1f} s from the start", flush=True)
     follower.close()
-    for part in ("segments", "chroma"):
+    for part in ("segments", "chroma")[: 1 if chroma else 2]:
         print(f"- disk, {part}: {_megabytes(folder / part):,.0f} MB", flush=True)
     command = [sys.executable, "-m", "tests.bench.knowledge_scale", "--read", str(folder)]
-    subprocess.run([*command, "--entries", str(size)], check=True)
+    subprocess.run([*command, "--entries", str(size), "--chroma", chroma], check=True)
 
 
-def read(size: int, folder: Path) -> None:
+def read(size: int, folder: Path, chroma: str) -> None:
     """In a fresh process: what a restarted service takes, and how fast it answers."""
     process = psutil.Process()
     before = process.memory_info().rss
     source, embedder = Invented(size), HashedNgramEmbedder(DIMENSIONS)
     queries = [entry.question for entry in source._entries(range(500))]
     started = time.perf_counter()
-    follower = IndexFollower(source, folder / "segments", embedder, folder / "chroma")
+    follower = IndexFollower(source, folder / "segments", embedder, chroma or folder / "chroma")
     follower.open()
     keyword, vector, texts = _calls(follower.corpus, embedder, queries)
     keyword(0)
@@ -228,15 +228,16 @@ def _megabytes(folder: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000, 100_000])
+    parser.add_argument("--chroma", default="", help="the URL of a server, instead of a folder")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
-        read(options.entries[0], options.read)
+        read(options.entries[0], options.read, options.chroma)
         return
     for size in options.entries:
         folder = Path(tempfile.mkdtemp(prefix="kefu-scale-", dir=os.environ.get("KEFU_BENCH_DIR")))
         try:
-            measure(size, folder)
+            measure(size, folder, options.chroma)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
