@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from domain.grounding import Source, contradicted, ungranted, unsupported
+from domain.denials import contradicted
+from domain.grounding import Source, ungranted, unsupported
 from domain.instructions import gives_orders
 from domain.text import clean, fold, letters, one_line
 from knowledge.terms import encode, is_strong, strengths, term_keys, wording_key
@@ -27,16 +28,17 @@ _SATISFIED = 4.0
 _CONVERSATION_CONFIDENCE = 0.75
 
 _DATA = {
-    "证件或卡号": re.compile(
-        r"(?<!\d)\d{6}(?:[ -]?\d{4}){2}\d{3,4}[\dx]?(?!\d)|(?<!\d)\d{15,19}(?!\d)"
-    ),
-    "电话": re.compile(r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)"),
-    "邮箱": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
-    "单号": re.compile(
-        r"(?:订单号?|单号|运单|编号)[::是为\s]*[a-z]{0,4}-?\d{6,}|(?<![\da-z])(?:sf|yt|zto|jd|jt|ems)[a-z]*\d{8,}"
-        r"|(?<!\d)\d{9,14}(?!\d)"
-    ),
-    "微信号": re.compile(r"(?:微信号?|wx|vx|qq)[::是为\s]*[a-z0-9][\w-]{4,19}"),
+    kind: re.compile(pattern, re.IGNORECASE)
+    for kind, pattern in {
+        "证件或卡号": (r"(?<!\d)\d{6}(?:[ -]?\d{4}){2}\d{3,4}[\dx]?(?!\d)|(?<!\d)\d{15,19}(?!\d)"),
+        "电话": r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)",
+        "邮箱": r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
+        "单号": (
+            r"(?:订单号?|单号|运单|编号)[::是为\s]*[a-z]{0,4}-?\d{6,}"
+            r"|(?<![\da-z])(?:sf|yt|zto|jd|jt|ems)[a-z]*\d{8,}|(?<!\d)\d{9,14}(?!\d)"
+        ),
+        "微信号": r"(?:微信号?|wx|vx|qq)[::是为\s]*[a-z0-9][\w-]{4,19}",
+    }.items()
 }
 _ADDRESS = re.compile(
     r"[\u4e00-\u9fff]{2,8}(?:省|市|区|县|镇|路|街|大道|小区|花园|公寓|村)"
@@ -60,6 +62,9 @@ _FILLER = re.compile(
 _QUESTION = re.compile(
     r"[?？吗么嘛呢]|什么|啥|怎|如何|咋|多少|多久|多长|多大|多快|几|哪|谁|为何|为什么|为啥|能|可以|可否|是否|有没有|是不是"
     r"|要不要|会不会|支持|需要|想|不了|没有|没|坏|失败|错|问题|流程|方法|条件|区别|价|费"
+)
+_CLOSED = re.compile(
+    r"[吗吧]|么$|是不是|是否|对不对|能不能|可不可以|行不行|有没有|会不会|真的|说过|答应|承诺|听说"
 )
 _UNSURE = re.compile(r"可能|大概|好像|应该是|不太?清楚|不确定|不知道|我?问问|等通知|再看看|估计")
 _CASE = re.compile(
@@ -105,7 +110,7 @@ def masked(text: str) -> tuple[str, tuple[str, ...]]:
     lines = _SERVICE_LINE.findall(text)
     text = _SERVICE_LINE.sub("\x00", text)
     for kind, pattern in (*_DATA.items(), ("地址", _ADDRESS)):
-        text, count = re.subn(pattern, f"[{kind}]", text, flags=re.IGNORECASE)
+        text, count = pattern.subn(f"[{kind}]", text)
         kinds += [kind] if count else []
     for line in lines:
         text = text.replace("\x00", line, 1)
@@ -167,8 +172,8 @@ def _refusal(
         return "含有对机器人的指令"
     if said_kinds:
         return f"答案含个人信息：{'、'.join(said_kinds)}"
-    if "单号" in asked_kinds:
-        return "只关系到一个订单"
+    if {"单号", "证件或卡号"} & set(asked_kinds):
+        return "只关系到一个订单或一个人"
     if len(letters(lesson.question)) < MIN_QUESTION_LETTERS or not _QUESTION.search(
         fold(lesson.question)
     ):
@@ -181,12 +186,13 @@ def _refusal(
 
 
 def _cautions(question: str, answer: str, source: SourceKind, *, address: bool) -> tuple[str, ...]:
-    """An offer in the answer that the customer's own words bring up may be only an echo of them."""
+    """An offer that affirms what the customer's own words bring up may be only an echo of them."""
     found = ["address"] if address else []
     if source != "desk" and _CASE.search(answer):
         found.append("one_case")
     offers = ungranted(answer, ())
-    if source != "desk" and offers and (offers - ungranted(answer, [question])):
+    echoed = _CLOSED.search(letters(question)) or offers - ungranted(answer, [question])
+    if source != "desk" and offers and echoed:
         found.append("customer_claim")
     return tuple(found)
 
