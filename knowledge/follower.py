@@ -271,7 +271,7 @@ class IndexFollower:
             log.debug("following as a reader: %s", error)
             return False
         self._chroma.close()
-        self._chroma = Chroma(self._location)
+        self._chroma, self._indexed = Chroma(self._location), set()
         embedder = self.embedder
         try:
             manifest = read_manifest(self._folder, {})
@@ -305,11 +305,25 @@ class IndexFollower:
             if manifest is None:
                 return False
             self._seen = seen
-            if self._chroma.is_embedded:
-                self._chroma.reopen()
-            self._adopt(manifest, self.embedder)
+            self._adopt(self._as_read(manifest), self.embedder)
             return True
         return False
+
+    def _as_read(self, manifest: Manifest) -> Manifest:
+        """What an embedded Chroma got after we opened it we compare ourselves, until it is much:
+        opening a large index anew takes seconds."""
+        if not self._chroma.is_embedded:
+            return manifest
+        late = [p for p in manifest.parts if p.indexed and p.segment.name not in self._indexed]
+        if sum(len(part.segment.vectors) for part in late) > self._exact_vectors:
+            self._chroma.close()
+            self._chroma = Chroma(self._location, read_only=True)
+            self._indexed = {part.segment.name for part in manifest.parts if part.indexed}
+        parts = [
+            replace(part, indexed=part.indexed and part.segment.name in self._indexed)
+            for part in manifest.parts
+        ]
+        return replace(manifest, parts=parts)
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
@@ -319,7 +333,9 @@ class IndexFollower:
         return found.st_mtime_ns, found.st_ino
 
     def _adopt(self, manifest: Manifest, embedder: Embedder) -> None:
-        vectors = VectorStore(self._chroma, embedder)
+        vectors = self._state.vectors
+        if vectors.chroma is not self._chroma or embedder is not self.embedder:
+            vectors = VectorStore(self._chroma, embedder)
         self._state = self._state_of(manifest, embedder, vectors)
         self._warm(vectors)
 

@@ -43,7 +43,7 @@ class Chroma:
     """A connection, made at the first call that needs it. Every fault is a KnowledgeError.
 
     A folder that is written to belongs to one process (`FolderLock`). ``read_only`` opens it
-    without, and does not see what the writer adds afterwards until `reopen`.
+    without, and may not see what the writer adds afterwards.
     """
 
     def __init__(
@@ -87,10 +87,6 @@ class Chroma:
                 if found.name.startswith(f"{self.prefix}-") and found.name != name:
                     client.delete_collection(found.name)
                     self._collections.pop(found.name, None)
-
-    def reopen(self) -> None:
-        """See what another process has written since."""
-        self.close()
 
     def close(self) -> None:
         with self._mutex:

@@ -136,6 +136,13 @@ class Corpus:
                     return base + row
         return None
 
+    def _rows_of(self, ids: set[str]) -> Ints:
+        """Ascending; ids that are not there are left out."""
+        digests = np.fromiter(map(text_hash, ids), np.uint64, len(ids))
+        found = [part.segment.id_rows(digests)[1] + base for part, base in self._with_base()]
+        rows: Ints = np.sort(np.concatenate([*found, _NO_ROWS]))
+        return rows[np.isfinite(self._norm[rows])]
+
     def has_record(self, name: str) -> bool:
         """Whether the text that a vector's name speaks of is an entry's now."""
         row = self.row_of(entry_of_record(name))
@@ -348,8 +355,7 @@ class Corpus:
         except KnowledgeError as error:
             log.warning("searching by keywords alone: %s", error)
             return _NO_ROWS
-        found = (self.row_of(name) for name in dict.fromkeys(map(entry_of_record, names)))
-        rows = np.array(sorted(row for row in found if row is not None), np.int64)
+        rows = self._rows_of({entry_of_record(name) for name in names})
         if category is not None:
             rows = rows[self._category[rows] == self._category_number.get(category, -2)]
         return rows

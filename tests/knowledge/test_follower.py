@@ -405,6 +405,58 @@ def test_a_second_process_follows_the_first_and_takes_over_when_it_is_gone(make:
     assert contents(reader.corpus) == source.rows
 
 
+def test_a_second_process_finds_in_a_large_corpus_what_came_after_it_opened(
+    tmp_path: Path, make: Make
+) -> None:
+    source = ListSource([faq(number) for number in range(200)])
+    writer = make(source)
+    writer._exact_vectors = 50
+    writer.sync()
+    writer.drain()
+    command = [sys.executable, "-c", READER, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+
+        def ask(number: int) -> str:
+            reader.stdin.write(f"第{number}个问题怎么办\n")  # type: ignore[union-attr]
+            reader.stdin.flush()  # type: ignore[union-attr]
+            return reader.stdout.readline().strip()  # type: ignore[union-attr]
+
+        assert ask(77) == "答复77"
+        source.put(*(faq(number) for number in range(300, 310)))
+        writer.sync()
+        writer.drain()
+        assert ask(305) == "答复305"
+        source.put(*(faq(number) for number in range(400, 500)))
+        writer.sync()
+        writer.drain()
+        assert ask(444) == "答复444"
+        assert ask(78) == "答复78"
+        reader.stdin.close()
+
+
+READER = """
+import sys
+from pathlib import Path
+from tests.knowledge.test_follower import CountingEmbedder, ListSource
+from knowledge.follower import IndexFollower
+root, embedder = Path(sys.argv[1]), CountingEmbedder()
+follower = IndexFollower(
+    ListSource(), root / "segments", embedder, root / "chroma", read_only=True, exact_vectors=50
+)
+follower.open()
+for line in sys.stdin:
+    follower.sync()
+    follower.drain()
+    found = follower.corpus.vector_candidates(embedder.embed([line])[0], 1)
+    print(follower.corpus.entry(int(found.rows[0])).answer, flush=True)
+follower.close()
+"""
+
+
 def test_a_read_only_follower_never_writes(make: Make, tmp_path: Path) -> None:
     reader = make(ListSource(FIRST), read_only=True)
     assert not reader.sync()

@@ -1,7 +1,9 @@
 """Vectors in a real embedded Chroma: written once, found by nearness, one writer a folder."""
 
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +119,55 @@ def test_a_reader_writes_nothing_and_finds_nothing_where_nothing_is(tmp_path: Pa
         store.add(list(TEXTS), MATRIX)
     assert not (tmp_path / "none").exists()
     chroma.close()
+
+
+@pytest.fixture
+def server_url(tmp_path: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(tmp_path / "c")]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen([*command, *address], stdout=log) as run,
+    ):
+        try:
+            _await_port(port, time.monotonic() + 30)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            run.terminate()
+
+
+def _await_port(port: int, deadline: float) -> None:
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def test_what_one_process_gives_a_server_another_one_finds(server_url: str) -> None:
+    one, other = Chroma(server_url), Chroma(server_url)
+    try:
+        reader = VectorStore(other, EMBEDDER)
+        reader.warm()
+        assert reader.nearest(MATRIX[2], 1) == []
+        writer = VectorStore(one, EMBEDDER)
+        assert writer.add(list(TEXTS), MATRIX) == 3
+        assert reader.nearest(MATRIX[2], 1) == ["k3:q:3"]
+        assert np.allclose(reader.fetch(["k1:q:1"])["k1:q:1"], MATRIX[0], atol=1e-6)
+        VectorStore(one, HashedNgramEmbedder(16)).drop_others()
+        with pytest.raises(KnowledgeError):
+            reader.nearest(MATRIX[2], 1)
+        assert reader.nearest(MATRIX[2], 1) == []
+    finally:
+        one.close()
+        other.close()
 
 
 def test_a_server_that_is_away_is_a_knowledge_error() -> None:
