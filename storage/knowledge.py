@@ -183,7 +183,7 @@ def ids_of_documents(connection: Connection, names: Sequence[str]) -> list[str]:
 
 def list_entries(connection: Connection, page: Page) -> tuple[int, list[EntryRow]]:
     """How many there are, and one page of them, ordered by document and id."""
-    where, values = _filter(page)
+    where, values = _filter(page, connection.dialect.name)
     total = connection.execute(text(f"SELECT COUNT(*) FROM knowledge_entries e{where}"), values)
     rows = connection.execute(
         text(
@@ -195,7 +195,7 @@ def list_entries(connection: Connection, page: Page) -> tuple[int, list[EntryRow
     return int(total.scalar_one()), [EntryRow(*row) for row in rows]
 
 
-def _filter(page: Page) -> tuple[str, dict[str, Any]]:
+def _filter(page: Page, dialect: str) -> tuple[str, dict[str, Any]]:
     parts: list[str] = []
     values: dict[str, Any] = {}
     for column, wanted in (("category", page.category), ("document", page.document)):
@@ -204,9 +204,10 @@ def _filter(page: Page) -> tuple[str, dict[str, Any]]:
             values[column] = wanted
     if page.text:
         sought = ("question", "answer", "aliases")
-        likes = (f"LOWER(e.{column}) LIKE :text ESCAPE '!'" for column in sought)
+        like = "LIKE" if dialect == "sqlite" else "ILIKE"  # SQLite's folds case by itself
+        likes = (f"e.{column} {like} :text ESCAPE '!'" for column in sought)
         parts.append(f"({' OR '.join(likes)})")
-        values["text"] = f"%{_literal(page.text.lower())}%"
+        values["text"] = f"%{_literal(page.text)}%"
     return (" WHERE " + " AND ".join(parts) if parts else ""), values
 
 

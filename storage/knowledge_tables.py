@@ -14,7 +14,7 @@ class KnowledgeEntry(Row, table=True):
 
     __tablename__ = "knowledge_entries"
     __table_args__ = (
-        Index("ix_knowledge_entries_category", "category"),
+        Index("ix_knowledge_entries_category_document_id", "category", "document", "id"),
         Index("ix_knowledge_entries_document_id", "document", "id"),
     )
 

@@ -32,14 +32,9 @@ def entries_of(document: str, count: int, answer: str = "七天内可退") -> li
     return [an_entry(number, answer, document) for number in range(count)]
 
 
-@pytest.fixture(params=[500, 3], ids=["in one unit", "staged"])
-def base(request: pytest.FixtureRequest, database: Database) -> KnowledgeBase:
-    """The same claims for changes small enough for one unit, and for staged ones."""
-    return KnowledgeBase(database, few=request.param)
-
-
 @pytest.fixture
-def staging(database: Database) -> KnowledgeBase:
+def base(database: Database) -> KnowledgeBase:
+    """Three changes are one unit of work, four are staged: both ways are taken everywhere."""
     return KnowledgeBase(database, few=3)
 
 
@@ -82,7 +77,8 @@ async def test_an_entry_comes_back_as_it_was_imported(base: KnowledgeBase) -> No
     assert found.created_at == found.updated_at != ""
 
 
-async def test_only_what_changed_is_written(base: KnowledgeBase) -> None:
+async def test_only_what_changed_is_written(database: Database) -> None:
+    base = KnowledgeBase(database)
     entries = entries_of("退货.md", 1_000)
     first = await base.import_entries(entries)
     assert (first.added, first.updated, first.unchanged) == (1_000, 0, 0)
@@ -145,19 +141,19 @@ async def test_nothing_staged_is_left_behind(base: KnowledgeBase) -> None:
     assert await count(base, "knowledge_staged") == 0
 
 
-async def test_of_two_imports_at_once_the_second_waits(staging: KnowledgeBase) -> None:
+async def test_of_two_imports_at_once_the_second_waits(base: KnowledgeBase) -> None:
     one, other = entries_of("退货.md", 20), entries_of("物流.md", 20)
-    await asyncio.gather(staging.import_entries(one), staging.import_entries(other))
-    assert await contents(staging) == by_id([*one, *other])
-    assert len(await staging.versions()) == 2
+    await asyncio.gather(base.import_entries(one), base.import_entries(other))
+    assert await contents(base) == by_id([*one, *other])
+    assert len(await base.versions()) == 2
 
 
-async def test_two_rebuilds_at_once_leave_what_one_of_them_gave(staging: KnowledgeBase) -> None:
+async def test_two_rebuilds_at_once_leave_what_one_of_them_gave(base: KnowledgeBase) -> None:
     one, other = entries_of("退货.md", 20), entries_of("物流.md", 20)
     await asyncio.gather(
-        staging.import_entries(one, rebuild=True), staging.import_entries(other, rebuild=True)
+        base.import_entries(one, rebuild=True), base.import_entries(other, rebuild=True)
     )
-    assert await contents(staging) in (by_id(one), by_id(other))
+    assert await contents(base) in (by_id(one), by_id(other))
 
 
 async def test_an_import_that_waits_too_long_says_who_imports(database: Database) -> None:
@@ -175,11 +171,11 @@ async def test_an_import_that_waits_too_long_says_who_imports(database: Database
 
 
 async def test_edits_go_on_during_an_import_which_still_has_the_last_word(
-    staging: KnowledgeBase,
+    base: KnowledgeBase,
 ) -> None:
     """What an edit changed meanwhile, the import that commits after it sees."""
-    desk = KnowledgeBase(staging.database)
-    await staging.import_entries(entries_of("退货.md", 20))
+    desk = KnowledgeBase(base.database)
+    await base.import_entries(entries_of("退货.md", 20))
     edits: list[asyncio.Task[ImportSummary]] = []
     newcomer, untouched = an_entry(99), an_entry(7, document="物流.md")
 
@@ -189,39 +185,39 @@ async def test_edits_go_on_during_an_import_which_still_has_the_last_word(
             edits.append(asyncio.create_task(desk.put(changed, by="小李")))
 
     given = [*entries_of("退货.md", 10, "十五天内可退"), an_entry(19)]
-    summary = await staging.import_entries(given, refresh={"退货.md"}, progress=meanwhile)
+    summary = await base.import_entries(given, refresh={"退货.md"}, progress=meanwhile)
     edit = await edits[0]
 
     assert await made(edit) < await made(summary)
-    assert await contents(staging) == by_id([*given, untouched])
+    assert await contents(base) == by_id([*given, untouched])
 
 
-async def test_other_writes_go_on_between_the_batches(staging: KnowledgeBase) -> None:
+async def test_other_writes_go_on_between_the_batches(base: KnowledgeBase) -> None:
     written: list[int] = []
 
     async def write_messages() -> None:
         while True:
-            await staging.database.write(lambda c: c.execute(text("DELETE FROM audit")).rowcount)
+            await base.database.write(lambda c: c.execute(text("DELETE FROM audit")).rowcount)
             written.append(1)
 
     writing = asyncio.create_task(write_messages())
-    await staging.import_entries(entries_of("退货.md", 90))
+    await base.import_entries(entries_of("退货.md", 90))
     writing.cancel()
     assert len(written) > 20
 
 
 async def test_a_failed_import_leaves_nothing_and_lets_the_next_one_in(
-    staging: KnowledgeBase,
+    base: KnowledgeBase,
 ) -> None:
     def fail(done: int, total: int) -> None:
         raise RuntimeError("the terminal is gone")
 
     with pytest.raises(RuntimeError):
-        await staging.import_entries(entries_of("退货.md", 20), progress=fail)
-    assert await contents(staging) == {}
-    await staging.import_entries(entries_of("物流.md", 20))
-    assert await contents(staging) == by_id(entries_of("物流.md", 20))
-    assert await count(staging, "knowledge_staged") == 0
+        await base.import_entries(entries_of("退货.md", 20), progress=fail)
+    assert await contents(base) == {}
+    await base.import_entries(entries_of("物流.md", 20))
+    assert await contents(base) == by_id(entries_of("物流.md", 20))
+    assert await count(base, "knowledge_staged") == 0
 
 
 async def test_killed_half_way_the_old_base_stands_and_the_next_run_completes(

@@ -21,7 +21,11 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_knowledge_entries")),
     )
-    op.create_index("ix_knowledge_entries_category", "knowledge_entries", ["category"])
+    op.create_index(
+        "ix_knowledge_entries_category_document_id",
+        "knowledge_entries",
+        ["category", "document", "id"],
+    )
     op.create_index("ix_knowledge_entries_document_id", "knowledge_entries", ["document", "id"])
 
     op.create_table(
