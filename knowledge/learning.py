@@ -7,6 +7,7 @@ note, or puts the same entry again. Taking back works the same way.
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -53,6 +54,7 @@ FlagKind = Literal[
     "ungrounded_offer",
     "one_case",
     "address",
+    "review_wanted",
 ]
 
 SAME_QUESTION = 0.6
@@ -62,6 +64,8 @@ LEASE_S = 60.0
 AUTO = "learning"
 REFUSED = "refused:"
 _CAUTIONS: tuple[FlagKind, ...] = ("one_case", "address", "customer_claim")
+_LASTING = {*_CAUTIONS, "ungrounded_offer", "review_wanted"}
+"""Once seen, they stay; the others are found anew each time."""
 _KEY = "learning"
 _POSITIONS = {"agent": "客服回答", "desk": "人工解答", "conversation": "对话学习"}
 
@@ -258,7 +262,7 @@ class Learning:
         rivals = rows.rivals(connection, question_key, answer_key)
         flags = [*flags, *(Flag("rival", suggestion_id=other) for other in rivals)]
         cluster = clusters.cluster_asked(connection, seen.conversation_id, seen.asked)
-        judged = self._judged(connection, row, seen, flags, cluster)
+        judged = self._judged(connection, row, seen, _with_lasting(row, flags), cluster)
         detail = {"state": judged.state, "confidence": judged.confidence, "count": judged.count}
         _audit(connection, at, seen.answered_by, "suggestion.observe", row.id, detail)
         return judged
@@ -314,8 +318,10 @@ class Learning:
         return "dropped", f"置信度 {confidence:.2f} 低于 {self._policy.review:.2f}"
 
     def _enters_alone(self, row: SuggestionRow) -> bool:
+        """Not what a person has looked at: what they took out comes in again by a person only."""
         flags = {flag["kind"] for flag in json.loads(row.flags)}
-        return row.confidence >= self._policy.auto and flags <= {"duplicate"} and not row.busy
+        untouched = not row.busy and not row.reviewed_by
+        return row.confidence >= self._policy.auto and flags <= {"duplicate"} and untouched
 
     async def _equal_suggestion(self, lesson: Lesson) -> tuple[str, str] | None:
         """Keys of the suggestion with the same answer to the same question in other words."""
@@ -373,6 +379,8 @@ class Learning:
             raise InvalidInput("cluster_id", f"{cluster_id} 的状态是 {cluster.state}", status=409)
         lesson = _checked(question or cluster.representative, answer)
         flags = await self._flags_of(lesson, "desk")
+        if not accept:
+            flags = (*flags, Flag("review_wanted"))
         row = await self._write(lambda c: self._note_answer(c, cluster, lesson, flags, by, type))
         return await self._enter(row, by=by) if accept else _view(row)
 
@@ -621,7 +629,24 @@ class Learning:
         return _view(ended) if ended is not None else await self.suggestion(row.id)
 
     async def repair(self, limit: int = 100) -> int:
-        """Finish acts whose process died; how many. Run it now and then."""
+        """Finish acts whose process died, and let in what was about to enter; how many.
+
+        Run it now and then.
+        """
+        return await self._finish_stalled(limit) + await self._enter_waiting(limit)
+
+    async def _enter_waiting(self, limit: int) -> int:
+        """What is sure enough, but whose process died, or whose base was busy, before it began."""
+        sure = self._policy.auto
+        found = await self._database.read(lambda c: rows.unreviewed(c, sure, limit))
+        done = 0
+        for row in filter(self._enters_alone, found):
+            with contextlib.suppress(AlreadyDecided, KnowledgeError):
+                await self._enter(row, by=AUTO, auto=True)
+                done += 1
+        return done
+
+    async def _finish_stalled(self, limit: int) -> int:
         now = self._clock()
         found = await self._database.read(lambda c: rows.stalled(c, now, limit))
         done = 0
@@ -711,6 +736,11 @@ def _compared(lesson: Lesson, entry: Entry) -> Flag:
     keys = {wording_key(wording) for wording in (entry.question, *entry.aliases)}
     known = wording_key(lesson.question) in keys
     return Flag("duplicate", entry_id=entry.id, detail="wording" if known else "")
+
+
+def _with_lasting(row: SuggestionRow, flags: Sequence[Flag]) -> list[Flag]:
+    before = [Flag(**flag) for flag in json.loads(row.flags) if flag["kind"] in _LASTING]
+    return list(dict.fromkeys((*before, *flags)))
 
 
 def _duplicated(row: SuggestionRow) -> str | None:

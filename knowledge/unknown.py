@@ -131,6 +131,8 @@ class UnknownQuestions:
                 if not waiting:
                     return Sweep()
                 index = await self._current()
+                # From here on it holds what is in no row: should this fail, all is read again.
+                self._index = None
                 plan = await asyncio.to_thread(self._place, index, waiting)
                 done = await self._commit(index, plan)
                 if done is not None:
@@ -174,8 +176,6 @@ class UnknownQuestions:
     async def _commit(self, index: ClusterIndex, plan: _Plan) -> tuple[int, int, int] | None:
         """None when the clusters are not those that the plan was made with."""
         seen = self._seen
-        # What the index holds now is not in the rows yet: should this fail, read all again.
-        self._index = None
 
         def unit(connection: Connection) -> _Written | None:
             revision = rows.take_revision(connection)

@@ -146,6 +146,13 @@ _STALLED = Statement(
     f"SELECT {_COLUMNS} FROM learned_knowledge WHERE busy <> '' AND busy_until < :now"
     " ORDER BY id LIMIT :limit"
 )
+_UNREVIEWED = Statement(
+    f"""
+    SELECT {_COLUMNS} FROM learned_knowledge
+    WHERE state = 'pending' AND busy = '' AND reviewed_by = '' AND confidence >= :confidence
+    ORDER BY id DESC LIMIT :limit
+    """
+)
 _VERSION_OF = Statement(
     """
     SELECT v.id FROM knowledge_changes c JOIN knowledge_versions v ON v.id = c.version_id
@@ -323,6 +330,12 @@ def decide(
 
 def stalled(connection: Connection, now: float, limit: int) -> list[SuggestionRow]:
     rows = _STALLED.all(connection, {"now": now, "limit": limit})
+    return [SuggestionRow(*row) for row in rows]
+
+
+def unreviewed(connection: Connection, confidence: float, limit: int) -> list[SuggestionRow]:
+    """Pending ones that no person has looked at, from ``confidence`` on, the newest first."""
+    rows = _UNREVIEWED.all(connection, {"confidence": confidence, "limit": limit})
     return [SuggestionRow(*row) for row in rows]
 
 
