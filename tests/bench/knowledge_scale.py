@@ -134,15 +134,17 @@ def read(size: int, folder: Path, chroma: str) -> None:
     follower.drain()
     vector(0)
     print(f"- restart to first vector answer: {(time.perf_counter() - started) * 1e3:,.0f} ms")
-    print("\n| call | p50 ms | p99 ms | calls/s |\n|---|---|---|---|")
+    print("\n| call | threads | p50 ms | p99 ms | calls/s |\n|---|---|---|---|---|")
     for name, call in (
         ("keyword_candidates", keyword),
         ("vector_candidates", vector),
         ("units + unit_vectors", texts),
         ("all three", lambda number: (keyword(number), vector(number), texts(number))),
     ):
-        _closed_loop(call, 200)
-        print(f"| {name} | {_closed_loop(call, 2_000)}", flush=True)
+        _closed_loop(call, 200, THREADS)
+        for threads in (1, THREADS):
+            figures = _closed_loop(call, 2_000, threads)
+            print(f"| {name} | {threads} | {figures}", flush=True)
     print(f"\n- memory: {_private(process, before):,.0f} MB, of which maps of files do not count")
     print(f"- recall@20 of the vector side: {_recall(follower.corpus, embedder, queries):.3f}")
     follower.close()
@@ -176,7 +178,7 @@ def _terms(corpus: Corpus, query: str) -> tuple[Keys, Floats]:
     return keys, (rarity * strengths(keys)).astype(np.float32)
 
 
-def _closed_loop(call: Callable[[int], object], calls: int) -> str:
+def _closed_loop(call: Callable[[int], object], calls: int, concurrency: int) -> str:
     numbers = itertools.count()
     taken: list[float] = []
 
@@ -187,7 +189,7 @@ def _closed_loop(call: Callable[[int], object], calls: int) -> str:
             taken.append(time.perf_counter() - started)
 
     started = time.perf_counter()
-    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    threads = [threading.Thread(target=work) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
     for thread in threads:
