@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from domain.decisions import Action
+from domain.decisions import Action, as_dict
 from graphs.context import TurnContext
+from graphs.trusted import trusted_evidence
 
 MAX_EVIDENCE_SHOWN = 3
 
@@ -28,7 +29,7 @@ def build_answer(state: dict[str, Any], context: TurnContext, *, latency_ms: int
         "rule": found["rule"],
         "nodes": [name for name, _ in context.nodes],
         "timings_ms": dict(context.nodes),
-        "evidence": retrieval.get("evidence", ())[:MAX_EVIDENCE_SHOWN],
+        "evidence": [as_dict(item) for item in trusted_evidence(retrieval)[:MAX_EVIDENCE_SHOWN]],
         "retrieval_confidence": retrieval.get("confidence"),
         "citations": decision["citations"],
         "quote": _quote(state.get("quote")),

@@ -1,7 +1,6 @@
 """The composition root: the one place that builds clients and puts the parts together."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -15,31 +14,33 @@ from pathlib import Path
 
 import httpx
 
-from domain.errors import ConfigurationError, KnowledgeError
+from domain.errors import ConfigurationError, KefuError, KnowledgeError
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from engine.channels import StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
 from engine.engine import Engine
+from engine.knowledge import SAMPLES as SAMPLES
+from engine.knowledge import Knowledge as Knowledge
+from engine.knowledge import build_knowledge as build_knowledge
+from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
 from engine.settings import Settings
 from engine.turns import Turns
+from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
 from graphs.classifier.model import IntentClassifier
-from graphs.context import Services
+from graphs.context import Searches, Services
 from graphs.conversation import build_conversation_graph
 from graphs.templates import Templates
-from knowledge.documents import load_paths
-from knowledge.embedding import Embedder, HashedNgramEmbedder, OpenAICompatibleEmbedder
-from knowledge.index import KnowledgeIndex
 from knowledge.lock import FolderLock
-from knowledge.retrieval import Retriever
 from storage import history
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
+from storage.turns import TurnCommit
 from tools.models.gateway import ModelGateway
 from tools.models.ledger import start_of_day
 from tools.models.prices import parse_prices
@@ -49,23 +50,7 @@ from tools.webhook.client import WebhookClient
 
 log = logging.getLogger(__name__)
 GC_THRESHOLD = 50_000
-SAMPLES = resources.files("knowledge") / "samples"
 _DEFAULTS = resources.files("engine") / "defaults"
-
-
-@dataclass(slots=True)
-class Knowledge:
-    """The index with its embedder and retriever. ``retriever`` is the only reader in a service."""
-
-    index: KnowledgeIndex
-    embedder: Embedder
-    retriever: Retriever
-
-    async def aclose(self) -> None:
-        await self.retriever.aclose()
-        await asyncio.to_thread(self.index.close)
-        if isinstance(self.embedder, OpenAICompatibleEmbedder):
-            await asyncio.to_thread(self.embedder.close)
 
 
 @dataclass(slots=True)
@@ -76,6 +61,7 @@ class Kefu:
     engine: Engine
     services: Services
     knowledge: Knowledge
+    upkeep: Upkeep
     models: ModelGateway | None
     http: httpx.AsyncClient
     metrics: Metrics
@@ -84,10 +70,9 @@ class Kefu:
     warming: "asyncio.Task[None] | None" = None
 
     async def start(self, *, samples: bool = False) -> None:
-        """``samples``: fill a data folder that has no knowledge yet with the sample bases."""
-        if samples and not has_knowledge(self.settings):
-            summary = await asyncio.to_thread(import_samples, self.knowledge.index)
-            log.info("sample knowledge imported: %d entries", summary)
+        """``samples``: fill a database that never held knowledge with the sample bases."""
+        if samples and await self.knowledge.is_untouched():
+            log.info("sample knowledge: %d entries", await import_samples(self.knowledge.base))
         await self.engine.start()
         self.warming = asyncio.create_task(self._warm(), name="warm")
 
@@ -95,8 +80,10 @@ class Kefu:
         """What the first message would otherwise pay for; nobody waits for it."""
         try:
             await self.knowledge.retriever.warm()
-        except KnowledgeError as error:
+        except KefuError as error:
+            self.metrics.knowledge_failures.labels("warm").inc()
             log.error("knowledge is not available, questions go to people: %s", error)
+        self.upkeep.start()
         if self.models is not None:
             await self.models.warm()
         # Long-lived objects out of the collector's way, and fewer, later collections: the
@@ -111,10 +98,12 @@ class Kefu:
             self.warming.cancel()
             await asyncio.gather(self.warming, return_exceptions=True)
         await self.engine.stop()
+        await self.upkeep.stop()
         await self.knowledge.aclose()
         if self.models is not None:
             await self.models.aclose()
         await self.http.aclose()
+        await asyncio.to_thread(self.engine.database.close)
         if self.lock is not None:
             self.lock.release()
 
@@ -133,9 +122,11 @@ def build(settings: Settings) -> Kefu:
 def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     database = open_database(settings)
     http = httpx.AsyncClient(limits=httpx.Limits(max_connections=256, max_keepalive_connections=64))
-    knowledge = build_knowledge(settings)
+    knowledge, metrics = build_knowledge(settings, database), Metrics()
     models = build_models(settings, tokens_today=_tokens_today(settings, database))
-    services = build_services(settings, knowledge.retriever, models)
+    search = MeasuredSearch(knowledge.retriever, metrics)
+    services = build_services(settings, search, models)
+    upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     engine = assemble_engine(
         database,
         services,
@@ -143,8 +134,10 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         engine_policy(settings),
         owner=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}",
         alone=database.is_sqlite,
+        metrics=metrics,
+        on_commit=upkeep.note,
     ).engine
-    return Kefu(settings, engine, services, knowledge, models, http, engine.metrics, lock)
+    return Kefu(settings, engine, services, knowledge, upkeep, models, http, metrics, lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +156,12 @@ def assemble_engine(
     owner: str,
     alone: bool,
     clock: Callable[[], float] = time.time,
+    metrics: Metrics | None = None,
+    on_commit: Callable[[TurnCommit], None] | None = None,
 ) -> EngineParts:
-    """The engine over a started database. ``owner`` names this process in leases."""
-    metrics, waiting, saver = Metrics(), WaitingRoom(), RowCheckpointSaver(database)
+    """The engine over a started database. ``owner`` names this process in leases; ``on_commit`` is
+    told of each turn that was committed."""
+    metrics, waiting, saver = metrics or Metrics(), WaitingRoom(), RowCheckpointSaver(database)
     deliverer = Deliverer(database, channels, metrics, policy, owner=owner, clock=clock)
 
     def wake_queues(queues: list[str]) -> None:
@@ -183,6 +179,7 @@ def assemble_engine(
         owner=owner,
         notices="staff" in channels,
         on_deliveries=wake_queues,
+        on_commit=on_commit,
         clock=clock,
     )
     engine = Engine(
@@ -258,47 +255,6 @@ def engine_policy(settings: Settings) -> EnginePolicy:
     )
 
 
-def build_embedder(settings: Settings) -> Embedder:
-    if not settings.embedding_url:
-        return HashedNgramEmbedder()
-    key = settings.embedding_api_key
-    return OpenAICompatibleEmbedder(
-        settings.embedding_url,
-        settings.embedding_model,
-        settings.embedding_dimensions,
-        api_key=key.get_secret_value() if key else "",
-    )
-
-
-def knowledge_location(settings: Settings) -> Path | str:
-    return settings.chroma_url or settings.data_dir.expanduser() / "knowledge"
-
-
-def has_knowledge(settings: Settings) -> bool:
-    """Without opening the index, which costs a second of imports."""
-    location = knowledge_location(settings)
-    return isinstance(location, str) or (location / "chroma.sqlite3").exists()
-
-
-def build_knowledge(settings: Settings, *, read_only: bool = False) -> Knowledge:
-    embedder = build_embedder(settings)
-    index = KnowledgeIndex(knowledge_location(settings), embedder, read_only=read_only)
-    retriever = Retriever(
-        index, embedder, top_k=settings.kb_top_k, cache_size=settings.retrieval_cache_size
-    )
-    return Knowledge(index, embedder, retriever)
-
-
-def import_samples(index: KnowledgeIndex) -> int:
-    """Import the three sample bases; returns the number of entries. Runs in a thread."""
-    with contextlib.ExitStack() as stack:
-        names = [item.name for item in SAMPLES.iterdir() if item.name.endswith(".md")]
-        paths = [stack.enter_context(resources.as_file(SAMPLES / name)) for name in sorted(names)]
-        report = load_paths(paths)
-    index.import_entries(report.entries)
-    return len(report.entries)
-
-
 def _tokens_today(settings: Settings, database: Database) -> dict[str, int]:
     """What earlier processes used of today's budgets."""
     if not settings.providers():
@@ -336,7 +292,7 @@ def provider_configs(settings: Settings) -> list[ProviderConfig]:
 
 
 def build_services(
-    settings: Settings, retriever: Retriever, models: ModelGateway | None
+    settings: Settings, retriever: Searches, models: ModelGateway | None
 ) -> Services:
     defaults = Templates.parse(_default(None, "templates.yaml"))
     own = settings.templates_file

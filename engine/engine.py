@@ -77,7 +77,8 @@ class Engine:
         self.ready = True
 
     async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
-        """Finish or safely abandon what runs; everything else is in the rows."""
+        """Finish or safely abandon what runs; everything else is in the rows. The database stays
+        its owner's to close."""
         self.ready = False
         await self._turns.stop(grace_s)
         await self._deliverer.stop(grace_s)
@@ -88,7 +89,6 @@ class Engine:
             await self.database.write(lambda c: inbox.give_back_leases(c, self._owner))
         except StorageError as error:
             log.warning("leases are not given back, they run out instead: %s", error)
-        await asyncio.to_thread(self.database.close)
 
     async def receive(self, message: InboundMessage) -> Receipt:
         """Store ``message`` once and see to it that it is answered; returns once it is stored.

@@ -77,3 +77,40 @@ class Metrics:
         self.active_turns = Gauge(
             "kefu_active_turns", "Turns running in this process", registry=self.registry
         )
+        self._add_knowledge()
+
+    def _add_knowledge(self) -> None:
+        self.search_seconds = Histogram(
+            "kefu_search_seconds",
+            "One search of the knowledge base",
+            buckets=_NODE_BUCKETS,
+            registry=self.registry,
+        )
+        self.knowledge_failures = Counter(
+            "kefu_knowledge_failures_total",
+            "Failures of knowledge, by what was tried: search, warm, or a step of its upkeep",
+            ["part"],
+            registry=self.registry,
+        )
+        self.unknown_questions = Counter(
+            "kefu_unknown_questions_total",
+            "Questions handed over for lack of knowledge",
+            registry=self.registry,
+        )
+        self.question_clusters = Gauge(
+            "kefu_question_clusters",
+            "Clusters of unknown questions, by state",
+            ["state"],
+            registry=self.registry,
+        )
+        self.suggestions = Gauge(
+            "kefu_suggestions", "Suggested entries, by state", ["state"], registry=self.registry
+        )
+        self.index_lag = Gauge(
+            "kefu_index_revision_lag",
+            "Revisions of the knowledge base that searches do not see yet",
+            registry=self.registry,
+        )
+        self.index_entries = Gauge(
+            "kefu_index_entries", "Entries that searches see", registry=self.registry
+        )

@@ -356,6 +356,40 @@ class AnswerSettings(BaseSettings):
     embedding_api_key: SecretStr | None = _setting(
         "EMBEDDING_API_KEY EMBEDDING_API_KEY EMBEDDING_KEY", None, "Key for KEFU_EMBEDDING_URL."
     )
+    embedding_batch: int = _setting(
+        "EMBEDDING_BATCH",
+        0,
+        "Texts in one call of KEFU_EMBEDDING_URL; 0: what its provider is known to take.",
+        ge=0,
+        le=2_048,
+    )
+    index_poll_s: PositiveSeconds = _setting(
+        "INDEX_POLL_S",
+        2,
+        "Seconds between two looks for changed knowledge; changes by other processes are found so.",
+    )
+    learn_auto_threshold: Share = _setting(
+        "LEARN_AUTO_THRESHOLD",
+        0.80,
+        "Confidence from which a suggested answer becomes knowledge by itself.",
+    )
+    learn_review_threshold: Share = _setting(
+        "LEARN_REVIEW_THRESHOLD",
+        0.70,
+        "Confidence from which a suggested answer waits for review; below it is dropped. "
+        "Not set: 0.70, or the threshold above where that is lower.",
+    )
+    learn_sweep_s: PositiveSeconds = _setting(
+        "LEARN_SWEEP_S",
+        30,
+        "Seconds between two sweeps that gather unknown questions; new ones are gathered at once.",
+    )
+    unknown_max_open: int = _setting(
+        "UNKNOWN_MAX_OPEN", 2_000, "Most clusters of unknown questions kept open.", ge=1, le=100_000
+    )
+    unknown_retention_days: Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)] = _setting(
+        "UNKNOWN_RETENTION_DAYS", 90, "Days after which a cluster that nobody asks for is closed."
+    )
 
 
 def _key(name: str, *others: str) -> Any:
@@ -612,6 +646,15 @@ class Settings(
         if not chosen and self.clarify_threshold > self.answer_threshold:
             # Seed 004 knows one threshold; setting it low must not need a second variable.
             self.__dict__["clarify_threshold"] = self.answer_threshold
+        if self.learn_review_threshold <= self.learn_auto_threshold:
+            return
+        if "learn_review_threshold" in self.model_fields_set:
+            raise ConfigurationError(
+                "KEFU_LEARN_REVIEW_THRESHOLD",
+                f"{self.learn_review_threshold} is above the threshold of entering by itself",
+                f"at most {self.learn_auto_threshold}",
+            )
+        self.__dict__["learn_review_threshold"] = self.learn_auto_threshold
 
     def _check_pairs(self) -> None:
         if self.outbox_backoff_base_s > self.outbox_backoff_max_s:

@@ -1,7 +1,8 @@
 """What `langgraph dev` and LangGraph Studio load: the conversation graph over local services.
 
-A composition root of its own: settings from the environment as for `kefu serve`, but no database,
-no inbox and no channels: Studio keeps the threads, and no message reaches a customer or a person.
+A composition root of its own: settings from the environment as for `kefu serve`, but no inbox and
+no channels: Studio keeps the threads, and no message reaches a customer or a person. Of the
+database it reads the knowledge, and nothing else.
 The service may run on the same data folder at the same time.
 """
 
@@ -15,23 +16,23 @@ from typing import Any, Literal
 
 from langgraph.config import get_config, get_stream_writer
 from langgraph_sdk.runtime import ServerRuntime
+from sqlalchemy.exc import SQLAlchemyError
 
 from domain.decisions import CustomerFacts
-from domain.errors import KnowledgeError
+from domain.errors import KefuError
 from engine.bootstrap import (
     Knowledge,
     build_knowledge,
     build_models,
     build_services,
-    has_knowledge,
     import_samples,
+    open_database,
 )
 from engine.settings import Settings, load_settings
 from graphs.context import Services, TurnContext
 from graphs.conversation import Graph, build_conversation_graph
-from knowledge.embedding import HashedNgramEmbedder
-from knowledge.index import KnowledgeIndex
-from knowledge.retrieval import Retriever
+from storage.database import Database
+from storage.migrate import HEAD, current_revision
 
 log = logging.getLogger(__name__)
 SAMPLE_FOLDER = "studio-knowledge"
@@ -49,42 +50,62 @@ class StudioContext:
 
 def studio_knowledge(settings: Settings) -> Knowledge:
     """The knowledge of the data folder for reading, or the sample bases where there is none."""
-    knowledge = _configured(settings) or _samples(settings)
-    log.info("knowledge for Studio: %s", knowledge.index.where)
-    return knowledge
+    return _configured(settings) or _samples(settings)
+
+
+async def close_knowledge(knowledge: Knowledge) -> None:
+    """With the database that `studio_knowledge` opened for it."""
+    await knowledge.aclose()
+    await asyncio.to_thread(knowledge.base.database.close)
 
 
 def _configured(settings: Settings) -> Knowledge | None:
-    if not has_knowledge(settings):
+    database = _opened(settings)
+    if database is None:
         return None
-    knowledge = build_knowledge(settings, read_only=True)
+    knowledge = build_knowledge(settings, database)
     try:
-        if knowledge.index.count():
+        if asyncio.run(knowledge.base.categories()):
             return knowledge
-        log.info("%s holds no entries; the sample knowledge stands in", knowledge.index.where)
-    except KnowledgeError as error:
+        log.info("the database holds no knowledge; the samples stand in")
+    except KefuError as error:
         log.warning("the sample knowledge stands in: %s", error)
-    knowledge.index.close()
+    asyncio.run(close_knowledge(knowledge))
     return None
 
 
-def _samples(settings: Settings) -> Knowledge:
-    folder = settings.data_dir.expanduser() / SAMPLE_FOLDER
-    embedder = HashedNgramEmbedder()
-    _import_into(folder, embedder)
-    index = KnowledgeIndex(folder, embedder, read_only=True)
-    return Knowledge(index, embedder, Retriever(index, top_k=settings.kb_top_k))
-
-
-def _import_into(folder: Path, embedder: HashedNgramEmbedder) -> None:
-    """Written and closed again, so that a second Studio on the same folder may do the same."""
-    index = KnowledgeIndex(folder, embedder)
+def _opened(settings: Settings) -> Database | None:
+    """A database that there is, as it is: Studio makes none and changes none."""
+    dsn = settings.database_dsn()
+    if dsn.startswith("sqlite:///") and not Path(dsn.removeprefix("sqlite:///")).exists():
+        return None
+    database = Database(dsn, synchronous=settings.sqlite_synchronous)
     try:
-        import_samples(index)
-    except KnowledgeError as error:
-        log.warning("the sample knowledge is used as it is: %s", error)
-    finally:
-        index.close()
+        with database.engine.connect() as connection:
+            found = current_revision(connection)
+    except SQLAlchemyError as error:
+        log.warning("the sample knowledge stands in: %s", type(error).__name__)
+        database.close()
+        return None
+    if found != HEAD:
+        log.warning("the sample knowledge stands in: start kefu serve once, it migrates")
+        database.close()
+        return None
+    database.start()
+    return database
+
+
+def _samples(settings: Settings) -> Knowledge:
+    own: dict[str, Any] = {
+        "data_dir": settings.data_dir.expanduser() / SAMPLE_FOLDER,
+        "database_url": None,
+        "chroma_url": "",
+        "embedding_url": "",
+    }
+    settings = settings.model_copy(update=own)
+    knowledge = build_knowledge(settings, open_database(settings))
+    asyncio.run(import_samples(knowledge.base))
+    return knowledge
 
 
 class Studio:

@@ -42,7 +42,8 @@ class _Ran:
 class Turns:
     """Runs turns, one at a time a conversation, many conversations at once.
 
-    ``on_deliveries`` is told the queues that got something to deliver.
+    ``on_deliveries`` is told the queues that got something to deliver, ``on_commit`` what was
+    committed; neither may block.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Turns:
         owner: str,
         notices: bool,
         on_deliveries: Callable[[list[str]], None],
+        on_commit: Callable[[TurnCommit], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -70,6 +72,7 @@ class Turns:
         self._owner = owner
         self._notices = notices
         self._on_deliveries = on_deliveries
+        self._on_commit = on_commit
         self._clock = clock
         self._active: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
@@ -339,6 +342,8 @@ class Turns:
             self._waiting.answer(key, answer_for(ran.answer, message.channel_message_id))
         if ran.commit.deliveries:
             self._on_deliveries([d.queue for d in ran.commit.deliveries])
+        if self._on_commit is not None:
+            self._on_commit(ran.commit)
         self._measure(ran, self._clock() - started)
 
     def _measure(self, ran: _Ran, seconds: float) -> None:

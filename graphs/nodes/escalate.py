@@ -23,6 +23,7 @@ _REASONS = {
     "complaint": "客户投诉",
     "sensitive": "命中敏感词",
     "low_confidence": "知识库没有把握回答",
+    "evidence": "知识条目含有可疑指令,未作答",
     "human_request": "客户要求人工",
     "order_lookup": "需要查询订单",
     "blacklist": "受限客户",
