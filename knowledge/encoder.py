@@ -6,6 +6,7 @@ hash, so that shared letters are near each other before any training, and new wo
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
@@ -83,7 +84,7 @@ class Vocabulary:
         return np.where(known, self.idf[places], np.float32(self.unseen)).astype(np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TermEncoder:
     """An `Embedder`. ``learned`` has a row for each key of ``vocabulary``, or no row at all."""
 
@@ -92,7 +93,7 @@ class TermEncoder:
     dimensions: int = DIMENSIONS
     name: str = "terms"
 
-    @property
+    @cached_property
     def version(self) -> str:
         digest = blake2b(self.vocabulary.keys.tobytes(), digest_size=8)
         digest.update(self.vocabulary.idf.tobytes())

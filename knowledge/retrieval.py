@@ -1,36 +1,35 @@
 """From a customer's words to evidence with one calibrated confidence.
 
-Exact wordings are answered from a dictionary. For the rest, all searches that wait at the same
-moment are taken by one worker thread as one batch: embedded together, compared together, and
-answered with one wake-up of the event loop.
-
-Chroma is the store and the index of record. Its Python layer costs 0.5-0.6 ms of CPU a query
-even in batches of 16 (1.2-1.3 ms alone; 800 vectors of 1,024 dimensions), an exact product with a
-matrix in memory 0.05-0.1 ms. So collections up to MIRROR_VECTORS are served from an exact
-in-memory mirror of Chroma's own vectors, reloaded when the index's version changes; larger ones
-are queried in Chroma.
+Exact wordings are answered at once. For the rest, all searches that wait at the same moment are
+taken by one worker thread as one batch and answered with one wake-up of the event loop. Another
+thread follows the knowledge base's rows and puts a new `Sight` in place when they have changed.
 """
 
 import asyncio
+import logging
 import queue
 import threading
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from domain.decisions import Evidence, Retrieval
 from domain.errors import KnowledgeError
 from domain.text import clean, letters
-from knowledge.documents import Entry
-from knowledge.embedding import Embedder, Vectors, normalised
-from knowledge.index import Contents, KnowledgeIndex, Version
-from knowledge.keywords import Floats, Ints, KeywordIndex, is_follow_up, wording_key
-from knowledge.scoring import ConfidenceModel, EntryFacts
+from knowledge.documents import Entry, Progress
+from knowledge.embedding import Embedder
+from knowledge.encoder import TermEncoder
+from knowledge.features import ENTRY, QUERY, BaseView, Candidates, candidates, make_query, view_of
+from knowledge.follower import IndexFollower
+from knowledge.model import NO_PROFILE, Profile, Ranked, RankingModel
+from knowledge.segments.corpus import Corpus
+from knowledge.terms import is_follow_up, wording_key
 
-MIRROR_VECTORS = 20_000
-CANDIDATES = 10
-CHROMA_VECTORS = 20
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 MAX_BATCH = 64
 MAX_QUERY_CHARS = 400
 CONTEXT_WEIGHT = 0.3
@@ -38,7 +37,14 @@ CONTEXT_TURNS = 3
 EXACT_CONFIDENCE = 0.99
 AMBIGUOUS_CONFIDENCE = 0.7
 """Two entries with the very wording of the query: worth a question back, never an answer."""
-KEYWORD_SHARE = 0.5
+CONTRADICTED_CONFIDENCE = 0.7
+"""The entry for ``E05`` is worth a question back to one who asks about ``E03``, never an answer."""
+REFRESH_S = 2.0
+PROFILE_DRIFT = 0.1
+"""A profile holds until this share of the entries have come or gone."""
+SCALE_SAMPLE = 200
+
+_CONTRADICTS = ENTRY.index("token_contradicts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,203 +55,115 @@ class Ask:
     top_k: int
 
 
-@dataclass(slots=True)
-class _Waiting:
-    ask: Ask
-    loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Retrieval]"
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a search answered as it did. ``signals``: per evidence, the features by name;
+    ``query``: those of the query as such."""
 
+    retrieval: Retrieval
+    signals: tuple[dict[str, float], ...] = ()
+    query: dict[str, float] | None = None
 
-class Snapshot:
-    """One version of the index, prepared for search. Searches come from one thread at a time."""
-
-    def __init__(self, contents: Contents) -> None:
-        self.version = contents.version
-        order = sorted(contents.entries, key=lambda entry: entry.id)
-        self.entries = tuple(order)
-        self.row_of = {entry.id: row for row, entry in enumerate(order)}
-        self.keywords = KeywordIndex(self.entries)
-        self.facts = EntryFacts(self.entries)
-        self.rows_of_key: dict[str, list[int]] = {}
-        for row, entry in enumerate(self.entries):
-            for key in {wording_key(text) for text in (entry.question, *entry.aliases)}:
-                self.rows_of_key.setdefault(key, []).append(row)
-        categories = {entry.category for entry in self.entries}
-        self._in_category = {
-            category: np.array([entry.category == category for entry in self.entries])
-            for category in categories
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(self.retrieval),
+            "signals": list(self.signals),
+            "query_signals": self.query or {},
         }
-        self._build_mirror(contents)
 
-    def _build_mirror(self, contents: Contents) -> None:
-        """A column a vector, sorted by entry, wordings apart from answers."""
-        self._mirror: tuple[Vectors, Ints] | None = None
-        self._answers: tuple[Vectors, Ints] | None = None
-        if contents.vectors is None:
-            return
-        rows = np.array([self.row_of.get(w.entry_id, -1) for w in contents.wordings], np.int64)
-        answers = np.array([w.kind == "answer" for w in contents.wordings], dtype=bool)
-        wordings = np.flatnonzero(~answers & (rows >= 0))
-        wordings = wordings[np.argsort(rows[wordings], kind="stable")]
-        starts = np.searchsorted(rows[wordings], np.arange(len(self.entries)))
-        self._mirror = np.ascontiguousarray(contents.vectors[wordings].T), starts
-        found = np.flatnonzero(answers & (rows >= 0))
-        self._answers = np.ascontiguousarray(contents.vectors[found].T), rows[found]
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One state of the base with all that a search needs. Nothing in it changes."""
+
+    corpus: Corpus
+    embedder: Embedder
+    model: RankingModel
+    view: BaseView
+    profile: Profile
+    profiled: int
 
     def exact(self, ask: Ask) -> Retrieval | None:
         """The entry whose question or alias is the query, if it is the only such answer."""
-        rows = self._same_wording(ask)
-        if not rows or len({self.entries[row].answer for row in rows}) > 1:
+        found = self._same_wording(ask)
+        if not found or len({entry.answer for entry in found}) > 1:
             return None
-        best = _evidence(self.entries[rows[0]], EXACT_CONFIDENCE)
+        best = _evidence(found[0], EXACT_CONFIDENCE)
         return Retrieval(ask.query, EXACT_CONFIDENCE, (best,), exact=True)
 
-    def _same_wording(self, ask: Ask) -> list[int]:
-        rows = self.rows_of_key.get(wording_key(ask.query), [])
-        return [row for row in rows if ask.category in (None, self.entries[row].category)]
+    def _same_wording(self, ask: Ask) -> list[Entry]:
+        found = self.corpus.entries(self.corpus.exact(wording_key(ask.query)))
+        return [entry for entry in found if ask.category in (None, entry.category)]
 
-    def cosines(
-        self, vectors: Vectors, asks: Sequence[Ask], index: KnowledgeIndex
-    ) -> tuple[Floats, Floats]:
-        """Of each query with each entry's best wording and with its answer."""
-        if self._mirror is None or self._answers is None:
-            return self._chroma_cosines(vectors, asks, index)
-        matrix, starts = self._mirror
-        wordings = np.maximum.reduceat(_products(vectors, matrix), starts, axis=1)
-        answers = np.zeros_like(wordings)
-        answer_matrix, rows = self._answers
-        answers[:, rows] = _products(vectors, answer_matrix)
-        return wordings, answers
+    def search(self, ask: Ask) -> Explanation:
+        """Raises KnowledgeError when an embedding server fails."""
+        exact = self.exact(ask)
+        if exact is not None:
+            return Explanation(exact)
+        if not self.corpus.size:
+            return Explanation(Retrieval(ask.query))
+        query = make_query(self.corpus, self.embedder, _weighted_texts(ask))
+        found = candidates(self.view, query, ask.category)
+        if not found.rows.size:
+            return Explanation(Retrieval(ask.query))
+        return self._explained(ask, found, self.model.ranked(found, self.profile))
 
-    def _chroma_cosines(
-        self, vectors: Vectors, asks: Sequence[Ask], index: KnowledgeIndex
-    ) -> tuple[Floats, Floats]:
-        """One Chroma call per category asked for. An entry that Chroma did not return is at most
-        as near as the farthest that it did: it gets half of that."""
-        wordings = np.zeros((len(asks), len(self.entries)))
-        answers = np.zeros_like(wordings)
-        for category in {ask.category for ask in asks}:
-            members = [number for number, ask in enumerate(asks) if ask.category == category]
-            found = index.query(vectors[members], CHROMA_VECTORS, category)
-            for number, hits in zip(members, found, strict=True):
-                if hits:
-                    wordings[number] = max(hits[-1].similarity, 0.0) / 2
-                for hit in reversed(hits):
-                    entry_id, _, kind = hit.wording_id.rpartition(":")
-                    row = self.row_of.get(entry_id)
-                    if row is not None:
-                        (answers if kind == "a" else wordings)[number, row] = hit.similarity
-        return wordings, answers
-
-    def candidates(self, ask: Ask, cosines: Floats, bm25: Floats) -> Ints:
-        """Rows of the entries worth a closer look, by a plain sum of both sides."""
-        fused = (1 - KEYWORD_SHARE) * cosines + KEYWORD_SHARE * bm25
-        if ask.category is not None:
-            member = self._in_category.get(ask.category)
-            if member is None:
-                return np.zeros(0, dtype=np.int64)
-            fused = np.where(member, fused, -1.0)
-        if fused.size > CANDIDATES:
-            best = np.argpartition(-fused, CANDIDATES)[:CANDIDATES]
-        else:
-            best = np.arange(fused.size)
-        rows: Ints = best[fused[best] > 0.0].astype(np.int64)
-        return rows
-
-
-class Searcher:
-    """The synchronous search. Not thread-safe: the worker of `Retriever` is its only caller."""
-
-    def __init__(self, index: KnowledgeIndex, embedder: Embedder, model: ConfidenceModel) -> None:
-        self._index, self._embedder, self._model = index, embedder, model
-        self.snapshot: Snapshot | None = None
-
-    def load(self, mirror_vectors: int) -> Snapshot:
-        """The newest version of the index."""
-        snapshot = self.snapshot
-        if snapshot is None or (
-            self._index.changed_since(snapshot.version)
-            and self._index.version() != snapshot.version
-        ):
-            contents = self._index.contents(with_vectors=True, max_vectors=mirror_vectors)
-            self.snapshot = snapshot = Snapshot(contents)
-        return snapshot
-
-    def search(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[Retrieval]:
-        answers = [snapshot.exact(ask) for ask in asks]
-        open_asks = [ask for ask, found in zip(asks, answers, strict=True) if found is None]
-        ranked = iter(self._rank(snapshot, open_asks))
-        return [next(ranked) if found is None else found for found in answers]
-
-    def _rank(self, snapshot: Snapshot, asks: Sequence[Ask]) -> list[Retrieval]:
-        if not asks or not snapshot.entries:
-            return [Retrieval(ask.query) for ask in asks]
-        parts = [_weighted_texts(ask) for ask in asks]
-        cosines, answers = snapshot.cosines(self._vectors(parts), asks, self._index)
-        return [
-            self._decide(snapshot, ask, texts, cosines[number], answers[number])
-            for number, (ask, texts) in enumerate(zip(asks, parts, strict=True))
-        ]
-
-    def _vectors(self, parts: Sequence[list[tuple[str, float]]]) -> Vectors:
-        """One vector a query; context is blended in by its weight."""
-        vectors = self._embedder.embed([text for texts in parts for text, _ in texts])
-        if len(vectors) == len(parts):
-            return vectors
-        weights = np.array([weight for texts in parts for _, weight in texts])
-        starts = np.cumsum([0, *(len(texts) for texts in parts[:-1])])
-        return normalised(np.add.reduceat(vectors * weights[:, None], starts, axis=0))
-
-    def _decide(
-        self,
-        snapshot: Snapshot,
-        ask: Ask,
-        texts: list[tuple[str, float]],
-        cosines: Floats,
-        answers: Floats,
-    ) -> Retrieval:
-        rows, features = candidate_features(snapshot, ask, texts, cosines, answers)
-        if not rows.size:
-            return Retrieval(ask.query)
-        order, scores, confidence = self._model.decide(features, len(letters(ask.query)))
-        if len(snapshot.rows_of_key.get(wording_key(ask.query), ())) > 1:
+    def _explained(self, ask: Ask, found: Candidates, ranked: Ranked) -> Explanation:
+        confidence = ranked.confidence
+        if found.entry[ranked.order[0]][_CONTRADICTS] > 0.0:
+            confidence = min(confidence, CONTRADICTED_CONFIDENCE)
+        if len(self._same_wording(ask)) > 1:
             confidence = min(confidence, AMBIGUOUS_CONFIDENCE)
+        behind = np.exp(np.minimum(ranked.logits - ranked.logits[0], 0.0))
+        chosen = ranked.order[: ask.top_k]
         evidence = tuple(
-            _evidence(snapshot.entries[rows[number]], round(float(score), 4))
-            for number, score in zip(order[: ask.top_k], scores, strict=False)
+            _evidence(entry, round(float(confidence * share), 4))
+            for entry, share in zip(self.corpus.entries(found.rows[chosen]), behind, strict=False)
         )
-        return Retrieval(ask.query, round(confidence, 4), evidence)
+        return Explanation(
+            Retrieval(ask.query, round(confidence, 4), evidence),
+            tuple(_named(ENTRY, found.entry[number]) for number in chosen),
+            _named(QUERY, found.query),
+        )
 
 
-def candidate_features(
-    snapshot: Snapshot,
-    ask: Ask,
-    texts: list[tuple[str, float]],
-    cosines: Floats,
-    answers: Floats,
-) -> tuple[Ints, Floats]:
-    """Rows of the candidates and their features."""
-    bag = snapshot.keywords.bag(texts)
-    bm25 = snapshot.keywords.scores(bag)
-    rows = snapshot.candidates(ask, np.maximum(cosines, answers), bm25)
-    if not rows.size:
-        return rows, np.zeros((0, 0))
-    overlap = snapshot.keywords.overlap(bag, rows)
-    near = cosines[rows], answers[rows]
-    return rows, snapshot.facts.features(ask.query, rows, near, bm25[rows], overlap)
+def sight_of(
+    corpus: Corpus, embedder: Embedder, model: RankingModel, old: Sight | None = None
+) -> Sight:
+    """``old``: its profile is kept while the base is much the same."""
+    gain, offset = (1.0, 0.0) if embedder is model.encoder else _scale(corpus, embedder, model)
+    view = view_of(corpus, model.encoder.vocabulary, gain, offset)
+    if (
+        old is not None
+        and (old.model, old.embedder) == (model, embedder)
+        and abs(corpus.size - old.profiled) <= PROFILE_DRIFT * old.profiled
+    ):
+        return Sight(corpus, embedder, model, view, old.profile, old.profiled)
+    if not corpus.size:
+        return Sight(corpus, embedder, model, view, NO_PROFILE, 0)
+    return Sight(corpus, embedder, model, view, model.profile_of(view, embedder), corpus.size)
 
 
-def _products(vectors: Vectors, matrix: Vectors) -> Vectors:
-    """``vectors @ matrix``. Short texts have few n-grams, so their hashed vectors are nearly empty:
-    taking only the rows of ``matrix`` that count is ten times less work, and keeps the product
-    below the size for which BLAS wakes (and spins) all cores."""
-    products = np.empty((len(vectors), matrix.shape[1]), dtype=np.float32)
-    for number, vector in enumerate(vectors):
-        filled = vector.nonzero()[0]
-        if filled.size * 4 > vector.size:
-            return vectors @ matrix
-        np.dot(vector[filled], matrix[filled], out=products[number])
-    return products
+def _scale(corpus: Corpus, embedder: Embedder, model: RankingModel) -> tuple[float, float]:
+    """What brings another embedder's cosines to the range of the encoder that the model knows:
+    unrelated entries, and equal texts, are as near by either."""
+    rows = corpus.live_rows()[:SCALE_SAMPLE]
+    if rows.size < 2:
+        return 1.0, 0.0
+    texts = [entry.question or entry.answer for entry in corpus.entries(rows)]
+    ours, theirs = (_unrelated(by.embed(texts)) for by in (model.encoder, embedder))
+    gain = (1.0 - ours) / max(1.0 - theirs, 1e-3)
+    return gain, 1.0 - gain
+
+
+def _unrelated(vectors: np.ndarray[Any, Any]) -> float:
+    """Median cosine between different texts."""
+    cosines = vectors @ vectors.T
+    return float(np.median(cosines[~np.eye(len(vectors), dtype=bool)]))
+
+
+def _named(names: Sequence[str], values: np.ndarray[Any, Any]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
 
 
 def _weighted_texts(ask: Ask) -> list[tuple[str, float]]:
@@ -264,35 +182,59 @@ def _weighted_texts(ask: Ask) -> list[tuple[str, float]]:
 
 
 def _evidence(entry: Entry, score: float) -> Evidence:
-    return Evidence(entry.id, entry.question, entry.answer, entry.source, entry.category, score)
+    return Evidence(
+        entry.id,
+        entry.question,
+        entry.answer,
+        entry.source,
+        entry.category,
+        score,
+        position=entry.position,
+    )
+
+
+@dataclass(slots=True)
+class _Waiting:
+    ask: Ask
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Explanation]"
 
 
 class Retriever:
-    """Searches ``index``; share one between all conversations of a process, ``aclose`` it.
+    """Searches what ``follower`` follows; share one between all conversations of a process.
 
     Nothing is read before the first search or ``warm``. ``cache_size`` bounds the answers kept for
-    repeated queries; 0 turns that off. The index stays its owner's to close.
+    repeated queries; 0 turns that off. Owns the follower: ``aclose`` it. KnowledgeError comes from
+    every method when the index cannot be read.
     """
 
     def __init__(
         self,
-        index: KnowledgeIndex,
-        embedder: Embedder | None = None,
+        follower: IndexFollower,
+        model: RankingModel,
         *,
         top_k: int = 3,
         cache_size: int = 2_048,
-        mirror_vectors: int = MIRROR_VECTORS,
+        refresh_s: float = REFRESH_S,
     ) -> None:
-        self._index = index
-        self._searcher: Searcher | None = None
-        self._embedder = embedder or index.embedder
-        self._top_k = top_k
-        self._cache_size = cache_size
-        self._mirror_vectors = mirror_vectors
-        self._cache: dict[tuple[Ask, Version], Retrieval] = {}
+        self._follower, self._model = follower, model
+        self._top_k, self._cache_size, self._refresh_s = top_k, cache_size, refresh_s
+        self._sight: Sight | None = None
+        self._cache: dict[Ask, Explanation] = {}
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._worker: threading.Thread | None = None
-        self._closed = False
+        self._following = threading.Lock()
+        self._closing = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._opened = False
+
+    @property
+    def sight(self) -> Sight | None:
+        """What searches see now; None before the first."""
+        return self._sight
+
+    @property
+    def model(self) -> RankingModel:
+        return self._model
 
     async def search(
         self,
@@ -303,7 +245,18 @@ class Retriever:
         top_k: int | None = None,
     ) -> Retrieval:
         """``context``: the customer's and our earlier turns, oldest first; used only where the
-        query leans on it. Raises KnowledgeError when the index cannot be read."""
+        query leans on it."""
+        found = await self.explain(query, context=context, category=category, top_k=top_k)
+        return found.retrieval
+
+    async def explain(
+        self,
+        query: str,
+        *,
+        context: Sequence[str] = (),
+        category: str | None = None,
+        top_k: int | None = None,
+    ) -> Explanation:
         ask = Ask(
             clean(query)[:MAX_QUERY_CHARS],
             tuple(turn[:MAX_QUERY_CHARS] for turn in context if turn.strip()),
@@ -311,54 +264,124 @@ class Retriever:
             self._top_k if top_k is None else top_k,
         )
         if not letters(ask.query):
-            return Retrieval(ask.query)
+            return Explanation(Retrieval(ask.query))
         return self._known(ask) or await self._ask_worker(ask)
 
-    async def warm(self) -> None:
-        """Load the index now. Raises KnowledgeError when it cannot be read."""
-        await self._ask_worker(Ask("", (), None, 1))
+    async def warm(self, progress: Progress | None = None) -> None:
+        """Load the index now, and bring in what it lacks."""
+        await self._in_thread(lambda: self._load(progress))
+
+    async def refresh(self, progress: Progress | None = None) -> None:
+        """What is committed in the rows now is seen by searches when this returns."""
+        await self._in_thread(lambda: self._follow(progress))
+
+    async def use_model(self, model: RankingModel, progress: Progress | None = None) -> None:
+        """Another model; where the base is embedded by the model, all is embedded anew first and
+        both change over at once."""
+        await self._in_thread(lambda: self._change_model(model, progress))
 
     async def aclose(self) -> None:
-        self._closed = True
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            self._waiting.put(None)
-            await asyncio.to_thread(worker.join)
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._waiting.put(None)
+        await asyncio.to_thread(self._stop)
 
-    def _known(self, ask: Ask) -> Retrieval | None:
+    def _stop(self) -> None:
+        for thread in self._threads:
+            thread.join()
+        with self._following:
+            self._follower.close()
+
+    async def _in_thread(self, call: Callable[[], object]) -> None:
+        if self._closing.is_set():
+            raise KnowledgeError("", "the retriever is closed")
+        await asyncio.to_thread(call)
+
+    def _known(self, ask: Ask) -> Explanation | None:
         """Answers that need no worker: exact wordings, and what the cache holds."""
-        searcher = self._searcher
-        snapshot = searcher.snapshot if searcher else None
-        if snapshot is None or self._index.changed_since(snapshot.version):
+        sight = self._sight
+        if sight is None:
             return None
-        key = (ask, snapshot.version)
-        found = self._cache.pop(key, None)
+        found = self._cache.pop(ask, None)
         if found is not None:
-            self._cache[key] = found
+            self._cache[ask] = found
             return found
-        return snapshot.exact(ask)
+        exact = sight.exact(ask)
+        return Explanation(exact) if exact is not None else None
 
-    async def _ask_worker(self, ask: Ask) -> Retrieval:
-        if self._closed:
-            raise KnowledgeError(self._index.where, "the retriever is closed")
-        if self._worker is None:
-            self._worker = threading.Thread(target=self._work, name="retrieval", daemon=True)
-            self._worker.start()
+    async def _ask_worker(self, ask: Ask) -> Explanation:
+        if self._closing.is_set():
+            raise KnowledgeError("", "the retriever is closed")
+        self._start("retrieval", self._work)
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Retrieval] = loop.create_future()
+        future: asyncio.Future[Explanation] = loop.create_future()
         self._waiting.put(_Waiting(ask, loop, future))
         return await future
+
+    def _start(self, name: str, target: Callable[[], None]) -> None:
+        if not any(thread.name == name for thread in self._threads):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    # Following the rows
+
+    def _load(self, progress: Progress | None = None) -> Sight:
+        """Raises what opening raises, again at every call, until it succeeds."""
+        with self._following:
+            if not self._opened:
+                self._follower.open()
+                self._opened = True
+                self._follower.sync(progress)
+                self._start("knowledge-follow", self._keep_following)
+            return self._look()
+
+    def _look(self) -> Sight:
+        """The newest sight; the old one serves until the new one is complete."""
+        live, old = self._follower.live, self._sight
+        if old is None or old.corpus is not live.corpus or old.model is not self._model:
+            sight = sight_of(live.corpus, live.embedder, self._model, old)
+            self._sight, self._cache = sight, {}
+            return sight
+        return old
+
+    def _follow(self, progress: Progress | None = None) -> None:
+        self._load(progress)
+        with self._following:
+            self._follower.sync(progress)
+            self._look()
+
+    def _keep_following(self) -> None:
+        failed = ""
+        while not self._closing.wait(self._refresh_s):
+            try:
+                self._follow()
+                failed = ""
+            except Exception as error:  # searches go on with what there is; the next round retries
+                if str(error) != failed:
+                    log.exception("knowledge cannot follow its rows")
+                failed = str(error)
+
+    def _change_model(self, model: RankingModel, progress: Progress | None) -> None:
+        self._load()
+        with self._following:
+            if isinstance(self._follower.embedder, TermEncoder):
+                self._follower.set_embedder(model.encoder, progress)
+            self._model = model
+            self._look()
 
     # The worker thread
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            try:
-                answers = self._answer([waiting.ask for waiting in batch])
-            except Exception as error:  # the waiting turns must hear of whatever went wrong
-                _wake(batch, error)
-            else:
-                _wake(batch, answers)
+            answers: list[Explanation | Exception] = []
+            for waiting in batch:
+                try:
+                    answers.append(self._answer(waiting.ask))
+                except Exception as error:  # the waiting turn must hear of whatever went wrong
+                    answers.append(error)
+            _wake(batch, answers)
 
     def _next_batch(self) -> list[_Waiting]:
         """All that wait now, at most MAX_BATCH; empty when it is time to stop."""
@@ -375,35 +398,28 @@ class Retriever:
             batch.append(following)
         return batch
 
-    def _answer(self, asks: list[Ask]) -> list[Retrieval]:
-        if self._searcher is None:
-            self._searcher = Searcher(self._index, self._embedder, ConfidenceModel.load())
-        snapshot = self._searcher.load(self._mirror_vectors)
-        answers = self._searcher.search(snapshot, asks)
-        for ask, answer in zip(asks, answers, strict=True):
-            self._remember((ask, snapshot.version), answer)
-        return answers
-
-    def _remember(self, key: tuple[Ask, Version], answer: Retrieval) -> None:
-        if self._cache_size <= 0 or answer.exact:
-            return
-        self._cache[key] = answer
-        if len(self._cache) > self._cache_size:
-            self._cache.pop(next(iter(self._cache)), None)
+    def _answer(self, ask: Ask) -> Explanation:
+        cache = self._cache
+        sight = self._sight or self._load()
+        found = sight.search(ask)
+        if self._cache_size > 0 and not found.retrieval.exact and cache is self._cache:
+            cache[ask] = found
+            if len(cache) > self._cache_size:
+                cache.pop(next(iter(cache)), None)
+        return found
 
 
-def _wake(batch: Iterable[_Waiting], outcome: list[Retrieval] | Exception) -> None:
+def _wake(batch: Iterable[_Waiting], answers: Sequence[Explanation | Exception]) -> None:
     """One wake-up per event loop for all of its searches."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Retrieval | Exception]]] = {}
-    for number, waiting in enumerate(batch):
-        answer = outcome if isinstance(outcome, Exception) else outcome[number]
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Explanation | Exception]]] = {}
+    for waiting, answer in zip(batch, answers, strict=True):
         by_loop.setdefault(waiting.loop, []).append((waiting, answer))
-    for loop, answers in by_loop.items():
+    for loop, found in by_loop.items():
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_resolve, answers)
+            loop.call_soon_threadsafe(_resolve, found)
 
 
-def _resolve(answers: list[tuple[_Waiting, Retrieval | Exception]]) -> None:
+def _resolve(answers: list[tuple[_Waiting, Explanation | Exception]]) -> None:
     for waiting, answer in answers:
         if waiting.future.done():
             continue

@@ -183,3 +183,24 @@ def _longest_of(words: Sequence[str]) -> str:
     if not options:
         return ""
     return f"(?:{'|'.join(options)}){'?' if '' in words else ''}"
+
+
+_PRONOUNS = re.compile(
+    r"它|这个|那个|这款|那款|这种|那种|这样|那样|刚才|刚刚|上面|前面|其中|另外|另一"
+)
+FOLLOW_UP_CHARS, OWN_CHARS = 20, 4
+
+
+@cache
+def _stop_phrases() -> re.Pattern[str]:
+    phrases = sorted(_STOP.split(), key=len, reverse=True)
+    return re.compile("|".join(phrases))
+
+
+def is_follow_up(text: str) -> bool:
+    """Whether ``text`` may lean on what was said before: few words of its own, or a pronoun."""
+    plain = letters(text)
+    if len(plain) > FOLLOW_UP_CHARS:
+        return False
+    own = _stop_phrases().sub("", wording_key(text))
+    return len(own) <= OWN_CHARS or _PRONOUNS.search(plain) is not None

@@ -1,0 +1,256 @@
+"""Knowledge bases made for training and measuring, with questions whose right answer is known.
+
+A *meaning* is what people said to be one question in several wordings. One wording becomes the
+entry, others are asked; meanings that are left out of the base give questions that it cannot
+answer, single ones (near misses) as well as whole topics (something else of the same field), and
+other fields give strangers.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import TypeVar
+from zlib import crc32
+
+import numpy as np
+
+from knowledge.documents import Entry
+from knowledge.encoder import TermEncoder
+from knowledge.training import Pair, groups_of
+
+T = TypeVar("T")
+
+HOUSE = "house"
+HIDDEN_TOPICS, HIDDEN_SINGLES = 0.25, 0.08
+STRANGERS = 0.35
+ASKED_HIDDEN = 3
+BRANDS = (
+    *(
+        "会员",
+        "乐享卡",
+        "蓝鲸",
+        "优选",
+        "云盘",
+        "白条",
+        "信用付",
+        "花卡",
+        "月付",
+        "安心租",
+        "校园卡",
+    ),
+    *("公交卡", "积分", "宠物店", "直播", "课程", "医保", "社保", "公积金", "车险", "滴答", "先享"),
+    *("账本", "小店"),
+)
+"""A shop's customers often name its product in every question: some bases are given a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """``question`` is empty for a passage."""
+
+    question: str
+    answer: str
+    wordings: tuple[str, ...]
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """``outside``: questions of the field that none of its meanings answers."""
+
+    name: str
+    meanings: tuple[Meaning, ...]
+    outside: tuple[str, ...] = ()
+
+    def texts(self) -> Iterator[str]:
+        for meaning in self.meanings:
+            yield from filter(None, (meaning.question, meaning.answer, *meaning.wordings))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``gold``: number of the entry that answers; -1 where none does."""
+
+    text: str
+    gold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    field: str
+    entries: tuple[Entry, ...]
+    asked: tuple[Asked, ...]
+
+
+def house_fields() -> list[Field]:
+    """The house set: written for this repository, see ``docs/retrieval.md``."""
+    folder = files("knowledge").joinpath(HOUSE)
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".jsonl"))
+    fields = []
+    for name in names:
+        if name.endswith(".outside.jsonl"):
+            continue
+        field = name.removesuffix(".jsonl")
+        rows = map(json.loads, folder.joinpath(name).read_text("utf-8").splitlines())
+        meanings = tuple(
+            Meaning(row["question"], row["answer"], tuple(row["wordings"]), row["category"])
+            for row in rows
+        )
+        outside = folder.joinpath(f"{field}.outside.jsonl").read_text("utf-8").splitlines()
+        fields.append(Field(field, meanings, tuple(json.loads(row)["query"] for row in outside)))
+    return fields
+
+
+def pairs_of(fields: Sequence[Field]) -> list[Pair]:
+    """A passage has no question; its wordings ask for different facts and are no pairs."""
+    return [
+        Pair(meaning.question, wording, same=True)
+        for field in fields
+        for meaning in field.meanings
+        if meaning.question
+        for wording in meaning.wordings
+    ]
+
+
+def simulate_house(fields: Sequence[Field], rng: np.random.Generator) -> list[Simulation]:
+    """Each field twice (poor and rich entries), some of them also under a product's name."""
+    plain = [_of_field(field, fields, rng, rich=rich) for field in fields for rich in (False, True)]
+    names = [made for made in plain if all(entry.question for entry in made.entries)]
+    chosen = rng.permutation(len(names))[: len(names) // 3]
+    return plain + [_branded(names[number], rng) for number in chosen]
+
+
+def _of_field(
+    field: Field, fields: Sequence[Field], rng: np.random.Generator, *, rich: bool
+) -> Simulation:
+    """``rich``: entries have answers and two aliases."""
+    hidden = _hidden(field, rng)
+    entries: list[Entry] = []
+    asked: list[Asked] = []
+    for number, meaning in enumerate(field.meanings):
+        wordings = _shuffled(meaning.wordings, rng)
+        if number in hidden:
+            asked += [Asked(wording, -1) for wording in wordings[:ASKED_HIDDEN]]
+            continue
+        aliases = wordings[:2] if rich and meaning.question else []
+        answer = meaning.answer if rich or not meaning.question else ""
+        asked += [Asked(wording, len(entries)) for wording in wordings[len(aliases) :]]
+        entries.append(_entry(f"{field.name}-{number}", meaning.question, answer, aliases))
+    asked += [Asked(text, -1) for text in field.outside]
+    others = [text for other in fields if other is not field for text in _wordings(other)]
+    asked += _strangers(others, len(asked), rng)
+    return Simulation(field.name, tuple(entries), tuple(asked))
+
+
+def _hidden(field: Field, rng: np.random.Generator) -> set[int]:
+    topics = _shuffled(sorted({meaning.topic for meaning in field.meanings}), rng)
+    hidden: set[int] = set()
+    total = len(field.meanings)
+    for topic in topics:
+        if len(hidden) >= HIDDEN_TOPICS * total:
+            break
+        hidden |= {n for n, meaning in enumerate(field.meanings) if meaning.topic == topic}
+    if len(hidden) > total // 2:
+        hidden = set(rng.permutation(sorted(hidden))[: total * 2 // 5].tolist())
+    return hidden | set(rng.permutation(total)[: int(HIDDEN_SINGLES * total)].tolist())
+
+
+def _branded(made: Simulation, rng: np.random.Generator) -> Simulation:
+    """The same base of a product that nearly every question names; what it cannot answer is
+    mostly about another product."""
+    own, other = rng.choice(BRANDS, 2, replace=False)
+    strangers = len(made.asked) - round(len(made.asked) * STRANGERS / (1 + STRANGERS))
+
+    def named(text: str, name: str) -> str:
+        return text + name if len(text) < 6 and rng.random() < 0.3 else name + text
+
+    entries = tuple(
+        replace(
+            entry,
+            question=named(entry.question, own) if rng.random() < 0.93 else entry.question,
+            aliases=tuple(named(alias, own) for alias in entry.aliases),
+        )
+        for entry in made.entries
+    )
+    asked = []
+    for number, item in enumerate(made.asked):
+        if item.gold >= 0:
+            text = named(item.text, own) if rng.random() < 0.93 else item.text
+        elif number >= strangers:
+            text = item.text
+        else:
+            text = named(item.text, other if rng.random() < 0.7 else own)
+        asked.append(Asked(text, item.gold))
+    return Simulation(made.field, entries, tuple(asked))
+
+
+def simulate_pairs(
+    pairs: Sequence[Pair],
+    encoder: TermEncoder,
+    strangers: Sequence[str],
+    rng: np.random.Generator,
+    size: int,
+    fold: tuple[int, int],
+) -> Simulation:
+    """A base of at most ``size`` entries from the meanings of ``fold`` (number, of how many).
+
+    Whole topics are left out: meanings that ``encoder`` finds near to some drawn at random.
+    """
+    by_meaning: dict[int, list[str]] = {}
+    for text, meaning in groups_of(pairs).items():
+        if fold_of(meaning, fold[1]) == fold[0]:
+            by_meaning.setdefault(meaning, []).append(text)
+    several = _shuffled([texts for texts in by_meaning.values() if len(texts) > 1], rng)
+    single = _shuffled([texts[0] for texts in by_meaning.values() if len(texts) == 1], rng)
+    hidden = _near_topics(several, encoder, rng)
+    inside = [texts for number, texts in enumerate(several) if number not in hidden][:size]
+    entries: list[Entry] = []
+    asked: list[Asked] = []
+    for number, texts in enumerate(inside):
+        wordings = _shuffled(texts, rng)
+        asked += [Asked(text, len(entries)) for text in wordings[1 : 1 + ASKED_HIDDEN]]
+        entries.append(_entry(f"pair-{number}", wordings[0], "", ()))
+    spare = min(size - len(inside), size * 3 // 10, len(single))
+    entries += [_entry(f"single-{n}", text, "", ()) for n, text in enumerate(single[:spare])]
+    outside = [several[number][0] for number in sorted(hidden)] + single[spare:]
+    asked += [Asked(text, -1) for text in outside[: len(asked) // 2]]
+    asked += _strangers(strangers, len(asked), rng)
+    return Simulation("pairs", tuple(entries), tuple(asked))
+
+
+def fold_of(meaning: int, folds: int) -> int:
+    return crc32(str(meaning).encode()) % folds
+
+
+def _near_topics(
+    several: Sequence[Sequence[str]], encoder: TermEncoder, rng: np.random.Generator
+) -> set[int]:
+    if not several:
+        return set()
+    vectors = encoder.embed([texts[0] for texts in several])
+    wanted = int((HIDDEN_TOPICS + HIDDEN_SINGLES) * len(several))
+    hidden: set[int] = set()
+    while len(hidden) < wanted:
+        centre = int(rng.integers(len(several)))
+        near = np.argsort(-(vectors @ vectors[centre]))[: max(wanted // 4, 1)]
+        hidden |= set(near[: wanted - len(hidden)].tolist())
+    return hidden
+
+
+def _strangers(texts: Sequence[str], asked: int, rng: np.random.Generator) -> list[Asked]:
+    drawn = rng.permutation(len(texts))[: int(STRANGERS * asked)]
+    return [Asked(texts[number], -1) for number in drawn]
+
+
+def _wordings(field: Field) -> Iterator[str]:
+    for meaning in field.meanings:
+        yield from meaning.wordings
+
+
+def _entry(name: str, question: str, answer: str, aliases: Sequence[str]) -> Entry:
+    return Entry(id=name, question=question, answer=answer, aliases=tuple(aliases), source=name)
+
+
+def _shuffled(items: Sequence[T], rng: np.random.Generator) -> list[T]:
+    return [items[number] for number in rng.permutation(len(items))]
