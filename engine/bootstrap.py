@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
 from domain.errors import ConfigurationError, KefuError, KnowledgeError
 from domain.pricing import PriceBook
@@ -80,7 +81,7 @@ class Kefu:
         """What the first message would otherwise pay for; nobody waits for it."""
         try:
             await self.knowledge.retriever.warm()
-        except KefuError as error:
+        except (KefuError, OSError, SQLAlchemyError) as error:
             self.metrics.knowledge_failures.labels("warm").inc()
             log.error("knowledge is not available, questions go to people: %s", error)
         self.upkeep.start()

@@ -5,11 +5,17 @@ Part of the composition root; `engine.bootstrap` offers its names.
 
 import asyncio
 import contextlib
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from domain.errors import KnowledgeError
 from engine.settings import Settings
+from knowledge.adapt import ModelShelf
 from knowledge.base import KnowledgeBase
 from knowledge.documents import LoadReport, load_paths
 from knowledge.embedding import Embedder, OpenAICompatibleEmbedder
@@ -18,10 +24,13 @@ from knowledge.follower import IndexFollower
 from knowledge.learning import Learning, LearningPolicy
 from knowledge.model import RankingModel
 from knowledge.retrieval import Retriever
+from knowledge.segments.manifest import read_manifest
 from knowledge.unknown import UnknownQuestions
+from knowledge.vectors import describe
 from storage import knowledge as rows
 from storage.database import Database
 
+log = logging.getLogger(__name__)
 SAMPLES = resources.files("knowledge") / "samples"
 INDEX_FOLDER = "knowledge"
 CHROMA_FOLDER = "chroma"
@@ -52,6 +61,8 @@ class Knowledge:
     learning: Learning
     questions: UnknownQuestions
     embedder: Embedder
+    models: ModelShelf
+    model_stamp: tuple[int, int]
 
     async def is_untouched(self) -> bool:
         """Nothing was ever imported."""
@@ -61,6 +72,16 @@ class Knowledge:
         """Revisions of the rows that searches do not see yet."""
         newest = await self.base.database.read(rows.newest_revision)
         return max(newest - self.follower.revision, 0)
+
+    async def use_newest_model(self) -> bool:
+        """Change over to a model that came into use since; whether there was one."""
+        stamp = await asyncio.to_thread(self.models.stamp)
+        if stamp == self.model_stamp:
+            return False
+        model = await asyncio.to_thread(self.models.current)
+        await self.retriever.use_model(model)
+        self.model_stamp = stamp
+        return True
 
     async def aclose(self) -> None:
         await self.retriever.aclose()
@@ -75,9 +96,11 @@ def build_knowledge(
 
     ``read_only``: never write the index, even where nobody else does.
     """
-    model = RankingModel.load(None)
+    shelf = ModelShelf(settings.data_dir)
+    # Looked at before the model is read: one that comes into use meanwhile is noticed later.
+    stamp, model = shelf.stamp(), load_model(shelf)
     embedder = build_embedder(settings, model)
-    folder = settings.data_dir.expanduser() / INDEX_FOLDER
+    folder = index_folder(settings)
     follower = IndexFollower(
         DatabaseSource(database),
         folder,
@@ -105,7 +128,54 @@ def build_knowledge(
         questions=questions,
         policy=LearningPolicy(settings.learn_auto_threshold, settings.learn_review_threshold),
     )
-    return Knowledge(base, follower, retriever, learning, questions, embedder)
+    return Knowledge(base, follower, retriever, learning, questions, embedder, shelf, stamp)
+
+
+def index_folder(settings: Settings) -> Path:
+    return settings.data_dir.expanduser() / INDEX_FOLDER
+
+
+def load_model(shelf: ModelShelf) -> RankingModel:
+    """The one in use, or the shipped one where that cannot be read."""
+    try:
+        return shelf.current()
+    except KnowledgeError as error:
+        log.error("the shipped model stands in: %s", error)
+        return RankingModel.load(None)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """The rows, and what the index folder holds of them. ``embedder``: what stored vectors must
+    agree with; ``stored``: what they are made by, None where there is no index yet."""
+
+    entries: int
+    newest: int
+    revision: int
+    indexed: int
+    embedder: Mapping[str, Any]
+    stored: Mapping[str, Any] | None
+    model_version: int
+
+
+def index_state(settings: Settings, database: Database) -> IndexState:
+    """Without opening or changing anything. Raises KnowledgeError for what cannot be read."""
+    source, shelf = DatabaseSource(database), ModelShelf(settings.data_dir)
+    embedder = build_embedder(settings, shelf.current())
+    try:
+        manifest = read_manifest(index_folder(settings), {})
+        return IndexState(
+            entries=source.count(),
+            newest=source.newest_revision(),
+            revision=manifest.revision if manifest else 0,
+            indexed=sum(part.size for part in manifest.parts) if manifest else 0,
+            embedder=describe(embedder),
+            stored=manifest.embedder if manifest else None,
+            model_version=shelf.version(),
+        )
+    finally:
+        if isinstance(embedder, OpenAICompatibleEmbedder):
+            embedder.close()
 
 
 def build_embedder(settings: Settings, model: RankingModel) -> Embedder:

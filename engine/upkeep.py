@@ -1,7 +1,8 @@
 """What goes on beside the conversations so that the knowledge stays in order and grows.
 
 Unknown questions are gathered into clusters, acts of learning that a crash left half-way are
-finished, entries that answered somebody are counted, and gauges are set. No turn waits for any of
+finished, a newly adapted model is taken into use, entries that answered somebody are counted, and
+gauges are set. No turn waits for any of
 it, and what fails is logged, counted and tried again.
 """
 
@@ -12,8 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from domain.decisions import Retrieval
-from domain.errors import KefuError, KnowledgeError
+from domain.errors import KefuError, KnowledgeError, StorageError
 from engine.knowledge import Knowledge
 from engine.metrics import Metrics
 from graphs.context import Searches
@@ -97,6 +100,7 @@ class Upkeep:
                 swept = time.monotonic()
                 self._asked.clear()
                 await self._step("sweep", self._sweep)
+            await self._step("model", self._follow_model)
             await self._step("count", self._count_used)
             await self._step("measure", self.measure)
             await self._rest()
@@ -116,6 +120,10 @@ class Upkeep:
         except Exception:
             self._metrics.knowledge_failures.labels(name).inc()
             log.exception("upkeep of knowledge, %s failed", name)
+
+    async def _follow_model(self) -> None:
+        if await self._knowledge.use_newest_model():
+            log.info("searches use the newest model")
 
     async def _repair(self) -> None:
         done = await self._knowledge.learning.repair()
@@ -142,7 +150,8 @@ class Upkeep:
 
 
 class MeasuredSearch:
-    """A search that is timed, and counted where it fails."""
+    """A search that is timed, and counted where it fails: with a KnowledgeError, whatever kept the
+    index from being read, so that a person gets the question."""
 
     def __init__(self, search: Searches, metrics: Metrics) -> None:
         self._search, self._metrics = search, metrics
@@ -161,5 +170,8 @@ class MeasuredSearch:
         except KnowledgeError:
             self._metrics.knowledge_failures.labels("search").inc()
             raise
+        except (OSError, StorageError, SQLAlchemyError) as error:
+            self._metrics.knowledge_failures.labels("search").inc()
+            raise KnowledgeError("knowledge", f"{type(error).__name__}: {error}") from error
         finally:
             self._metrics.search_seconds.observe(time.perf_counter() - started)

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from domain.errors import KnowledgeError
+from domain.instructions import gives_orders
 from domain.text import clean, one_line
 from knowledge.formats import Draft, is_named_document, parse
 
@@ -282,6 +283,8 @@ def _problem(draft: Draft) -> str:
         return f"问题超过 {MAX_QUESTION_CHARS} 字"
     if len(draft.answer) > MAX_ANSWER_CHARS:
         return f"答案超过 {MAX_ANSWER_CHARS} 字"
+    if any(map(gives_orders, (draft.question, draft.answer, *draft.aliases))):
+        return f"问题 {draft.question[:40]!r} 的内容像是写给模型的指令，未导入"
     return ""
 
 

@@ -22,11 +22,8 @@ from pathlib import Path
 
 import httpx
 
-from engine.bootstrap import import_samples
-from knowledge.embedding import HashedNgramEmbedder
-from knowledge.index import KnowledgeIndex
-from storage.database import Database
-from storage.migrate import migrate
+from engine.settings import load_settings
+from tests.filling import fill_with_samples
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
@@ -60,8 +57,8 @@ class Service:
     def launch(self) -> None:
         """Start without waiting until it is ready."""
         assert not self.alive
-        command = [sys.executable, "-c", _COMMAND, "serve", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-c", _COMMAND, "serve", "--samples", "--host"]
+        command += ["127.0.0.1", "--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -168,10 +165,5 @@ def sample_data() -> Path:
     """A data folder with schema and sample knowledge, built once a process: starts get quick."""
     folder = Path(tempfile.mkdtemp(prefix="kefu-samples-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    database = Database(f"sqlite:///{folder / 'kefu.db'}")
-    migrate(database.engine)
-    database.close()
-    index = KnowledgeIndex(folder / "knowledge", HashedNgramEmbedder())
-    import_samples(index)
-    index.close()
+    fill_with_samples(load_settings(env_files=None, data_dir=folder, database_url=None))
     return folder

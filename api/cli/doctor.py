@@ -20,11 +20,13 @@ from api.cli.console import AsJson, DataDir, output, print_json, settings_for
 from domain.errors import ConfigurationError, KnowledgeError
 
 if TYPE_CHECKING:
+    from engine.knowledge import IndexState
     from engine.settings import Settings
     from tools.models.providers import ProviderConfig
 
 CONNECT_S = 3.0
 DISTRIBUTION = "kefu-graph"
+FILL = "导入知识:kefu kb import PATH,或 kefu kb import --samples"
 PROBE = "Reply with the single word: ok"
 PROBE_TOKENS = 16
 
@@ -88,7 +90,7 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield from check_settings(settings)
     yield check_data_folder(settings)
     yield check_database(settings)
-    yield check_index(settings)
+    yield from check_index(settings)
     yield from check_providers(settings, online=online)
     yield from check_peers(settings)
     yield check_port(settings)
@@ -201,33 +203,60 @@ def _judge_revision(shown: str, revision: str | None) -> Finding:
     return Finding("database", State.FAULT, detail, "升级程序,或恢复旧版本的备份")
 
 
-def check_index(settings: "Settings") -> Finding:
-    from engine.bootstrap import build_knowledge, has_knowledge
+def check_index(settings: "Settings") -> Iterator[Finding]:
+    """The knowledge, its index, and the model that ranks; nothing is migrated or written."""
+    from engine.knowledge import index_state
+    from storage.database import Database
 
-    fill = "导入知识:kefu kb import PATH,或 kefu kb import --samples"
-    if not has_knowledge(settings):
-        return Finding("index", State.NOTE, "还没有知识,问题会转人工", fill)
-    knowledge = build_knowledge(settings, read_only=True)
+    dsn = settings.database_dsn()
+    file = Path(dsn.removeprefix("sqlite:///")) if dsn.startswith("sqlite:///") else None
+    if file is not None and not file.exists():
+        yield Finding("index", State.NOTE, "还没有知识,问题会转人工", FILL)
+        return
+    if not _has_schema(dsn):
+        return
+    database = Database(dsn)
     try:
-        count = knowledge.index.count()
+        state = index_state(settings, database)
     except KnowledgeError as error:
-        return _judge_index(error, fill)
+        remedy = "启动 kefu serve 时会按数据库自动重建;若仍失败,检查数据目录的权限"
+        yield Finding("index", State.FAULT, str(error), remedy)
+        return
     finally:
-        asyncio.run(knowledge.aclose())
-    name = f"{knowledge.embedder.name} {knowledge.embedder.version}"
-    if not count:
-        return Finding("index", State.NOTE, "知识库是空的,问题会转人工", fill)
-    return Finding("index", State.OK, f"{count} 条知识,向量 {name}")
+        database.close()
+    yield _judge_index(state)
+    model = f"第 {state.model_version} 版" if state.model_version else "出厂模型"
+    yield Finding("model", State.OK, f"检索排序使用{model}")
 
 
-def _judge_index(error: KnowledgeError, fill: str) -> Finding:
-    if "made by embedder" in error.reason:
-        remedy = "下次启动时自动重算向量;或 kefu kb import --rebuild"
-        return Finding("index", State.NOTE, error.reason, remedy)
-    if "no index yet" in error.reason:
-        return Finding("index", State.NOTE, "还没有知识,问题会转人工", fill)
-    remedy = "检查数据目录的权限,或 KEFU_CHROMA_URL 的服务"
-    return Finding("index", State.FAULT, str(error), remedy)
+def _has_schema(dsn: str) -> bool:
+    """`check_database` says what is wrong where this is False."""
+    from storage.migrate import HEAD
+
+    try:
+        return _revision(dsn) == HEAD
+    except Exception:
+        return False
+
+
+def _judge_index(state: "IndexState") -> Finding:
+    if not state.entries:
+        return Finding("index", State.NOTE, "知识库是空的,问题会转人工", FILL)
+    name = f"{state.embedder['name']} {state.embedder['version']}"
+    follow = "运行 kefu serve 或 kefu kb rebuild,索引会自动跟上"
+    if state.stored is None:
+        return Finding("index", State.NOTE, f"{state.entries} 条知识,还没有索引", follow)
+    if dict(state.stored) != dict(state.embedder):
+        made_by = f"{state.stored.get('name')} {state.stored.get('version')}"
+        detail = f"{state.entries} 条知识;向量由 {made_by} 生成,现在使用 {name}"
+        return Finding("index", State.NOTE, detail, "下次启动时自动重算向量;或 kefu kb rebuild")
+    lag = state.newest - state.revision
+    if lag:
+        detail = f"{state.entries} 条知识,索引还差 {abs(lag)} 个修订(已索引 {state.indexed} 条)"
+        return Finding("index", State.NOTE, detail, follow)
+    return Finding(
+        "index", State.OK, f"{state.entries} 条知识,修订 {state.newest} 已全部索引,向量 {name}"
+    )
 
 
 # Models and peers

@@ -15,8 +15,9 @@ import uvicorn
 from sqlalchemy import text
 
 from api.app import create_app
-from engine.bootstrap import Kefu, build, import_samples
+from engine.bootstrap import Kefu, build
 from engine.settings import PROVIDERS, Settings, load_settings
+from tests.filling import fill_with_samples
 
 START_S = 20.0
 
@@ -76,15 +77,13 @@ def sample_knowledge(folder: Path) -> Path:
     """``folder`` with the sample bases, made once, to be copied by each service."""
     if folder.exists():
         return folder
-    kefu = build(settings_for(folder))
-    try:
-        import_samples(kefu.knowledge.index)
-    finally:
-        kefu.knowledge.index.close()
-        kefu.engine.database.close()
-        if kefu.lock is not None:
-            kefu.lock.release()
+    fill_with_samples(settings_for(folder))
     return folder
+
+
+def copy_knowledge(source: Path, data_dir: Path) -> None:
+    """What `sample_knowledge` made, for a service of its own."""
+    shutil.copytree(source, data_dir, dirs_exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -93,7 +92,7 @@ def running_service(
 ) -> Iterator[Service]:
     """``knowledge``: what `sample_knowledge` made; without it nothing is known."""
     if knowledge is not None:
-        shutil.copytree(knowledge / "knowledge", data_dir / "knowledge")
+        copy_knowledge(knowledge, data_dir)
     kefu = build(settings_for(data_dir, **overrides))
     server = uvicorn.Server(_config(kefu))
     listener = socket.create_server(("127.0.0.1", 0))

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine.bootstrap import build
 from graphs.prompts import RULES
-from knowledge.documents import load_paths
+from knowledge.documents import load_paths, make_entry
 from tests.api.events import events
 from tests.api.service import Service, running_service, settings_for
+from tests.filling import fill
 from tests.sandbox_server import SandboxServer, sandbox_server, shared_sandbox
 
 __all__ = ["sandbox_server", "shared_sandbox"]
@@ -114,24 +114,27 @@ DOCUMENTS = [
 
 
 def _knowledge(folder: Path) -> Path:
-    """A knowledge base of the shop and of the poisoned documents."""
+    """A knowledge base of the shop and of the poisoned documents, past the door of the import."""
     texts = folder / "texts"
     texts.mkdir(parents=True)
     (texts / "shop.md").write_text(SHOP, "utf-8")
-    for number, one in enumerate(DOCUMENTS):
-        text = f"# 投毒\n\n### {one.asked}\n\n{one.answer}\n"
-        (texts / f"poison{number}.md").write_text(text, "utf-8")
     report = load_paths([texts])
     assert not report.failures
-    kefu = build(settings_for(folder / "data"))
-    try:
-        kefu.knowledge.index.import_entries(report.entries)
-    finally:
-        kefu.knowledge.index.close()
-        kefu.engine.database.close()
-        if kefu.lock is not None:
-            kefu.lock.release()
+    poison = [
+        make_entry(one.asked, one.answer, source=f"poison{number}.md#投毒", category="poison")
+        for number, one in enumerate(DOCUMENTS)
+    ]
+    fill(settings_for(folder / "data"), [*report.entries, *poison])
     return folder / "data"
+
+
+@pytest.mark.parametrize("one", DOCUMENTS, ids=lambda one: one.name)
+def test_an_import_leaves_out_and_names_what_gives_orders(one: Poisoned, tmp_path: Path) -> None:
+    text = f"# 投毒\n\n### {one.asked}\n\n{one.answer}\n\n### 在哪里\n\n门口\n"
+    (tmp_path / "poison.md").write_text(text, "utf-8")
+    report = load_paths([tmp_path])
+    assert [entry.question for entry in report.entries] == ["在哪里"]
+    assert "像是写给模型的指令" in report.failures[0].reason
 
 
 @pytest.fixture(scope="module")

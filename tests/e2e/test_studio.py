@@ -1,5 +1,7 @@
 """What a developer does in LangGraph Studio, done with the official client."""
 
+import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -12,12 +14,13 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
+from engine.knowledge import Knowledge
 from engine.settings import Settings, load_settings
-from engine.studio import SAMPLE_FOLDER, studio_knowledge
+from engine.studio import SAMPLE_FOLDER, close_knowledge, studio_knowledge
 from knowledge.documents import load_paths
-from knowledge.embedding import HashedNgramEmbedder
-from knowledge.index import KnowledgeIndex
+from tests.api.service import Service, running_service, settings_for
 from tests.e2e.studio_server import ROOT, StudioServer, running_studio
+from tests.filling import fill
 
 GRAPH = "conversation"
 NODES = {"classify", "retrieve", "price_estimate", "risk_check", "reply", "escalate"}
@@ -200,18 +203,18 @@ OWN_BASE = "# 花店\n\n## 花束\n\n### 满天星多少钱一束？\n\n满天�
 
 
 @pytest.fixture
-def own_knowledge(tmp_path: Path) -> Iterator[KnowledgeIndex]:
-    """A data folder's index, held open for writing like that of a running service."""
+def own_knowledge(tmp_path: Path) -> Iterator[Service]:
+    """A data folder whose service runs and writes its index."""
     document = tmp_path / "flowers.md"
     document.write_text(OWN_BASE, "utf-8")
-    index = KnowledgeIndex(tmp_path / "data" / "knowledge", HashedNgramEmbedder())
-    index.import_entries(load_paths([document]).entries)
-    yield index
-    index.close()
+    folder = tmp_path / "data"
+    fill(settings_for(folder), load_paths([document]).entries)
+    with running_service(folder) as running:
+        yield running
 
 
 async def test_studio_reads_the_knowledge_of_a_running_service_and_ends_without_a_trace(
-    tmp_path: Path, own_knowledge: KnowledgeIndex
+    tmp_path: Path, own_knowledge: Service
 ) -> None:
     listed = {path.name for path in ROOT.iterdir()}
     with running_studio(tmp_path) as server:
@@ -236,27 +239,31 @@ async def test_where_there_is_no_usable_knowledge_the_samples_stand_in(
     tmp_path: Path, content: bytes | None
 ) -> None:
     if content is not None:
-        (tmp_path / "knowledge").mkdir()
-        (tmp_path / "knowledge" / "chroma.sqlite3").write_bytes(content)
-    knowledge = studio_knowledge(_settings(tmp_path))
-    try:
+        (tmp_path / "kefu.db").write_bytes(content)
+    async with opened_knowledge(tmp_path) as knowledge:
         found = await knowledge.retriever.search("E03是什么故障")
-    finally:
-        await knowledge.aclose()
     assert found.evidence[0].source == "charging_pile.md#故障处理"
 
 
 async def test_two_studios_may_read_the_samples_of_one_folder(tmp_path: Path) -> None:
-    first, second = (studio_knowledge(_settings(tmp_path)) for _ in range(2))
-    assert first.index.count() == second.index.count() > 100
-    await first.aclose()
-    await second.aclose()
+    async with opened_knowledge(tmp_path) as first, opened_knowledge(tmp_path) as second:
+        for knowledge in (first, second):
+            found = await knowledge.retriever.search("E03是什么故障")
+            assert found.evidence[0].source == "charging_pile.md#故障处理"
+        assert first.follower.corpus.size == second.follower.corpus.size > 100
 
 
-async def test_an_empty_index_counts_as_no_knowledge(tmp_path: Path) -> None:
-    empty = KnowledgeIndex(tmp_path / "knowledge", HashedNgramEmbedder())
-    assert empty.count() == 0
-    empty.close()
-    knowledge = studio_knowledge(_settings(tmp_path))
-    assert knowledge.index.where.endswith(SAMPLE_FOLDER)
-    await knowledge.aclose()
+async def test_a_base_without_entries_counts_as_no_knowledge(tmp_path: Path) -> None:
+    await asyncio.to_thread(fill, settings_for(tmp_path), [])
+    async with opened_knowledge(tmp_path) as knowledge:
+        assert sum((await knowledge.base.categories()).values()) > 100
+    assert (tmp_path / SAMPLE_FOLDER / "kefu.db").exists()
+
+
+@contextlib.asynccontextmanager
+async def opened_knowledge(folder: Path) -> AsyncIterator[Knowledge]:
+    knowledge = await asyncio.to_thread(studio_knowledge, _settings(folder))
+    try:
+        yield knowledge
+    finally:
+        await close_knowledge(knowledge)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli.main import cli
 from engine.settings import describe_settings
+from tests.api.service import copy_knowledge
 
 RESTORED_LOGGERS = ("", "uvicorn", "uvicorn.error", "uvicorn.access")
 
@@ -65,5 +65,5 @@ def kefu(tmp_path: Path) -> Command:
 @pytest.fixture
 def filled(kefu: Command, knowledge_folder: Path) -> Command:
     """On a data folder with the sample bases."""
-    shutil.copytree(knowledge_folder / "knowledge", kefu.data_dir / "knowledge")
+    copy_knowledge(knowledge_folder, kefu.data_dir)
     return kefu
