@@ -277,7 +277,7 @@ def _show_failures(failures: Sequence[KnowledgeError]) -> None:
 async def _rebuild(
     settings: "Settings", knowledge: "Knowledge", bar: "Progress"
 ) -> tuple[int, int]:
-    await knowledge.retriever.warm(reporter(bar, "更新索引"))
+    await asyncio.to_thread(knowledge.follower.sync, reporter(bar, "更新索引"))
     if not knowledge.follower.is_writer:
         raise KnowledgeError(
             str(settings.data_dir),
@@ -290,7 +290,6 @@ async def _rebuild(
 async def _renew_index(knowledge: "Knowledge", bar: "Progress") -> None:
     """Beside the old one, which serves until the new one is whole."""
     await asyncio.to_thread(knowledge.follower.rebuild, reporter(bar, "重建索引"))
-    await knowledge.retriever.refresh()
     await asyncio.to_thread(knowledge.follower.drain)
 
 

@@ -61,12 +61,12 @@ def _must_exist(settings: "Settings") -> None:
 
 
 async def follow(knowledge: "Knowledge", progress: "Progress") -> int:
-    """Until searches see what is committed: made here, or waited for where a running service
-    writes the index. Returns the revisions still missing when that takes too long."""
+    """Until the index has what is committed: brought in here, or waited for where a running
+    service writes it. Returns the revisions still missing when that takes too long."""
     report = reporter(progress, "更新索引")
     ends = time.monotonic() + FOLLOW_S
     while True:
-        await knowledge.retriever.refresh(report)
+        await asyncio.to_thread(knowledge.follower.sync, report)
         lag = await knowledge.lag()
         if not lag or time.monotonic() > ends:
             break

@@ -171,7 +171,6 @@ def _act(
     with progress_bar(hidden=as_json) as bar:
 
         async def whole(knowledge: "Knowledge") -> "tuple[Suggestion, int]":
-            await knowledge.retriever.warm()
             return await work(knowledge), await follow(knowledge, bar)
 
         done, lag = run(settings_for(data_dir), whole)

@@ -14,8 +14,18 @@ def run_kefu(*arguments: str, said: str = "") -> "subprocess.CompletedProcess[st
         input=said,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
+    )
+
+
+def started_kefu(*arguments: str) -> "subprocess.Popen[bytes]":
+    """The same without waiting; the caller ends it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _START, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 

@@ -143,7 +143,7 @@ def test_a_changed_embedder_is_mentioned_before_everything_is_embedded_again(
     monkeypatch.setenv("KEFU_EMBEDDING_MODEL", "other")
     finding = findings(filled)["index"]
     assert finding["state"] == "note"
-    assert "hashed-ngram" in finding["detail"]
+    assert "terms" in finding["detail"]
 
 
 def test_our_own_service_on_the_port_is_no_fault(
