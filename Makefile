@@ -79,7 +79,7 @@ crash: setup
 
 train: setup
 	$(BIN)/python -m graphs.classifier.train
-	$(BIN)/python -m knowledge.calibrate
+	$(BIN)/python -m knowledge.train
 
 lock: setup
 	$(COMPILE) --output-file requirements.lock

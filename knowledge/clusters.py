@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.text import letters
-from knowledge.scoring import token_match
+from knowledge.features import token_match
 from knowledge.terms import encode, is_strong, strengths, term_keys, tokens_of, wording_key
 
 Floats = NDArray[np.float64]

@@ -4,6 +4,7 @@ No checkpointer, no storage, no engine. Run by the benchmark:
 ``python -m tests.bench.bare PORT DATA_DIR``.
 """
 
+import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator
@@ -17,7 +18,13 @@ from langchain_core.messages import HumanMessage
 from api.envelopes import Json
 from api.platform.schemas import MessageRequest
 from engine.answers import build_answer
-from engine.bootstrap import GC_THRESHOLD, build_knowledge, build_models, build_services
+from engine.bootstrap import (
+    GC_THRESHOLD,
+    build_knowledge,
+    build_models,
+    build_services,
+    open_database,
+)
 from engine.settings import load_settings
 from graphs.context import TurnContext
 from graphs.conversation import build_conversation_graph
@@ -25,7 +32,8 @@ from graphs.conversation import build_conversation_graph
 
 def create_app(data_dir: Path) -> FastAPI:
     settings = load_settings(data_dir=data_dir, env_files=())
-    knowledge = build_knowledge(settings)
+    database = open_database(settings)
+    knowledge = build_knowledge(settings, database)
     services = build_services(settings, knowledge.retriever, build_models(settings))
     graph = build_conversation_graph()
 
@@ -37,6 +45,7 @@ def create_app(data_dir: Path) -> FastAPI:
         gc.set_threshold(GC_THRESHOLD, 20, 20)
         yield
         await knowledge.aclose()
+        await asyncio.to_thread(database.close)
 
     app = FastAPI(lifespan=lifespan)
 

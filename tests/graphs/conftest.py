@@ -10,23 +10,21 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
 import engine
-import knowledge
 from domain.decisions import CustomerFacts
 from domain.messages import Attachment
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
+from engine.bootstrap import build_knowledge, open_database
+from engine.settings import load_settings
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Services, TurnContext
 from graphs.conversation import build_conversation_graph
 from graphs.templates import Templates
-from knowledge.documents import load_paths
-from knowledge.embedding import HashedNgramEmbedder
-from knowledge.index import KnowledgeIndex
 from knowledge.retrieval import Retriever
+from tests.filling import fill_with_samples
 
 DEFAULTS = Path(engine.__file__).parent / "defaults"
-SAMPLES = Path(knowledge.__file__).parent / "samples"
 
 
 class Customer:
@@ -64,14 +62,14 @@ class Customer:
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    report = load_paths([SAMPLES])
-    assert not report.failures
-    index = KnowledgeIndex(tmp_path_factory.mktemp("samples"), HashedNgramEmbedder())
-    index.import_entries(report.entries)
-    retriever = Retriever(index)
-    yield build_services(retriever)
-    asyncio.run(retriever.aclose())
-    index.close()
+    folder = tmp_path_factory.mktemp("samples")
+    settings = load_settings(env_files=None, data_dir=folder, database_url=None)
+    fill_with_samples(settings)
+    database = open_database(settings)
+    knowledge = build_knowledge(settings, database)
+    yield build_services(knowledge.retriever)
+    asyncio.run(knowledge.aclose())
+    database.close()
 
 
 def build_services(retriever: Retriever) -> Services:

@@ -1,23 +1,60 @@
-"""Index folders and retrievers that close themselves."""
+"""Searches over a list of entries, without a database, that close themselves."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from knowledge.documents import Entry, load_paths
-from knowledge.embedding import HashedNgramEmbedder
-from knowledge.index import KnowledgeIndex
+from knowledge.feed import Change
+from knowledge.follower import IndexFollower
+from knowledge.model import RankingModel
 from knowledge.retrieval import Retriever
 
 SAMPLES = Path(__file__).parents[2] / "knowledge" / "samples"
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[KnowledgeIndex]:
-    opened = KnowledgeIndex(tmp_path / "index", HashedNgramEmbedder(256))
-    yield opened
-    opened.close()
+class EntryList:
+    """A source whose entries are replaced as a whole; what stays the same did not change."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._changes: list[Change] = []
+
+    def replace(self, entries: Sequence[Entry]) -> None:
+        wanted = {entry.id: entry for entry in entries}
+        for entry_id in {*self._entries, *wanted}:
+            if self._entries.get(entry_id) != wanted.get(entry_id):
+                revision = len(self._changes) + 1
+                self._changes.append(Change(revision, entry_id, wanted.get(entry_id)))
+        self._entries = wanted
+
+    def newest_revision(self) -> int:
+        return len(self._changes)
+
+    def count(self) -> int:
+        return len(self._entries)
+
+    def changes_since(self, revision: int, limit: int) -> list[Change]:
+        return self._changes[revision : revision + limit]
+
+    def entries_after(self, entry_id: str, limit: int) -> list[Entry]:
+        return [self._entries[key] for key in sorted(self._entries) if key > entry_id][:limit]
+
+
+class Searching:
+    """One retriever, and what it searches."""
+
+    def __init__(self, folder: Path) -> None:
+        self._source = EntryList()
+        model = RankingModel.load()
+        follower = IndexFollower(self._source, folder, model.encoder, folder / "chroma")
+        self.retriever = Retriever(follower, model, cache_size=0, refresh_s=60.0)
+
+    async def feed(self, entries: Sequence[Entry]) -> None:
+        """The base holds exactly these from now on."""
+        self._source.replace(entries)
+        await self.retriever.refresh()
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +64,8 @@ def sample_entries() -> tuple[Entry, ...]:
     return report.entries
 
 
-@pytest.fixture(scope="session")
-def sample_index(
-    tmp_path_factory: pytest.TempPathFactory, sample_entries: tuple[Entry, ...]
-) -> Iterator[KnowledgeIndex]:
-    opened = KnowledgeIndex(tmp_path_factory.mktemp("samples"), HashedNgramEmbedder())
-    opened.import_entries(sample_entries)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-async def retriever(sample_index: KnowledgeIndex) -> AsyncIterator[Retriever]:
-    opened = Retriever(sample_index, cache_size=0)
+async def searching(tmp_path: Path) -> AsyncIterator[Searching]:
+    opened = Searching(tmp_path / "searching")
     yield opened
-    await opened.aclose()
+    await opened.retriever.aclose()

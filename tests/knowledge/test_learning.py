@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +13,11 @@ from domain.errors import InvalidInput, KnowledgeError, NotFound
 from knowledge.base import KnowledgeBase
 from knowledge.clusters import same_meaning
 from knowledge.documents import Entry, make_entry
-from knowledge.index import KnowledgeIndex
 from knowledge.jobs import ImportSummary
 from knowledge.learning import AlreadyDecided, Learning, Suggestion
-from knowledge.retrieval import Retriever
 from knowledge.unknown import UnknownQuestions
 from storage.database import Database
+from tests.knowledge.conftest import Searching
 
 PARKING = [
     "充电桩能装在露天车位吗",
@@ -109,26 +108,16 @@ def shop(database: Database) -> Shop:
     return Shop(database)
 
 
-@pytest.fixture
-async def retriever(index: KnowledgeIndex) -> AsyncIterator[Retriever]:
-    opened = Retriever(index, cache_size=0)
-    yield opened
-    await opened.aclose()
-
-
-async def feed(index: KnowledgeIndex, entries: Sequence[Entry]) -> None:
-    await asyncio.to_thread(index.import_entries, entries, rebuild=True)
-
-
 # The whole way
 
 
 async def test_ten_wordings_become_one_answer_that_can_be_taken_back(
-    shop: Shop, index: KnowledgeIndex, retriever: Retriever, sample_entries: tuple[Entry, ...]
+    shop: Shop, searching: Searching, sample_entries: tuple[Entry, ...]
 ) -> None:
+    retriever = searching.retriever
     others = [entry for entry in sample_entries if entry.document != "charging_pile.md"]
     await shop.base.import_entries(others)
-    await feed(index, await shop.entries())
+    await searching.feed(await shop.entries())
     for wording in PARKING:
         assert (await retriever.search(wording)).confidence < 0.55
     await shop.ask(*PARKING)
@@ -139,7 +128,7 @@ async def test_ten_wordings_become_one_answer_that_can_be_taken_back(
 
     accepted = await shop.learning.answer_cluster(cluster.id, ANSWER, by="店长")
     assert accepted.state == "approved"
-    await feed(index, await shop.entries())
+    await searching.feed(await shop.entries())
     found = await retriever.search(ELEVENTH)
     assert found.confidence >= 0.75
     assert found.evidence[0].id == accepted.entry_id
@@ -148,7 +137,7 @@ async def test_ten_wordings_become_one_answer_that_can_be_taken_back(
 
     undone = await shop.learning.undo(accepted.id, by="店长")
     assert undone.state == "undone"
-    await feed(index, await shop.entries())
+    await searching.feed(await shop.entries())
     assert {entry.id for entry in await shop.entries()} == {entry.id for entry in others}
     assert (await retriever.search(ELEVENTH)).confidence < 0.55
     assert (await shop.learning.questions.cluster(cluster.id)).state == "open"

@@ -1,5 +1,6 @@
-"""The index behind a real Chroma server, shared by two processes' worth of clients."""
+"""Two machines: an index each, one database, and one Chroma server with the vectors."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from knowledge.base import KnowledgeBase
 from knowledge.documents import make_entry
-from knowledge.embedding import HashedNgramEmbedder
-from knowledge.index import KnowledgeIndex
+from knowledge.feed import DatabaseSource
+from knowledge.follower import IndexFollower
+from knowledge.model import RankingModel
 from knowledge.retrieval import Retriever
+from storage.database import Database
 
 RETURNS = make_entry("能退货吗", "七天内可退。", source="faq.md")
 INVOICE = make_entry("能开发票吗", "可以。", source="faq.md")
@@ -49,37 +53,38 @@ def _await_port(port: int, deadline: float) -> None:
             return
 
 
-@pytest.mark.parametrize("mirror_vectors", [1_000, 0], ids=["mirror", "chroma"])
-async def test_one_client_finds_what_another_imports_and_rebuilds(
-    server_url: str, mirror_vectors: int
+def follower_of(database: Database, folder: Path, server_url: str) -> IndexFollower:
+    """Of a machine of its own, which asks the server for every vector."""
+    encoder = RankingModel.load().encoder
+    return IndexFollower(DatabaseSource(database), folder, encoder, server_url, exact_vectors=0)
+
+
+async def test_two_machines_on_one_database_and_one_server_find_the_same_and_do_no_harm(
+    database: Database, server_url: str, tmp_path: Path
 ) -> None:
-    name = f"shared-{mirror_vectors}"
-    embedder = HashedNgramEmbedder(64)
-    writer = KnowledgeIndex(server_url, embedder, name=name)
-    reader = KnowledgeIndex(server_url, embedder, name=name, poll_seconds=0.0)
-    retriever = Retriever(reader, mirror_vectors=mirror_vectors)
+    base, model = KnowledgeBase(database), RankingModel.load()
+    followers = [follower_of(database, tmp_path / name, server_url) for name in ("one", "two")]
+    one, two = (Retriever(follower, model, refresh_s=60.0) for follower in followers)
     try:
-        writer.import_entries([RETURNS])
-        assert (await retriever.search("东西能退货不")).evidence[0].id == RETURNS.id
-        writer.import_entries([INVOICE])
-        assert (await retriever.search("发票能开不")).evidence[0].id == INVOICE.id
-        writer.import_entries([INVOICE], rebuild=True)
-        assert {e.id for e in (await retriever.search("东西能退货不")).evidence} <= {INVOICE.id}
-        assert reader.list_entries() == [INVOICE]
+        await base.import_entries([RETURNS, INVOICE])
+        for retriever, follower in zip((one, two), followers, strict=True):
+            await retriever.refresh()
+            await asyncio.to_thread(follower.drain)
+            assert follower.is_writer
+            assert (await best(retriever, "东西能退货不")) == RETURNS.id
+        await base.remove([RETURNS.id], by="小王")
+        await one.refresh()
+        await asyncio.to_thread(followers[0].drain)
+        assert await best(one, "东西能退货不") != RETURNS.id
+        assert await best(two, "发票能开不") == INVOICE.id
+        await two.refresh()
+        assert await best(two, "东西能退货不") != RETURNS.id
+        assert await best(two, "发票能开不") == INVOICE.id
     finally:
-        await retriever.aclose()
-        writer.close()
-        reader.close()
+        await one.aclose()
+        await two.aclose()
 
 
-def test_writers_take_turns_on_one_version_count(server_url: str) -> None:
-    first = KnowledgeIndex(server_url, HashedNgramEmbedder(64), name="turns")
-    second = KnowledgeIndex(server_url, HashedNgramEmbedder(64), name="turns")
-    first.import_entries([RETURNS])
-    second.import_entries([INVOICE])
-    version = second.version()
-    first.import_entries([make_entry("几点开门", "九点。", source="hours.md")])
-    assert first.version() > version
-    assert first.count() == 3
-    first.close()
-    second.close()
+async def best(retriever: Retriever, query: str) -> str:
+    found = (await retriever.search(query)).evidence
+    return found[0].id if found else ""

@@ -5,9 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from knowledge.features import token_match
 from knowledge.terms import (
     STOP_WEIGHT,
     encode,
+    is_follow_up,
     is_strong,
     strengths,
     term_keys,
@@ -90,3 +92,32 @@ def test_function_words_count_little_and_single_characters_are_weak() -> None:
 )
 def test_wordings_are_compared_without_courtesies_and_particles(text: str, key: str) -> None:
     assert wording_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "leans"),
+    [
+        ("多少钱", True),
+        ("那要多久呢", True),
+        ("这个支持定制吗，我想做一百个", True),
+        ("充电桩安装需要物业开什么证明", False),
+    ],
+)
+def test_short_or_pointing_messages_lean_on_what_was_said(text: str, leans: bool) -> None:
+    assert is_follow_up(text) is leans
+
+
+@pytest.mark.parametrize(
+    ("query", "entry", "match"),
+    [
+        ({"e03"}, {"e03", "e05"}, (1.0, 0.0)),
+        ({"e03"}, {"e05"}, (0.0, 1.0)),
+        ({"e03"}, {"7kw"}, (0.0, 0.0)),
+        ({"7kw", "5"}, {"11kw", "3"}, (0.0, 0.5)),
+        ({"wifi"}, {"app"}, (0.0, 0.0)),
+    ],
+)
+def test_another_code_of_one_kind_contradicts_and_a_bare_number_does_not(
+    query: set[str], entry: set[str], match: tuple[float, float]
+) -> None:
+    assert token_match(query, frozenset(entry)) == match
