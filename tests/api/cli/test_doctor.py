@@ -146,6 +146,30 @@ def test_a_changed_embedder_is_mentioned_before_everything_is_embedded_again(
     assert "terms" in finding["detail"]
 
 
+def test_what_the_index_has_not_followed_yet_is_counted(filled: Command) -> None:
+    engine = create_engine(f"sqlite:///{filled.data_dir / 'kefu.db'}")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO knowledge_changes (version_id, entry_id)"
+                " SELECT 99, id FROM knowledge_entries LIMIT 1"
+            )
+        )
+    engine.dispose()
+    finding = findings(filled)["index"]
+    assert finding["state"] == "note"
+    assert "还差 1 个修订" in finding["detail"]
+
+
+def test_a_damaged_index_is_a_fault_and_a_whole_one_names_its_model(filled: Command) -> None:
+    found = findings(filled)
+    assert "已全部索引" in found["index"]["detail"]
+    assert found["model"]["state"] == "ok"
+    (filled.data_dir / "knowledge" / "manifest.json").write_text("{", "utf-8")
+    finding = findings(filled, exit_code=1)["index"]
+    assert (finding["state"], "manifest" in finding["detail"]) == ("fault", True)
+
+
 def test_our_own_service_on_the_port_is_no_fault(
     shared_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
