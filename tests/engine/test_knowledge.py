@@ -16,7 +16,6 @@ from knowledge.learning import Suggestion
 from storage.database import Database
 from tests.api.cli.embeddings import DIMENSIONS, embeddings_server
 
-
 SAID = (
     ("能带狗进店吗", "可以带狗进店，请牵好绳子。"),
     ("发票几天寄出", "发票在三个工作日内寄出。"),
