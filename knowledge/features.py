@@ -188,14 +188,21 @@ def candidates(
     mass = _mass(query)
     entry[:, 0], entry[:, 1] = bm25 / 10.0, bm25 / mass
     _fill(entry, view, query, units, vectors)
+    _tokens(entry, corpus, rows, query.text)
+    _part_passages(entry)
+    return Candidates(rows, entry, _query_row(view, query, entry))
+
+
+def _part_passages(entry: Floats) -> None:
+    """An entry that is only a passage is another kind of evidence than a question's answer: its
+    features stand in columns of their own, and nowhere else."""
     passage = entry[:, _at("length")] <= 0.0
     entry[:, _at("passage")] = passage
-    entry[:, _at("passage_cover")] = entry[:, _at("answer_cover")] * passage
-    entry[:, _at("passage_pairs")] = entry[:, _at("answer_pairs")] * passage
-    entry[:, _at("passage_triples")] = entry[:, _at("answer_triples")] * passage
-    entry[:, _at("passage_bm25")] = entry[:, 1] * passage
-    _tokens(entry, corpus, rows, query.text)
-    return Candidates(rows, entry, _query_row(view, query, entry))
+    entry[:, _at("passage_bm25")] = entry[:, _at("bm25_share")] * passage
+    for name in ("cover", "pairs", "triples"):
+        entry[:, _at(f"passage_{name}")] = entry[:, _at(f"answer_{name}")] * passage
+    for name in (*ANSWER, "union_cover", "token_agrees", "token_contradicts"):
+        entry[passage, _at(name)] = 0.0
 
 
 def _at(name: str) -> int:

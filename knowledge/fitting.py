@@ -5,6 +5,7 @@ entry): a base that is unlike all that was seen then gets sensible figures, wher
 turned signs round that happened to help on the bases seen.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,6 @@ from knowledge.model import (
     fit_logistic,
     gate_row,
     order_of,
-    profile_of,
     rank_rows,
 )
 from knowledge.segments.build import build_segment
@@ -36,6 +36,7 @@ from knowledge.segments.corpus import Corpus, Part
 from knowledge.segments.segment import Segment
 from knowledge.segments.wordings import wordings_of
 from knowledge.simulation import Simulation
+from knowledge.terms import Floats
 
 Beat = Callable[[], None]
 
@@ -47,6 +48,17 @@ AGAINST = frozenset(
     )
 )
 EITHER = frozenset(("query_length", "length", "passage"))
+SCOPE_CAP = 1.5
+ALIKE = 0.65
+"""A wrong first answer that is as near as this to the right one is likely as good, unlabelled."""
+ANSWER_LOGIT = math.log(0.75 / 0.25)
+ANSWERED_RIGHT, FEWEST_ANSWERS, CAUTION = 0.9, 30, 0.6
+PULL = 1e-4
+"""A feature comes back when the mean slope towards its right sign is greater."""
+RANKED = frozenset(
+    name for name in RANK if not name.startswith(("passage_c", "passage_p", "passage_t"))
+)
+"""Passages are ordered by their words' rarity alone; what else is known of them is for the gate."""
 GATED = frozenset(
     (
         *("score", "score_lead", "score_crowd", "crowd_encoder", "crowd_plain", "crowd_cover"),
@@ -62,12 +74,14 @@ it has seen better, and others worse."""
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A simulation as the features see it. ``found[i]`` belongs to ``gold[i]``."""
+    """A simulation as the features see it. ``found[i]`` belongs to ``gold[i]``; ``alike[i]``: how
+    near each candidate is to the right entry, where a judge was given. ``hidden``: what a
+    `Profile` is made of, to be scored by any rank model."""
 
     found: tuple[Candidates, ...]
     gold: tuple[int, ...]
     hidden: tuple[Candidates, ...]
-    weight: float = 1.0
+    alike: tuple[Floats | None, ...]
 
 
 @contextmanager
@@ -81,8 +95,13 @@ def corpus_of(entries: Sequence[Entry], embedder: Embedder) -> Iterator[Corpus]:
 
 
 def measure(
-    made: Simulation, encoder: TermEncoder, *, weight: float = 1.0, beat: Beat | None = None
+    made: Simulation,
+    encoder: TermEncoder,
+    *,
+    judge: TermEncoder | None = None,
+    beat: Beat | None = None,
 ) -> Measured:
+    """``judge``: an encoder that knows the labels, to tell wrong answers from unlabelled ones."""
     with corpus_of(made.entries, encoder) as corpus:
         view = view_of(corpus, encoder.vocabulary)
         found = []
@@ -92,7 +111,18 @@ def measure(
                 beat()
         hidden = tuple(_hidden(corpus, encoder))
     gold = tuple(item.gold for item in made.asked)
-    return Measured(tuple(found), gold, hidden, weight)
+    return Measured(tuple(found), gold, hidden, tuple(_alike(made, found, judge)))
+
+
+def _alike(
+    made: Simulation, found: Sequence[Candidates], judge: TermEncoder | None
+) -> Iterator[Floats | None]:
+    if judge is None:
+        yield from (None for _ in found)
+        return
+    vectors = judge.embed([entry.question for entry in made.entries])
+    for item, candidate in zip(made.asked, found, strict=True):
+        yield vectors[candidate.rows] @ vectors[item.gold] if item.gold >= 0 else None
 
 
 def _hidden(corpus: Corpus, encoder: TermEncoder) -> Iterator[Candidates]:
@@ -110,34 +140,74 @@ PROFILED = 150
 
 
 def fit_rank(measured: Sequence[Measured]) -> Logistic:
-    rows, right, weights = [], [], []
+    rows, right = [], []
     for item in measured:
         for found, gold in zip(item.found, item.gold, strict=True):
             if found.rows.size:
                 rows.append(rank_rows(found.entry))
                 right.append(found.rows == gold)
-                weights.append(np.full(found.rows.size, item.weight))
-    return _fit_signed(
-        np.concatenate(rows), np.concatenate(right), np.concatenate(weights), RANK, RANK_PENALTY
-    )
+    return _fit_signed(np.concatenate(rows), np.concatenate(right), RANK, RANK_PENALTY, RANKED)
 
 
-def fit_gate(measured: Sequence[Measured], rank: Logistic) -> Logistic:
-    rows, right, weights = [], [], []
-    for item in measured:
-        profile = _profile(item, rank)
-        for found, gold in zip(item.found, item.gold, strict=True):
-            if found.rows.size:
-                order, logits = order_of(rank, found)
-                rows.append(gate_row(found, order, logits, profile))
-                right.append(bool(found.rows[order[0]] == gold))
-                weights.append(item.weight)
-    return _fit_signed(
-        np.array(rows), np.array(right), np.array(weights), GATE, GATE_PENALTY, GATED
-    )
+@dataclass(frozen=True, slots=True)
+class _Firsts:
+    """Of each question the row that the gate sees, whether the first candidate is right, whether
+    the question is in scope, and the base that it was asked."""
+
+    rows: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    base: NDArray[np.int64]
 
 
-def _profile(item: Measured, rank: Logistic) -> Profile:
+def _firsts(measured: Sequence[Measured], rank: Logistic) -> _Firsts:
+    rows, right, inside, base = [], [], [], []
+    for number, item in enumerate(measured):
+        profile = profile_of_measured(item, rank)
+        for found, gold, alike in zip(item.found, item.gold, item.alike, strict=True):
+            if not found.rows.size:
+                continue
+            order, logits = order_of(rank, found)
+            hit = bool(found.rows[order[0]] == gold)
+            if not hit and alike is not None and alike[order[0]] >= ALIKE:
+                continue
+            rows.append(gate_row(found, order, logits, profile))
+            right.append(hit)
+            inside.append(gold >= 0)
+            base.append(number)
+    return _Firsts(np.array(rows), np.array(right), np.array(inside), np.array(base))
+
+
+def fit_gate(measured: Sequence[Measured], rank: Logistic) -> tuple[Logistic, Logistic, float]:
+    """The gate, the scope model, and the cap on the latter, as `RankingModel` takes them."""
+    firsts = _firsts(measured, rank)
+    right = _fit_signed(firsts.rows, firsts.right, GATE, GATE_PENALTY, GATED)
+    scope = _fit_signed(firsts.rows, firsts.inside, GATE, GATE_PENALTY, GATED)
+    sure = right.logits(firsts.rows) + np.minimum(scope.logits(firsts.rows), SCOPE_CAP)
+    level = fit_logistic(sure[:, None], firsts.right, penalty=1e-3)
+    gain = max(float(level.weights[0]), 1e-3)
+    bias = level.bias - _caution(gain * sure + level.bias, firsts)
+    gate = Logistic(gain * right.weights, gain * right.bias + bias)
+    return gate, Logistic(gain * scope.weights, gain * scope.bias), gain * SCOPE_CAP
+
+
+def _caution(logits: NDArray[np.float64], firsts: _Firsts) -> float:
+    """What to take off so that, in most bases, of what is answered ANSWERED_RIGHT is right:
+    calibrated figures alone would promise only that of those at the threshold itself 75 % are."""
+    shifts = []
+    for number in np.unique(firsts.base):
+        inside = firsts.base == number
+        order = np.argsort(-logits[inside], kind="stable")
+        so_far = np.cumsum(firsts.right[inside][order]) / np.arange(1, order.size + 1)
+        enough = np.flatnonzero(
+            (so_far >= ANSWERED_RIGHT) & (np.arange(1, order.size + 1) >= FEWEST_ANSWERS)
+        )
+        if enough.size:
+            shifts.append(float(logits[inside][order[enough[-1]]]) - ANSWER_LOGIT)
+    return max(float(np.quantile(shifts, CAUTION)), 0.0) if shifts else 0.0
+
+
+def profile_of_measured(item: Measured, rank: Logistic) -> Profile:
     scores = [float(order_of(rank, found)[1][0]) for found in item.hidden]
     return Profile(np.sort(np.array(scores))) if scores else NO_PROFILE
 
@@ -145,23 +215,32 @@ def _profile(item: Measured, rank: Logistic) -> Profile:
 def _fit_signed(
     rows: NDArray[np.floating],
     right: NDArray[np.bool_],
-    weights: NDArray[np.float64],
     names: tuple[str, ...],
     penalty: float,
-    allowed: frozenset[str] | None = None,
+    allowed: frozenset[str],
 ) -> Logistic:
-    """Features whose weight would have the wrong sign go, until none has."""
+    """The best model whose weights have the signs that they must: features go whose weight would
+    have the wrong one, and come back when it would not any more."""
     signs = np.array([_sign(name) for name in names])
-    used = np.array([allowed is None or name in allowed for name in names])
-    while True:
-        model = fit_logistic(rows[:, used], right, weights, penalty)
-        wrong = model.weights * signs[used] < 0.0
-        if not wrong.any():
+    may = np.array([name in allowed for name in names])
+    used = may.copy()
+    full = Logistic(np.zeros(len(names)), 0.0)
+    for _ in range(2 * len(names)):
+        model = fit_logistic(rows[:, used], right, penalty=penalty)
+        full = Logistic(np.zeros(len(names)), model.bias)
+        full.weights[used] = model.weights
+        wrong = full.weights * signs < 0.0
+        if wrong.any():
+            used &= ~wrong
+            continue
+        missed = 1.0 / (1.0 + np.exp(-full.logits(rows)))
+        pull = (right - missed) @ (rows - rows.mean(axis=0)) * signs
+        pull = np.where(may & ~used, pull / (rows.std(axis=0) + 1e-9), 0.0)
+        if pull.max(initial=0.0) <= PULL * len(rows):
             break
-        used[np.flatnonzero(used)[wrong]] = False
-    full = np.zeros(len(names))
-    full[used] = model.weights
-    return Logistic(full, model.bias)
+        used[int(np.argmax(pull))] = True
+    full.weights[full.weights * signs < 0.0] = 0.0
+    return full
 
 
 def _sign(name: str) -> int:
@@ -173,7 +252,4 @@ def _sign(name: str) -> int:
 
 def fit_model(encoder: TermEncoder, measured: Sequence[Measured]) -> RankingModel:
     rank = fit_rank(measured)
-    return RankingModel(encoder, rank, fit_gate(measured, rank))
-
-
-__all__ = ["Measured", "corpus_of", "fit_model", "measure", "profile_of"]
+    return RankingModel(encoder, rank, *fit_gate(measured, rank))

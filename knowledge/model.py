@@ -1,8 +1,10 @@
 """From features to an order and one calibrated confidence.
 
-Two logistic models: *rank* orders the candidates, *gate* looks at the first one, its lead over the
-rest, the query, and at how such leads come about in this very base without a right answer
-(`Profile`), and says how likely the first is right. Only the gate's figure is a promise.
+Three logistic models: *rank* orders the candidates; *gate* looks at the first one, its lead over
+the rest, the query, and at how such leads come about in this very base without a right answer
+(`Profile`), and says how likely the first is right; *scope* says from the same figures how likely
+the base answers the query at all, and can only lower what the gate says. Only the confidence that
+they give together is a promise.
 """
 
 import math
@@ -80,14 +82,19 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class RankingModel:
+    """``cap``: from this logit of *scope* on, more of it says nothing more."""
+
     encoder: TermEncoder
     rank: Logistic
     gate: Logistic
+    scope: Logistic
+    cap: float
 
     def ranked(self, found: Candidates, profile: Profile) -> Ranked:
         order, logits = order_of(self.rank, found)
         row = gate_row(found, order, logits, profile)
-        return Ranked(order, logits, sigmoid(float(self.gate.logits(row))))
+        sure = float(self.gate.logits(row)) + min(float(self.scope.logits(row)), self.cap)
+        return Ranked(order, logits, sigmoid(sure))
 
     def save(self, path: Path) -> None:
         """One file, replaced at once; vectors as bytes with a scale per row (a quarter of the
@@ -104,6 +111,8 @@ class RankingModel:
             "rank": np.append(self.rank.weights, self.rank.bias),
             "gate_names": np.array(GATE),
             "gate": np.append(self.gate.weights, self.gate.bias),
+            "scope": np.append(self.scope.weights, self.scope.bias),
+            "cap": np.array(self.cap),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(".new")
@@ -122,7 +131,8 @@ class RankingModel:
                 arrays = dict(found)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise KnowledgeError(str(source), f"the model cannot be read: {error}") from error
-        if tuple(arrays["rank_names"]) != RANK or tuple(arrays["gate_names"]) != GATE:
+        named = tuple(arrays.get("rank_names", ())), tuple(arrays.get("gate_names", ()))
+        if named != (RANK, GATE) or "cap" not in arrays:
             raise KnowledgeError(
                 str(source), "the model was made by another version of the program"
             )
@@ -130,12 +140,11 @@ class RankingModel:
             arrays["keys"], arrays["idf"].astype(np.float32), float(arrays["unseen"])
         )
         learned = arrays["learned"].astype(np.float32) * arrays["scale"][:, None]
-        rank, gate = arrays["rank"], arrays["gate"]
-        return cls(
-            TermEncoder(vocabulary, learned),
-            Logistic(rank[:-1], float(rank[-1])),
-            Logistic(gate[:-1], float(gate[-1])),
+        rank, gate, scope = (
+            Logistic(arrays[name][:-1], float(arrays[name][-1]))
+            for name in ("rank", "gate", "scope")
         )
+        return cls(TermEncoder(vocabulary, learned), rank, gate, scope, float(arrays["cap"]))
 
     def profile_of(self, view: BaseView, embedder: Embedder) -> Profile:
         return profile_of(view, embedder, self.rank)

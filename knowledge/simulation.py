@@ -22,9 +22,12 @@ from knowledge.training import Pair, groups_of
 T = TypeVar("T")
 
 HOUSE = "house"
+EVALUATED = frozenset(("telecom", "travel"))
 HIDDEN_TOPICS, HIDDEN_SINGLES = 0.25, 0.08
 STRANGERS = 0.35
 ASKED_HIDDEN = 3
+SAME_NEARNESS, EQUAL_NEARNESS = 0.6, 0.85
+"""Cosines from which two entries, and a question and an entry, likely are one meaning."""
 BRANDS = (
     *(
         "会员",
@@ -40,7 +43,7 @@ BRANDS = (
         "校园卡",
     ),
     *("公交卡", "积分", "宠物店", "直播", "课程", "医保", "社保", "公积金", "车险", "滴答", "先享"),
-    *("账本", "小店"),
+    *("账本", "小店", "安心租", "校园卡"),
 )
 """A shop's customers often name its product in every question: some bases are given a name."""
 
@@ -83,6 +86,11 @@ class Simulation:
     asked: tuple[Asked, ...]
 
 
+def training_fields() -> list[Field]:
+    """What may be learned from; the rest is for measuring and is never trained on."""
+    return [field for field in house_fields() if field.name not in EVALUATED]
+
+
 def house_fields() -> list[Field]:
     """The house set: written for this repository, see ``docs/retrieval.md``."""
     folder = files("knowledge").joinpath(HOUSE)
@@ -114,10 +122,10 @@ def pairs_of(fields: Sequence[Field]) -> list[Pair]:
 
 
 def simulate_house(fields: Sequence[Field], rng: np.random.Generator) -> list[Simulation]:
-    """Each field twice (poor and rich entries), some of them also under a product's name."""
+    """Each field twice (poor and rich entries), half of them also under a product's name."""
     plain = [_of_field(field, fields, rng, rich=rich) for field in fields for rich in (False, True)]
     names = [made for made in plain if all(entry.question for entry in made.entries)]
-    chosen = rng.permutation(len(names))[: len(names) // 3]
+    chosen = rng.permutation(len(names))[: len(names) // 2]
     return plain + [_branded(names[number], rng) for number in chosen]
 
 
@@ -203,6 +211,7 @@ def simulate_pairs(
             by_meaning.setdefault(meaning, []).append(text)
     several = _shuffled([texts for texts in by_meaning.values() if len(texts) > 1], rng)
     single = _shuffled([texts[0] for texts in by_meaning.values() if len(texts) == 1], rng)
+    several = _apart(several, encoder)
     hidden = _near_topics(several, encoder, rng)
     inside = [texts for number, texts in enumerate(several) if number not in hidden][:size]
     entries: list[Entry] = []
@@ -214,9 +223,31 @@ def simulate_pairs(
     spare = min(size - len(inside), size * 3 // 10, len(single))
     entries += [_entry(f"single-{n}", text, "", ()) for n, text in enumerate(single[:spare])]
     outside = [several[number][0] for number in sorted(hidden)] + single[spare:]
+    outside = _unanswered(outside, entries, encoder)
     asked += [Asked(text, -1) for text in outside[: len(asked) // 2]]
     asked += _strangers(strangers, len(asked), rng)
     return Simulation("pairs", tuple(entries), tuple(asked))
+
+
+def _apart(several: list[list[str]], encoder: TermEncoder) -> list[list[str]]:
+    """Without meanings that are too near to one before them: nobody said that they are the same,
+    but nobody was asked, and a base has few entries that say the same."""
+    vectors = encoder.embed([texts[0] for texts in several])
+    kept: list[int] = []
+    for number, vector in enumerate(vectors):
+        if not kept or float((vectors[kept] @ vector).max()) < SAME_NEARNESS:
+            kept.append(number)
+    return [several[number] for number in kept]
+
+
+def _unanswered(texts: Sequence[str], entries: Sequence[Entry], encoder: TermEncoder) -> list[str]:
+    """Those that no entry answers in all but name."""
+    if not texts or not entries:
+        return list(texts)
+    near = encoder.embed(texts) @ encoder.embed([entry.question for entry in entries]).T
+    return [
+        text for text, best in zip(texts, near.max(axis=1), strict=True) if best < SAME_NEARNESS
+    ]
 
 
 def fold_of(meaning: int, folds: int) -> int:
@@ -241,6 +272,15 @@ def _near_topics(
 def _strangers(texts: Sequence[str], asked: int, rng: np.random.Generator) -> list[Asked]:
     drawn = rng.permutation(len(texts))[: int(STRANGERS * asked)]
     return [Asked(texts[number], -1) for number in drawn]
+
+
+def strangers_to(pairs: Sequence[Pair], fields: Sequence[Field], encoder: TermEncoder) -> list[str]:
+    """Wordings of the half of ``fields`` that are least like what the pairs speak of."""
+    centre = encoder.embed([pair.a for pair in pairs]).mean(axis=0)
+    texts = {field.name: list(_wordings(field)) for field in fields}
+    near = {name: float((encoder.embed(found) @ centre).mean()) for name, found in texts.items()}
+    far = sorted(near, key=lambda name: near[name])[: max(len(near) // 2, 1)]
+    return [text for name in far for text in texts[name]]
 
 
 def _wordings(field: Field) -> Iterator[str]:

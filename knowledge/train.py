@@ -1,4 +1,5 @@
-"""Makes the shipped model, ``model.npz``, from the house set: ``python -m knowledge.train``.
+"""Makes the shipped model, ``model.npz``, from the house set less the fields that are kept for
+measuring: ``python -m knowledge.train``.
 
 The rank and gate models are fitted on fields that the encoder of their fold has not seen, as a
 user's base will be one that it has not seen. Takes about two minutes.
@@ -12,7 +13,7 @@ import numpy as np
 from knowledge.encoder import DIMENSIONS, TermEncoder
 from knowledge.fitting import Measured, fit_model, measure
 from knowledge.model import SHIPPED, RankingModel
-from knowledge.simulation import Field, house_fields, pairs_of, simulate_house
+from knowledge.simulation import Field, pairs_of, simulate_house, training_fields
 from knowledge.training import fit_encoder, vocabulary_for
 
 FOLDS = 3
@@ -46,7 +47,7 @@ def train(fields: list[Field]) -> RankingModel:
 
 def main() -> None:
     path = Path(__file__).with_name(SHIPPED)
-    train(house_fields()).save(path)
+    train(training_fields()).save(path)
     sys.stdout.write(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB\n")
 
 
