@@ -28,6 +28,7 @@ from knowledge.terms import (
     tokens_of,
 )
 
+PASSAGE_QUESTION = 40
 POOL = 24
 """Candidates of each side, and of both together."""
 COMMON_SHARE, COMMON_ENTRIES = 0.3, 20
@@ -147,20 +148,41 @@ def base_rarity(corpus: Corpus, keys: Keys) -> tuple[Floats, NDArray[np.bool_]]:
     return np.log1p((rest + 0.5) / (frequency + 0.5)), frequency > 0
 
 
-def make_query(corpus: Corpus, embedder: Embedder, texts: Sequence[tuple[str, float]]) -> Query:
-    """``texts``: the query and what was said before, each with its weight."""
+def make_query(
+    corpus: Corpus,
+    embedder: Embedder,
+    texts: Sequence[tuple[str, float]],
+    vectors: Floats | None = None,
+) -> Query:
+    """``texts``: the query and what was said before, each with its weight; ``vectors``: theirs,
+    where they are known already."""
     terms = terms_of([text for text, _ in texts])
-    if isinstance(embedder, TermEncoder):
-        vectors = embedder.embed_terms(terms)
-    else:
-        vectors = embedder.embed([text for text, _ in texts])
+    if vectors is None:
+        vectors = (
+            embedder.embed_terms(terms)
+            if isinstance(embedder, TermEncoder)
+            else embedder.embed([text for text, _ in texts])
+        )
     shares = np.array([weight for _, weight in texts], np.float32)
+    vector = normalised(shares[None] @ vectors)[0]
     if len(texts) == 1:
-        weights = np.ones(terms.keys.size, np.float32)
-    else:
-        terms, weights = _merged(terms, shares)
+        return _query(corpus, texts[0][0], terms, np.ones(terms.keys.size, np.float32), vector)
+    return _query(corpus, texts[0][0], *_merged(terms, shares), vector)
+
+
+def own_question(corpus: Corpus, row: int) -> Query:
+    """An entry's question, or the beginning of a passage, with the vector that the index has."""
+    entry, stored = corpus.entry(row), corpus.unit_vectors(np.array([row]))
+    text = entry.question or entry.answer[:PASSAGE_QUESTION]
+    terms = terms_of([text])
+    width = stored.matrix.shape[1]
+    vector = stored.matrix[0] if len(stored.matrix) else np.zeros(width, np.float32)
+    return _query(corpus, text, terms, np.ones(terms.keys.size, np.float32), vector)
+
+
+def _query(corpus: Corpus, text: str, terms: Terms, weights: Floats, vector: Floats) -> Query:
     rarity, known = base_rarity(corpus, terms.keys)
-    return Query(texts[0][0], terms, weights, normalised(shares[None] @ vectors)[0], rarity, known)
+    return Query(text, terms, weights, vector, rarity, known)
 
 
 def _merged(terms: Terms, shares: Floats) -> tuple[Terms, Floats]:

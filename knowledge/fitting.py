@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from knowledge.documents import Entry
 from knowledge.embedding import Embedder
 from knowledge.encoder import TermEncoder
-from knowledge.features import Candidates, candidates, make_query, view_of
+from knowledge.features import Candidates, candidates, make_query, own_question, view_of
 from knowledge.model import (
     GATE,
     NO_PROFILE,
@@ -128,10 +128,8 @@ def _alike(
 def _hidden(corpus: Corpus, encoder: TermEncoder) -> Iterator[Candidates]:
     """What a profile is made of; it can be scored again by another rank model."""
     view = view_of(corpus, encoder.vocabulary)
-    for row, entry in enumerate(corpus.entries(corpus.live_rows()[:PROFILED])):
-        text = entry.question or entry.answer[:40]
-        query = make_query(corpus, encoder, [(text, 1.0)])
-        found = candidates(view, query, without=np.array([row]))
+    for row in corpus.live_rows()[:PROFILED].tolist():
+        found = candidates(view, own_question(corpus, row), without=np.array([row]))
         if found.rows.size:
             yield found
 

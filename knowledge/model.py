@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.errors import KnowledgeError
-from knowledge.embedding import Embedder
 from knowledge.encoder import TermEncoder, Vocabulary
-from knowledge.features import ENTRY, QUERY, BaseView, Candidates, candidates, make_query
+from knowledge.features import ENTRY, QUERY, BaseView, Candidates, candidates, own_question
 from knowledge.terms import Floats, Ints
 
 RANK = (*ENTRY, *(f"{name}_behind" for name in ENTRY))
@@ -146,8 +145,8 @@ class RankingModel:
         )
         return cls(TermEncoder(vocabulary, learned), rank, gate, scope, float(arrays["cap"]))
 
-    def profile_of(self, view: BaseView, embedder: Embedder) -> Profile:
-        return profile_of(view, embedder, self.rank)
+    def profile_of(self, view: BaseView) -> Profile:
+        return profile_of(view, self.rank)
 
 
 def order_of(rank: Logistic, found: Candidates) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -173,16 +172,14 @@ def gate_row(
     )
 
 
-def profile_of(view: BaseView, embedder: Embedder, rank: Logistic) -> Profile:
+def profile_of(view: BaseView, rank: Logistic) -> Profile:
     corpus = view.corpus
     rows = corpus.live_rows()
     if rows.size > PROFILE_SAMPLE:
         rows = rows[np.linspace(0, rows.size - 1, PROFILE_SAMPLE).astype(np.int64)]
     scores = []
-    for row, entry in zip(rows.tolist(), corpus.entries(rows), strict=True):
-        text = entry.question or entry.answer[:40]
-        query = make_query(corpus, embedder, [(text, 1.0)])
-        found = candidates(view, query, without=np.array([row]))
+    for row in rows.tolist():
+        found = candidates(view, own_question(corpus, row), without=np.array([row]))
         if found.rows.size:
             scores.append(float(order_of(rank, found)[1][0]))
     return Profile(np.sort(np.array(scores)))

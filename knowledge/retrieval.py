@@ -9,8 +9,8 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from domain.decisions import Evidence, Retrieval
 from domain.errors import KnowledgeError
 from domain.text import clean, letters
 from knowledge.documents import Entry, Progress
-from knowledge.embedding import Embedder
+from knowledge.embedding import Embedder, Vectors
 from knowledge.encoder import TermEncoder
 from knowledge.features import ENTRY, QUERY, BaseView, Candidates, candidates, make_query, view_of
 from knowledge.follower import IndexFollower
@@ -74,7 +74,8 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One state of the base with all that a search needs. Nothing in it changes."""
+    """One state of the base with all that a search needs. Nothing in it changes but ``cache``,
+    the answers to repeated queries."""
 
     corpus: Corpus
     embedder: Embedder
@@ -82,6 +83,7 @@ class Sight:
     view: BaseView
     profile: Profile
     profiled: int
+    cache: dict[Ask, Explanation] = field(default_factory=dict)
 
     def exact(self, ask: Ask) -> Retrieval | None:
         """The entry whose question or alias is the query, if it is the only such answer."""
@@ -95,14 +97,26 @@ class Sight:
         found = self.corpus.entries(self.corpus.exact(wording_key(ask.query)))
         return [entry for entry in found if ask.category in (None, entry.category)]
 
-    def search(self, ask: Ask) -> Explanation:
+    def search_all(self, asks: Sequence[Ask]) -> list[Explanation]:
+        """One call to an embedding server for all. Raises KnowledgeError when that fails."""
+        if isinstance(self.embedder, TermEncoder):
+            return [self.search(ask) for ask in asks]
+        parts = [_weighted_texts(ask) for ask in asks]
+        vectors = self.embedder.embed([text for texts in parts for text, _ in texts])
+        ends = np.cumsum([len(texts) for texts in parts])
+        return [
+            self.search(ask, vectors[end - len(texts) : end])
+            for ask, texts, end in zip(asks, parts, ends.tolist(), strict=True)
+        ]
+
+    def search(self, ask: Ask, vectors: Vectors | None = None) -> Explanation:
         """Raises KnowledgeError when an embedding server fails."""
         exact = self.exact(ask)
         if exact is not None:
             return Explanation(exact)
         if not self.corpus.size:
             return Explanation(Retrieval(ask.query))
-        query = make_query(self.corpus, self.embedder, _weighted_texts(ask))
+        query = make_query(self.corpus, self.embedder, _weighted_texts(ask), vectors)
         found = candidates(self.view, query, ask.category)
         if not found.rows.size:
             return Explanation(Retrieval(ask.query))
@@ -131,7 +145,7 @@ def sight_of(
     corpus: Corpus, embedder: Embedder, model: RankingModel, old: Sight | None = None
 ) -> Sight:
     """``old``: its profile is kept while the base is much the same."""
-    gain, offset = (1.0, 0.0) if embedder is model.encoder else _scale(corpus, embedder, model)
+    gain, offset = (1.0, 0.0) if embedder is model.encoder else _scale(corpus, model)
     view = view_of(corpus, model.encoder.vocabulary, gain, offset)
     if (
         old is not None
@@ -141,17 +155,21 @@ def sight_of(
         return Sight(corpus, embedder, model, view, old.profile, old.profiled)
     if not corpus.size:
         return Sight(corpus, embedder, model, view, NO_PROFILE, 0)
-    return Sight(corpus, embedder, model, view, model.profile_of(view, embedder), corpus.size)
+    return Sight(corpus, embedder, model, view, model.profile_of(view), corpus.size)
 
 
-def _scale(corpus: Corpus, embedder: Embedder, model: RankingModel) -> tuple[float, float]:
+def _scale(corpus: Corpus, model: RankingModel) -> tuple[float, float]:
     """What brings another embedder's cosines to the range of the encoder that the model knows:
     unrelated entries, and equal texts, are as near by either."""
     rows = corpus.live_rows()[:SCALE_SAMPLE]
     if rows.size < 2:
         return 1.0, 0.0
     texts = [entry.question or entry.answer for entry in corpus.entries(rows)]
-    ours, theirs = (_unrelated(by.embed(texts)) for by in (model.encoder, embedder))
+    stored = corpus.unit_vectors(rows)
+    if not len(stored.matrix):
+        return 1.0, 0.0
+    firsts = stored.matrix[np.unique(stored.owner, return_index=True)[1]]
+    ours, theirs = _unrelated(model.encoder.embed(texts)), _unrelated(firsts)
     gain = (1.0 - ours) / max(1.0 - theirs, 1e-3)
     return gain, 1.0 - gain
 
@@ -220,7 +238,6 @@ class Retriever:
         self._follower, self._model = follower, model
         self._top_k, self._cache_size, self._refresh_s = top_k, cache_size, refresh_s
         self._sight: Sight | None = None
-        self._cache: dict[Ask, Explanation] = {}
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._following = threading.Lock()
         self._closing = threading.Event()
@@ -303,9 +320,9 @@ class Retriever:
         sight = self._sight
         if sight is None:
             return None
-        found = self._cache.pop(ask, None)
+        found = sight.cache.pop(ask, None)
         if found is not None:
-            self._cache[ask] = found
+            sight.cache[ask] = found
             return found
         exact = sight.exact(ask)
         return Explanation(exact) if exact is not None else None
@@ -342,7 +359,7 @@ class Retriever:
         live, old = self._follower.live, self._sight
         if old is None or old.corpus is not live.corpus or old.model is not self._model:
             sight = sight_of(live.corpus, live.embedder, self._model, old)
-            self._sight, self._cache = sight, {}
+            self._sight = sight
             return sight
         return old
 
@@ -375,13 +392,12 @@ class Retriever:
 
     def _work(self) -> None:
         while batch := self._next_batch():
-            answers: list[Explanation | Exception] = []
-            for waiting in batch:
-                try:
-                    answers.append(self._answer(waiting.ask))
-                except Exception as error:  # the waiting turn must hear of whatever went wrong
-                    answers.append(error)
-            _wake(batch, answers)
+            try:
+                answers = self._answers([waiting.ask for waiting in batch])
+            except Exception as error:  # the waiting turns must hear of whatever went wrong
+                _wake(batch, error)
+            else:
+                _wake(batch, answers)
 
     def _next_batch(self) -> list[_Waiting]:
         """All that wait now, at most MAX_BATCH; empty when it is time to stop."""
@@ -398,21 +414,26 @@ class Retriever:
             batch.append(following)
         return batch
 
-    def _answer(self, ask: Ask) -> Explanation:
-        cache = self._cache
+    def _answers(self, asks: list[Ask]) -> list[Explanation]:
         sight = self._sight or self._load()
-        found = sight.search(ask)
-        if self._cache_size > 0 and not found.retrieval.exact and cache is self._cache:
-            cache[ask] = found
-            if len(cache) > self._cache_size:
-                cache.pop(next(iter(cache)), None)
+        found = sight.search_all(asks)
+        for ask, answer in zip(asks, found, strict=True):
+            self._remember(sight.cache, ask, answer)
         return found
 
+    def _remember(self, cache: dict[Ask, Explanation], ask: Ask, answer: Explanation) -> None:
+        if self._cache_size <= 0 or answer.retrieval.exact:
+            return
+        cache[ask] = answer
+        if len(cache) > self._cache_size:
+            cache.pop(next(iter(cache)), None)
 
-def _wake(batch: Iterable[_Waiting], answers: Sequence[Explanation | Exception]) -> None:
+
+def _wake(batch: Sequence[_Waiting], outcome: list[Explanation] | Exception) -> None:
     """One wake-up per event loop for all of its searches."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Explanation | Exception]]] = {}
-    for waiting, answer in zip(batch, answers, strict=True):
+    for number, waiting in enumerate(batch):
+        answer = outcome if isinstance(outcome, Exception) else outcome[number]
         by_loop.setdefault(waiting.loop, []).append((waiting, answer))
     for loop, found in by_loop.items():
         if not loop.is_closed():
