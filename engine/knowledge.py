@@ -78,7 +78,11 @@ class Knowledge:
         stamp = await asyncio.to_thread(self.models.stamp)
         if stamp == self.model_stamp:
             return False
-        model = await asyncio.to_thread(self.models.current)
+        try:
+            model = await asyncio.to_thread(self.models.current)
+        except KnowledgeError:
+            self.model_stamp = stamp  # said once; the old one stays until yet another is chosen
+            raise
         await self.retriever.use_model(model)
         self.model_stamp = stamp
         return True

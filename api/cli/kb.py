@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.cli import learning, versions
+from api.cli import adapt, learning, versions
 from api.cli.console import AsJson, DataDir, output, print_json, printable, settings_for
 from api.cli.knowledge import editor, follow, opened, progress_bar, reporter, run, say_lag
 from domain.errors import KnowledgeError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 kb = typer.Typer(
     help="Knowledge: import, search, versions, unknown questions.", no_args_is_help=True
 )
+kb.command()(adapt.adapt)
 kb.command("versions")(versions.versions)
 kb.command()(versions.undo)
 kb.command()(versions.rollback)

@@ -7,6 +7,7 @@ import typer
 
 from api.cli.chat import chat
 from api.cli.doctor import doctor
+from api.cli.evaluate import evaluate
 from api.cli.kb import kb
 from api.cli.readme import readme
 from api.cli.sandbox import sandbox
@@ -24,6 +25,7 @@ cli.command()(serve)
 cli.command()(sandbox)
 cli.command()(chat)
 cli.add_typer(kb, name="kb")
+cli.add_typer(evaluate, name="eval")
 cli.command()(doctor)
 cli.command(hidden=True)(readme)
 
