@@ -33,13 +33,15 @@ from knowledge.simulation import (
     strangers_to,
     training_fields,
 )
-from knowledge.training import Pair, blended, fit_encoder, groups_of, vocabulary_for
+from knowledge.training import EPOCHS, Pair, blended, fit_encoder, groups_of, vocabulary_for
 
 MAX_PAIRS = 200_000
 MIN_MEANINGS = 60
 """Fewer meanings with several wordings say more about chance than about customers."""
 MAX_CHARS = 200
 FOLDS = 3
+FIT_STEPS = 5
+"""A fit of the ranking takes as long as about so many other steps."""
 SIZES = (800, 300)
 SEED = 0
 GOOD_ENOUGH = 0.98
@@ -123,29 +125,37 @@ def adapt(
     *,
     progress: Progress | None = None,
     say: Say = lambda _text: None,
+    house: Sequence[Field] | None = None,
+    folds: int = FOLDS,
+    epochs: int = EPOCHS,
 ) -> Adapted:
-    """Raises InvalidInput where there is too little to learn from."""
+    """``house``: fields that lend passages and strangers; default: all that may be learned from.
+
+    Raises InvalidInput where there is too little to learn from.
+    """
     began = time.monotonic()
     meanings = _several(pairs)
     if meanings < MIN_MEANINGS:
         raise InvalidInput(
             "pairs", f"至少需要 {MIN_MEANINGS} 个有多种说法的问题才能学习，现有 {meanings} 个"
         )
-    plan = _Plan(progress, steps=FOLDS + 1 + FOLDS * len(SIZES) + 3)
+    plan = _Plan(progress, steps=folds * (1 + len(SIZES) + FIT_STEPS) + 2 + FIT_STEPS)
     shipped, current = RankingModel.load(), shelf.current()
-    fields = training_fields()
+    fields = training_fields() if house is None else house
     start = _start(shipped, pairs, fields)
     say("学习表达方式")
-    full = fit_encoder(start, pairs, progress=plan.part())
+    full = fit_encoder(start, pairs, epochs=epochs, progress=plan.part())
     say("在未见过的问题上检验")
-    folds, ours = _folds(pairs, start, full, current, fields, plan)
+    apart, ours = _folds(pairs, start, full, current, fields, plan, folds, epochs)
     passages = _passages(full, fields, plan)
-    after = held_out([_judged_apart(folds, number, passages) for number in range(FOLDS)])
-    before = held_out(ours)
-    plan.part()(1, 1)
+    judged = []
+    for number in range(folds):
+        judged.append(_judged_apart(apart, number, passages))
+        plan.part(FIT_STEPS)(1, 1)
+    after, before = held_out(judged), held_out(ours)
     say("确定排序与置信度")
-    model = fit_model(full, [*chain.from_iterable(folds), *passages])
-    plan.part()(1, 1)
+    model = fit_model(full, [*chain.from_iterable(apart), *passages])
+    plan.part(FIT_STEPS)(1, 1)
     result = Adapted(len(pairs), meanings, before, after, time.monotonic() - began)
     if 1.0 - after.worth > GOOD_ENOUGH * (1.0 - before.worth):
         return result
@@ -175,6 +185,8 @@ def _folds(
     current: RankingModel,
     fields: Sequence[Field],
     plan: "_Plan",
+    count: int,
+    epochs: int,
 ) -> tuple[list[list[Measured]], list[list[Judged]]]:
     """Per fold: bases of its meanings as an encoder sees them that was trained on the others, and
     how the model in use answers the same questions."""
@@ -183,12 +195,12 @@ def _folds(
     strangers = strangers_to(pairs, fields, start)
     folds: list[list[Measured]] = []
     ours: list[list[Judged]] = []
-    for fold in range(FOLDS):
-        seen = [pair for pair in pairs if not _touches(pair, meaning, fold)]
-        encoder = fit_encoder(start, seen, progress=plan.part())
+    for fold in range(count):
+        seen = [pair for pair in pairs if not _touches(pair, meaning, (fold, count))]
+        encoder = fit_encoder(start, seen, epochs=epochs, progress=plan.part())
         measured = []
         for size in SIZES:
-            made = simulate_pairs(pairs, full, strangers, rng, size, (fold, FOLDS))
+            made = simulate_pairs(pairs, full, strangers, rng, size, (fold, count))
             measured.append(measure(made, encoder, judge=full))
             ours.append(_judge(measure(made, current.encoder), current))
             plan.part()(1, 1)
@@ -196,8 +208,8 @@ def _folds(
     return folds, ours
 
 
-def _touches(pair: Pair, meaning: dict[str, int], fold: int) -> bool:
-    return any(fold_of(meaning[text], FOLDS) == fold for text in (pair.a, pair.b))
+def _touches(pair: Pair, meaning: dict[str, int], fold: tuple[int, int]) -> bool:
+    return any(fold_of(meaning[text], fold[1]) == fold[0] for text in (pair.a, pair.b))
 
 
 def _passages(full: TermEncoder, fields: Sequence[Field], plan: "_Plan") -> list[Measured]:
@@ -250,18 +262,18 @@ def held_out(parts: Sequence[Sequence[Judged]]) -> HeldOut:
 
 
 class _Plan:
-    """One progress figure over parts of unlike length, in thousandths."""
+    """One progress figure over parts of unlike size, in thousandths."""
 
     def __init__(self, progress: Progress | None, steps: int) -> None:
-        self._progress, self._steps, self._begun = progress, steps, -1
+        self._progress, self._steps, self._begun = progress, steps, 0
 
-    def part(self) -> Progress:
-        self._begun += 1
+    def part(self, size: int = 1) -> Progress:
         begun = self._begun
+        self._begun += size
 
         def report(done: int, total: int) -> None:
             if self._progress is not None:
-                share = (begun + done / max(total, 1)) / self._steps
+                share = (begun + size * done / max(total, 1)) / self._steps
                 self._progress(min(int(share * 1_000), 1_000), 1_000)
 
         return report
