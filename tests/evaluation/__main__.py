@@ -71,9 +71,11 @@ class Evaluation:
         self.rows.append(Row(item.name, how, trial))
 
 
-def evaluate(folders: Sequence[Folder], done: Evaluation) -> None:
+def evaluate(
+    folders: Sequence[Folder], done: Evaluation, *, house: Sequence[EvaluationSet]
+) -> None:
     shipped = RankingModel.load()
-    for item in house_sets():
+    for item in house:
         done.try_on(item, "cold", shipped)
     for folder in folders:
         done.try_on(folder.evaluation, "cold", shipped)
@@ -170,7 +172,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         done.embedding = settings.embedding_model, embedder
     text = chosen.page.read_text("utf-8")
     fill(text, {PART: ""})  # a page without its markers is found before the work, not after it
-    evaluate(folders_of(environment), done)
+    evaluate(folders_of(environment), done, house=house_sets())
     tables = evaluation_markdown(done.rows, note(done))
     chosen.page.write_text(fill(text, {PART: tables}), "utf-8")
     sys.stdout.write(f"{tables}\n\n{chosen.page} rewritten\n")

@@ -10,14 +10,14 @@ from knowledge.training import Pair
 MEANINGS, WORDINGS = 80, 3
 
 
-def few_pairs() -> list[Pair]:
+def few_pairs(meanings: int = MEANINGS, wordings: int = WORDINGS) -> list[Pair]:
     fields = [field for field in house_fields() if field.name in EVALUATED]
     short = [
         replace(
             field,
             meanings=tuple(
-                replace(meaning, wordings=meaning.wordings[:WORDINGS])
-                for meaning in field.meanings[: MEANINGS // len(fields)]
+                replace(meaning, wordings=meaning.wordings[:wordings])
+                for meaning in field.meanings[: meanings // len(fields)]
             ),
         )
         for field in fields
