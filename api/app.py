@@ -17,7 +17,11 @@ from starlette.responses import Response
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
-from api.guard import Guard
+from api.guard import LIMIT_HEADER, Guard
+from api.knowledge.endpoints import IMPORTS_PATH
+from api.knowledge.endpoints import router as knowledge
+from api.knowledge.imports import Imports
+from api.knowledge.uploads import MAX_UPLOAD_BYTES
 from api.ops.endpoints import router as ops
 from api.platform.endpoints import router as platform
 from domain.errors import InvalidInput, KefuError, StorageError
@@ -36,7 +40,12 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         try:
             yield
         finally:
-            await kefu.stop()
+            try:
+                await imports.aclose()
+            finally:
+                await kefu.stop()
+
+    imports = Imports(kefu.knowledge)
 
     app = FastAPIOffline(  # its documentation page needs no CDN
         static_url="/assets/docs",
@@ -46,8 +55,8 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.state.kefu = kefu
-    for router in (platform, campus, channels, ops):
+    app.state.kefu, app.state.imports = kefu, imports
+    for router in (platform, campus, channels, knowledge, ops):
         app.include_router(router)
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)
@@ -57,6 +66,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         api_key=key.get_secret_value() if key else None,
         signed=kefu.settings.webhook_secret is not None,
         max_body_bytes=kefu.settings.max_body_bytes,
+        uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES},
     )
     return app
 
@@ -102,7 +112,8 @@ def _handle_errors(app: FastAPI, max_body_bytes: int) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 413:
-            return too_large(request.url.path, max_body_bytes)
+            limit = (error.headers or {}).get(LIMIT_HEADER, max_body_bytes)
+            return too_large(request.url.path, int(limit))
         message = _HTTP_MESSAGES.get(error.status_code, str(error.detail))
         headers = dict(error.headers) if error.headers else None
         field = "body" if error.status_code == 400 else ""

@@ -20,3 +20,12 @@ async def the_engine(request: Request) -> Engine:
 
 TheKefu = Annotated[Kefu, Depends(the_kefu)]
 TheEngine = Annotated[Engine, Depends(the_engine)]
+
+
+async def the_actor(request: Request) -> str:
+    """Who acts, as the guard knows them."""
+    actor: str = request.state.actor
+    return actor
+
+
+TheActor = Annotated[str, Depends(the_actor)]

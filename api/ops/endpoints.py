@@ -82,7 +82,8 @@ def _knowledge(kefu: Kefu) -> str:
     warming = kefu.warming
     if warming is None or not warming.done():
         return "warming"
-    return "ok" if warming.exception() is None else "down"
+    # Warming up says in the log what went wrong, and the next search tries again.
+    return "ok" if kefu.knowledge.retriever.sight is not None else "down"
 
 
 def _models(kefu: Kefu) -> list[dict[str, Any]]:

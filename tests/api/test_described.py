@@ -22,7 +22,13 @@ _anything: Values = st.recursive(
     max_leaves=6,
 )
 
-_USUAL = {"account": st.just("shop"), "limit": st.integers(1, 9), "offset": st.integers(0, 9)}
+_USUAL = {
+    "account": st.just("shop"),
+    "limit": st.integers(1, 9),
+    "offset": st.integers(0, 9),
+    "page": st.integers(1, 9),
+    "page_size": st.integers(1, 9),
+}
 
 OPERATIONS = [
     ("post", "/api/v1/messages"),
@@ -40,6 +46,38 @@ OPERATIONS = [
     ("get", "/api/ops/deliveries"),
     ("post", "/api/ops/deliveries/{delivery_id}/resend"),
     ("get", "/api/ops/model-calls"),
+    ("post", "/api/test_kb"),
+    ("get", "/api/knowledge/search"),
+    ("get", "/api/knowledge/entries"),
+    ("post", "/api/knowledge/entries"),
+    ("get", "/api/knowledge/entries/{entry_id}"),
+    ("put", "/api/knowledge/entries/{entry_id}"),
+    ("delete", "/api/knowledge/entries/{entry_id}"),
+    ("get", "/api/knowledge/documents"),
+    ("delete", "/api/knowledge/documents"),
+    ("get", "/api/knowledge/categories"),
+    ("post", "/api/knowledge/imports"),
+    ("get", "/api/knowledge/imports"),
+    ("get", "/api/knowledge/imports/{job_id}"),
+    ("post", "/api/knowledge/rebuild"),
+    ("get", "/api/knowledge/versions"),
+    ("get", "/api/knowledge/versions/{version}"),
+    ("post", "/api/knowledge/versions/{version}/undo"),
+    ("post", "/api/knowledge/rollback"),
+    ("get", "/api/knowledge/unknown"),
+    ("get", "/api/knowledge/unknown/{cluster_id}"),
+    ("post", "/api/knowledge/unknown/{cluster_id}/answer"),
+    ("post", "/api/knowledge/unknown/{cluster_id}/dismiss"),
+    ("post", "/api/knowledge/unknown/{cluster_id}/reopen"),
+    ("post", "/api/knowledge/unknown/{cluster_id}/merge"),
+    ("post", "/api/knowledge/unknown/{cluster_id}/unmerge"),
+    ("post", "/api/knowledge/unknown/questions/{question_id}/move"),
+    ("get", "/api/knowledge/suggestions"),
+    ("get", "/api/knowledge/suggestions/{suggestion_id}"),
+    ("post", "/api/knowledge/suggestions/{suggestion_id}/accept"),
+    ("post", "/api/knowledge/suggestions/{suggestion_id}/reject"),
+    ("post", "/api/knowledge/suggestions/{suggestion_id}/undo"),
+    ("post", "/api/knowledge/suggestions/{suggestion_id}/reopen"),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Knowledge over HTTP: entries, search, imports, versions, unknown questions, suggestions."""
