@@ -10,6 +10,7 @@ they give together is a promise.
 import math
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -128,7 +129,7 @@ class RankingModel:
         try:
             with source.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 arrays = dict(found)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise KnowledgeError(str(source), f"the model cannot be read: {error}") from error
         named = tuple(arrays.get("rank_names", ())), tuple(arrays.get("gate_names", ()))
         if named != (RANK, GATE) or "cap" not in arrays:

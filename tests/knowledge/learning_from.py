@@ -28,7 +28,7 @@ def few_pairs(meanings: int = MEANINGS, wordings: int = WORDINGS) -> list[Pair]:
 def small_house() -> list[Field]:
     """Passages, and one field of questions."""
     return [
-        replace(field, meanings=field.meanings[:25], outside=field.outside[:10])
+        replace(field, meanings=field.meanings[:15], outside=field.outside[:10])
         for field in training_fields()
         if field.name in ("passages", "insurance")
     ]
