@@ -154,7 +154,8 @@ def test_whatever_is_made_from_the_description_is_answered_as_described(
     parameters = operation.get("parameters", [])
     content = operation.get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema")
-    described = {int(status) for status in operation["responses"]} | {405}
+    # An empty last part makes another address of it: 405 there, or 307 to the one without slash.
+    described = {int(status) for status in operation["responses"]} | {307, 405}
 
     @settings(
         max_examples=60,
