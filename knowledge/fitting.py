@@ -52,7 +52,7 @@ SCOPE_CAP = 1.5
 ALIKE = 0.65
 """A wrong first answer that is as near as this to the right one is likely as good, unlabelled."""
 ANSWER_LOGIT = math.log(0.75 / 0.25)
-ANSWERED_RIGHT, FEWEST_ANSWERS, CAUTION = 0.9, 30, 0.6
+ANSWERED_RIGHT, FEWEST_ANSWERS, CAUTION = 0.9, 30, 0.7
 PULL = 1e-4
 """A feature comes back when the mean slope towards its right sign is greater."""
 RANKED = frozenset(
@@ -176,15 +176,18 @@ def _firsts(measured: Sequence[Measured], rank: Logistic) -> _Firsts:
     return _Firsts(np.array(rows), np.array(right), np.array(inside), np.array(base))
 
 
-def fit_gate(measured: Sequence[Measured], rank: Logistic) -> tuple[Logistic, Logistic, float]:
-    """The gate, the scope model, and the cap on the latter, as `RankingModel` takes them."""
+def fit_gate(
+    measured: Sequence[Measured], rank: Logistic, margin: float = 0.0
+) -> tuple[Logistic, Logistic, float]:
+    """The gate, the scope model, and the cap on the latter, as `RankingModel` takes them.
+    ``margin``: logits off every confidence."""
     firsts = _firsts(measured, rank)
     right = _fit_signed(firsts.rows, firsts.right, GATE, GATE_PENALTY, GATED)
     scope = _fit_signed(firsts.rows, firsts.inside, GATE, GATE_PENALTY, GATED)
     sure = right.logits(firsts.rows) + np.minimum(scope.logits(firsts.rows), SCOPE_CAP)
     level = fit_logistic(sure[:, None], firsts.right, penalty=1e-3)
     gain = max(float(level.weights[0]), 1e-3)
-    bias = level.bias - _caution(gain * sure + level.bias, firsts)
+    bias = level.bias - _caution(gain * sure + level.bias, firsts) - margin
     gate = Logistic(gain * right.weights, gain * right.bias + bias)
     return gate, Logistic(gain * scope.weights, gain * scope.bias), gain * SCOPE_CAP
 
@@ -248,6 +251,8 @@ def _sign(name: str) -> int:
     return -1 if plain in AGAINST else 1
 
 
-def fit_model(encoder: TermEncoder, measured: Sequence[Measured]) -> RankingModel:
+def fit_model(
+    encoder: TermEncoder, measured: Sequence[Measured], margin: float = 0.0
+) -> RankingModel:
     rank = fit_rank(measured)
-    return RankingModel(encoder, rank, *fit_gate(measured, rank))
+    return RankingModel(encoder, rank, *fit_gate(measured, rank, margin))

@@ -7,7 +7,7 @@ other fields give strangers.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import TypeVar
@@ -209,17 +209,18 @@ def simulate_pairs(
     for text, meaning in groups_of(pairs).items():
         if fold_of(meaning, fold[1]) == fold[0]:
             by_meaning.setdefault(meaning, []).append(text)
+    partners = _partners(pairs)
     several = _shuffled([texts for texts in by_meaning.values() if len(texts) > 1], rng)
+    several = _apart([_centred(texts, partners) for texts in several], encoder)
     single = _shuffled([texts[0] for texts in by_meaning.values() if len(texts) == 1], rng)
-    several = _apart(several, encoder)
     hidden = _near_topics(several, encoder, rng)
     inside = [texts for number, texts in enumerate(several) if number not in hidden][:size]
     entries: list[Entry] = []
     asked: list[Asked] = []
-    for number, texts in enumerate(inside):
-        wordings = _shuffled(texts, rng)
-        asked += [Asked(text, len(entries)) for text in wordings[1 : 1 + ASKED_HIDDEN]]
-        entries.append(_entry(f"pair-{number}", wordings[0], "", ()))
+    for number, (question, *others) in enumerate(inside):
+        chosen = _shuffled(others, rng)[:ASKED_HIDDEN]
+        asked += [Asked(text, len(entries)) for text in chosen]
+        entries.append(_entry(f"pair-{number}", question, "", ()))
     spare = min(size - len(inside), size * 3 // 10, len(single))
     entries += [_entry(f"single-{n}", text, "", ()) for n, text in enumerate(single[:spare])]
     outside = [several[number][0] for number in sorted(hidden)] + single[spare:]
@@ -227,6 +228,22 @@ def simulate_pairs(
     asked += [Asked(text, -1) for text in outside[: len(asked) // 2]]
     asked += _strangers(strangers, len(asked), rng)
     return Simulation("pairs", tuple(entries), tuple(asked))
+
+
+def _partners(pairs: Sequence[Pair]) -> dict[str, list[str]]:
+    found: dict[str, dict[str, None]] = {}
+    for pair in pairs:
+        if pair.same and pair.a != pair.b:
+            found.setdefault(pair.a, {})[pair.b] = None
+            found.setdefault(pair.b, {})[pair.a] = None
+    return {text: list(others) for text, others in found.items()}
+
+
+def _centred(texts: Sequence[str], partners: Mapping[str, Sequence[str]]) -> list[str]:
+    """The wording that most others were said to equal, and those: at the ends of a chain of
+    equal pairs stand wordings that nobody compared."""
+    centre = max(texts, key=lambda text: len(partners.get(text, ())))
+    return [centre, *partners.get(centre, ())]
 
 
 def _apart(several: list[list[str]], encoder: TermEncoder) -> list[list[str]]:

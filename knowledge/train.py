@@ -19,6 +19,9 @@ from knowledge.training import fit_encoder, vocabulary_for
 FOLDS = 3
 ROUNDS = 2
 SEED = 0
+MARGIN = 0.3
+"""The shipped model meets bases unlike all that it was fitted to. Without a margin, of its answers
+at 0.75 or above on such bases 82 to 98 % were right, with it 91 to 99 %."""
 
 
 def untrained(fields: list[Field]) -> TermEncoder:
@@ -42,7 +45,7 @@ def measured_house(fields: list[Field], start: TermEncoder, seed: int = SEED) ->
 def train(fields: list[Field]) -> RankingModel:
     start = untrained(fields)
     measured = measured_house(fields, start)
-    return fit_model(fit_encoder(start, pairs_of(fields)), measured)
+    return fit_model(fit_encoder(start, pairs_of(fields)), measured, MARGIN)
 
 
 def main() -> None:
