@@ -18,7 +18,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
 
-.PHONY: browser help setup run test lint format bench crash train lock readme clean
+.PHONY: browser help setup run test lint format bench crash eval train lock readme clean
 
 help:
 	@echo "make setup   create .venv and install what is locked"
@@ -26,7 +26,8 @@ help:
 	@echo "make test    formatting, lint, import direction, types, tests"
 	@echo "make bench   benchmarks            make crash   kill -9 runs (minutes)"
 	@echo "make lint    the static checks     make format  format and fix"
-	@echo "make train   retrain classifier and calibration"
+	@echo "make eval    measure retrieval, write docs/retrieval.md (KEFU_EVAL_DATA: more sets)"
+	@echo "make train   retrain classifier and retrieval model"
 	@echo "make lock    refresh the lock files"
 	@echo "make readme  rewrite the generated parts of the READMEs"
 	@echo "make clean   remove .venv and caches (never ./data)"
@@ -76,6 +77,10 @@ bench: setup
 
 crash: setup
 	$(BIN)/python -m tests.crash
+
+# The house set, and each folder of $KEFU_EVAL_DATA with dev/faq.jsonl and dev/queries.jsonl.
+eval: setup
+	$(BIN)/python -m tests.evaluation
 
 train: setup
 	$(BIN)/python -m graphs.classifier.train

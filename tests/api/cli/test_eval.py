@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import knowledge.adapt
 from api.cli.evaluate import LABELS
 from knowledge.adapt import ModelShelf
 from knowledge.evaluation import Question
@@ -16,6 +17,7 @@ from tests.api.cli.conftest import Command
 from tests.api.cli.embeddings import embeddings_server
 from tests.evaluation.__main__ import PART, Evaluation, evaluate, folders_of, note
 from tests.evaluation.tables import Row, evaluation_markdown
+from tests.knowledge.learning_from import few_pairs, small_house, write_pairs
 
 FAQ: list[dict[str, Any]] = [
     {"id": "1", "question": "怎么申请退货", "answer": "在订单页申请。", "alts": ["退货怎么弄"]},
@@ -163,6 +165,30 @@ def test_tables_have_a_row_for_each_set_and_mode(tmp_path: Path) -> None:
     assert "| made_up | cold | 4 | 7 | 1.000 | 1.000 | 1.000 | 1.000 |" in tables
     widths = {line.count("|") for line in tables.splitlines() if line.startswith("| made_up")}
     assert widths == {19, 13}
+
+
+def test_a_set_with_pairs_is_adapted_to_and_others_are_asked_of_that_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowledge.adapt, "training_fields", small_house)
+    monkeypatch.setattr(knowledge.adapt, "GOOD_ENOUGH", 100.0)
+    for name in ("one", "two"):
+        write_lines(tmp_path / name / "dev" / "faq.jsonl", FAQ)
+        write_lines(tmp_path / name / "dev" / "queries.jsonl", QUERIES)
+    (tmp_path / "one" / "train").mkdir()
+    write_pairs(tmp_path / "one" / "train" / "pairs.jsonl", few_pairs(62, 2))
+    done = Evaluation()
+    evaluate(folders_of({"KEFU_EVAL_DATA": str(tmp_path)}), done, house=[])
+    assert [(row.name, row.how) for row in done.rows] == [
+        ("one", "cold"),
+        ("two", "cold"),
+        ("one", "adapted"),
+        ("two", "adapted to one"),
+    ]
+    shipped = RankingModel.load().encoder.version
+    assert done.models["one"].encoder.version != shipped
+    assert "`one`: 124 pairs" in note(done)
+    assert "came into use" in note(done)
 
 
 def test_a_figure_that_nothing_was_asked_for_is_a_dash() -> None:

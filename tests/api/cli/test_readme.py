@@ -157,7 +157,7 @@ def test_a_missing_marker_is_an_error() -> None:
 
 @pytest.mark.parametrize("name", READMES)
 def test_commands_and_options_of_the_table_exist(name: str) -> None:
-    rows = re.findall(r"`kefu ((?:kb )?[a-z]+)([^`]*)`", (ROOT / name).read_text("utf-8"))
+    rows = re.findall(r"`kefu ((?:kb |eval )?[a-z]+)([^`]*)`", (ROOT / name).read_text("utf-8"))
     assert len(rows) > 8
     for command, rest in rows:
         ended = CliRunner().invoke(cli, [*command.split(), "--help"], terminal_width=200)
