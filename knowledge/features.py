@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from domain.text import letters
 from knowledge.embedding import Embedder, normalised
-from knowledge.encoder import TermEncoder, Terms, Vocabulary, distinct_terms, segment_sums, terms_of
-from knowledge.segments.corpus import Corpus
+from knowledge.encoder import TermEncoder, Terms, Vocabulary, distinct_terms, segment_sums
+from knowledge.segments.build import MAX_COUNT, QUESTION_REPEATS
+from knowledge.segments.corpus import Corpus, Found
 from knowledge.segments.segment import Units, UnitVectors
 from knowledge.segments.wordings import UnitKind
 from knowledge.terms import (
@@ -22,6 +23,7 @@ from knowledge.terms import (
     Floats,
     Ints,
     Keys,
+    Rows,
     encode,
     strengths,
     term_keys,
@@ -80,21 +82,35 @@ QUERY = (
     "crowd_cover",
 )
 
+_PLACE = {name: place for place, name in enumerate(ENTRY)}
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query against one corpus. ``rarity``: idf in the base, ``weights``: 1, less for context."""
+    """A query against one corpus. ``rarity``: idf in the base, ``frequency``: how many entries have
+    each term, ``weights``: 1, less for context; ``triples``: the text's runs of three characters.
+    """
 
     text: str
     terms: Terms
     weights: Floats
     vector: Floats
     rarity: Floats
-    known: NDArray[np.bool_]
+    frequency: Floats
+    triples: Keys
 
     @property
     def keys(self) -> Keys:
         return self.terms.keys
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        return self.frequency > 0
+
+    @property
+    def asked(self) -> Floats:
+        """What each term counts."""
+        return self.rarity * self.weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +158,9 @@ def _common_terms(corpus: Corpus) -> tuple[Keys, Floats]:
     return keys[kept], shares[kept].astype(np.float32)
 
 
-def base_rarity(corpus: Corpus, keys: Keys) -> tuple[Floats, NDArray[np.bool_]]:
-    frequency = corpus.document_frequency(keys).astype(np.float32)
-    rest = np.maximum(corpus.size - frequency, 0.0)
-    return np.log1p((rest + 0.5) / (frequency + 0.5)), frequency > 0
+def base_rarity(size: int, frequency: Floats) -> Floats:
+    rest = np.maximum(size - frequency, 0.0)
+    return np.log1p((rest + 0.5) / (frequency + 0.5))
 
 
 def make_query(
@@ -156,44 +171,82 @@ def make_query(
 ) -> Query:
     """``texts``: the query and what was said before, each with its weight; ``vectors``: theirs,
     where they are known already."""
-    terms = terms_of([text for text, _ in texts])
+    given = None if vectors is None else [vectors]
+    return make_queries(corpus, embedder, [texts], given)[0]
+
+
+def make_queries(
+    corpus: Corpus,
+    embedder: Embedder,
+    asked: Sequence[Sequence[tuple[str, float]]],
+    vectors: Sequence[Floats] | None = None,
+) -> list[Query]:
+    """`make_query` of several, with one call to the embedder."""
+    texts = [text for one in asked for text, _ in one]
+    codes = encode(texts)
+    terms = distinct_terms(*term_keys(codes), len(texts))
     if vectors is None:
-        vectors = (
-            embedder.embed_terms(terms)
-            if isinstance(embedder, TermEncoder)
-            else embedder.embed([text for text, _ in texts])
+        found = embedder.embed_terms(terms) if isinstance(embedder, TermEncoder) else None
+        every = embedder.embed(texts) if found is None else found
+    else:
+        every = np.concatenate(vectors)
+    frequency = corpus.document_frequency(terms.keys).astype(np.float32)
+    queries, start = [], 0
+    for one in asked:
+        end = start + len(one)
+        shares = np.array([weight for _, weight in one], np.float32)
+        vector = normalised(shares[None] @ every[start:end])[0]
+        span = slice(int(terms.bounds[start]), int(terms.bounds[end]))
+        own = Terms(
+            terms.keys[span], terms.counts[span], terms.bounds[start : end + 1] - span.start
         )
-    shares = np.array([weight for _, weight in texts], np.float32)
-    vector = normalised(shares[None] @ vectors)[0]
-    if len(texts) == 1:
-        return _query(corpus, texts[0][0], terms, np.ones(terms.keys.size, np.float32), vector)
-    return _query(corpus, texts[0][0], *_merged(terms, shares), vector)
+        points = codes.values[codes.bounds[start] : codes.bounds[start + 1]]
+        queries.append(
+            _query(corpus, one[0][0], own, shares, frequency[span], vector, _triples_of(points))
+        )
+        start = end
+    return queries
 
 
 def own_question(corpus: Corpus, row: int) -> Query:
     """An entry's question, or the beginning of a passage, with the vector that the index has."""
     entry, stored = corpus.entry(row), corpus.unit_vectors(np.array([row]))
     text = entry.question or entry.answer[:PASSAGE_QUESTION]
-    terms = terms_of([text])
     width = stored.matrix.shape[1]
     vector = stored.matrix[0] if len(stored.matrix) else np.zeros(width, np.float32)
-    return _query(corpus, text, terms, np.ones(terms.keys.size, np.float32), vector)
+    codes = encode([text])
+    terms = distinct_terms(*term_keys(codes), 1)
+    frequency = corpus.document_frequency(terms.keys).astype(np.float32)
+    one = np.ones(1, np.float32)
+    return _query(corpus, text, terms, one, frequency, vector, _triples_of(codes.values))
 
 
-def _query(corpus: Corpus, text: str, terms: Terms, weights: Floats, vector: Floats) -> Query:
-    rarity, known = base_rarity(corpus, terms.keys)
-    return Query(text, terms, weights, vector, rarity, known)
+def _query(
+    corpus: Corpus,
+    text: str,
+    terms: Terms,
+    shares: Floats,
+    frequency: Floats,
+    vector: Floats,
+    triples: Keys,
+) -> Query:
+    """``terms``: of as many texts as there are ``shares``."""
+    weights = np.ones(terms.keys.size, np.float32)
+    if shares.size > 1:
+        terms, weights, frequency = _merged(terms, shares, frequency)
+    rarity = base_rarity(corpus.size, frequency)
+    return Query(text, terms, weights, vector, rarity, frequency, triples)
 
 
-def _merged(terms: Terms, shares: Floats) -> tuple[Terms, Floats]:
+def _merged(terms: Terms, shares: Floats, frequency: Floats) -> tuple[Terms, Floats, Floats]:
     """Terms of all texts as of one; a term of several has its greatest weight."""
     owner = np.repeat(np.arange(len(terms)), np.diff(terms.bounds))
-    keys, places = np.unique(terms.keys, return_inverse=True)
+    keys, first, places = np.unique(terms.keys, return_index=True, return_inverse=True)
     weights = np.zeros(keys.size, np.float32)
     np.maximum.at(weights, places, shares[owner])
     counts = np.ones(keys.size, np.int64)
     np.maximum.at(counts, places, terms.counts)
-    return Terms(keys, counts, np.array([0, keys.size])), weights
+    return Terms(keys, counts, np.array([0, keys.size])), weights, frequency[first]
 
 
 def candidates(
@@ -201,18 +254,78 @@ def candidates(
     query: Query,
     category: str | None = None,
     without: Ints | None = None,
+    near: Found | None = None,
 ) -> Candidates:
-    """The entries worth a closer look by either side, at most POOL; ``without`` some rows."""
+    """The entries worth a closer look by either side, at most POOL; ``without`` some rows.
+    ``near``: what the vector side found, where it was asked already."""
     corpus = view.corpus
-    rows, bm25 = _pool(corpus, query, category, without)
-    units, vectors = corpus.units(rows), corpus.unit_vectors(rows)
-    entry = np.zeros((rows.size, len(ENTRY)), np.float32)
-    mass = _mass(query)
-    entry[:, 0], entry[:, 1] = bm25 / 10.0, bm25 / mass
-    _fill(entry, view, query, units, vectors)
-    _tokens(entry, corpus, rows, query.text)
+    spare = 0 if without is None else without.size
+    by_words = by_keywords(corpus, query, category, POOL + spare)
+    if near is None:
+        near = corpus.vector_candidates(query.vector, POOL + spare, category)
+    rows = np.union1d(by_words.rows, near.rows).astype(np.int64)
+    if without is not None:
+        rows = np.setdiff1d(rows, without)
+    if not rows.size:
+        entry = np.zeros((0, len(ENTRY)), np.float32)
+        return Candidates(rows, entry, _query_row(view, query, entry))
+    texts = _texts_of(corpus, query, rows)
+    bm25 = corpus.bm25_of(rows, texts.counts, query.asked)
+    best = _fused(rows, near, bm25 / _mass(query))
+    entry = np.zeros((best.size, len(ENTRY)), np.float32)
+    entry[:, 0], entry[:, 1] = bm25[best] / 10.0, bm25[best] / _mass(query)
+    _fill(entry, view, query, texts, best, corpus.unit_vectors(rows[best]))
+    _tokens(entry, corpus, rows[best], query.text)
     _part_passages(entry)
-    return Candidates(rows, entry, _query_row(view, query, entry))
+    return Candidates(rows[best], entry, _query_row(view, query, entry))
+
+
+def by_keywords(corpus: Corpus, query: Query, category: str | None, limit: int) -> Found:
+    known = query.known
+    return corpus.keyword_candidates(query.keys[known], query.asked[known], limit, category)
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The entries' terms: each with the unit that has it, and its place among the query's.
+
+    Of each entry and term of the query, ``counts``: as the index has it, and ``in_answer``.
+    """
+
+    units: Units
+    keys: Keys
+    unit: Rows
+    counts: Floats
+    in_answer: Floats
+
+
+def _texts_of(corpus: Corpus, query: Query, rows: Ints) -> _Texts:
+    units = corpus.units(rows)
+    keys, unit = term_keys(units.codes)
+    place, shared = _places(query.keys, keys)
+    hits = np.flatnonzero(shared)
+    width = query.keys.size
+    cells = units.owner[unit[hits]] * width + place[hits]
+    answers = units.kind[unit[hits]] == UnitKind.ANSWER
+    shape = (rows.size, width)
+    size = rows.size * width
+    in_answer = np.bincount(cells[answers], minlength=size).reshape(shape)
+    in_wordings = np.bincount(cells[~answers], minlength=size).reshape(shape)
+    counts = np.minimum(in_answer + QUESTION_REPEATS * in_wordings, MAX_COUNT)
+    found = (in_answer > 0).astype(np.float32)
+    return _Texts(units, keys, unit, counts.astype(np.float32), found)
+
+
+def _fused(rows: Ints, near: Found, by_words: Floats) -> Ints:
+    """Places in ``rows`` of the best by both sides, fused by a plain sum."""
+    if rows.size <= POOL:
+        return np.arange(rows.size)
+    cosine = np.full(rows.size, near.scores.min() if near.scores.size else 0.0)
+    place = np.searchsorted(rows, near.rows)
+    found = (place < rows.size) & (rows[np.minimum(place, rows.size - 1)] == near.rows)
+    cosine[place[found]] = near.scores[found]
+    best: Ints = np.sort(np.argpartition(-(cosine + by_words), POOL)[:POOL])
+    return best
 
 
 def _part_passages(entry: Floats) -> None:
@@ -228,99 +341,108 @@ def _part_passages(entry: Floats) -> None:
 
 
 def _at(name: str) -> int:
-    return ENTRY.index(name)
+    return _PLACE[name]
 
 
 def _mass(query: Query) -> float:
     return max(float(query.rarity @ query.weights), 1e-6)
 
 
-def _pool(
-    corpus: Corpus, query: Query, category: str | None, without: Ints | None
-) -> tuple[Ints, Floats]:
-    """Rows of both sides and their BM25; fused by a plain sum where they are too many."""
-    weights = (query.rarity * query.weights)[query.known]
-    keys = query.keys[query.known]
-    spare = 0 if without is None else without.size
-    by_words = corpus.keyword_candidates(keys, weights, POOL + spare, category)
-    by_vector = corpus.vector_candidates(query.vector, POOL + spare, category)
-    rows = np.union1d(by_words.rows, by_vector.rows).astype(np.int64)
-    if without is not None:
-        rows = np.setdiff1d(rows, without)
-    bm25 = corpus.bm25(rows, keys, weights)
-    if rows.size <= POOL:
-        return rows, bm25
-    near = np.full(rows.size, by_vector.scores.min() if by_vector.scores.size else 0.0)
-    place = np.searchsorted(rows, by_vector.rows)
-    found = (place < rows.size) & (rows[np.minimum(place, rows.size - 1)] == by_vector.rows)
-    near[place[found]] = by_vector.scores[found]
-    fused = near + bm25 / _mass(query)
-    best = np.sort(np.argpartition(-fused, POOL)[:POOL])
-    return rows[best], bm25[best]
-
-
 def _fill(
     entry: Floats,
     view: BaseView,
     query: Query,
-    units: Units,
+    texts: _Texts,
+    best: Ints,
     vectors: UnitVectors,
 ) -> None:
-    keys, owner = term_keys(units.codes)
-    is_answer = units.kind == UnitKind.ANSWER
-    in_answer = is_answer[owner]
-    near = vectors.matrix @ query.vector if vectors.matrix.size else np.zeros(0, np.float32)
+    """``best``: which of the texts' entries the rows of ``entry`` are."""
+    units = texts.units
+    near = np.zeros(0, np.float32)
+    if vectors.matrix.size:
+        near = np.einsum("ij,j->i", vectors.matrix, query.vector)
     near = near * np.float32(view.gain) + np.float32(view.offset)
-    wording = np.flatnonzero(~is_answer)
-    number = np.full(units.kind.size, -1, np.int32)
-    number[wording] = np.arange(wording.size, dtype=np.int32)
-    terms = distinct_terms(keys[~in_answer], number[owner[~in_answer]], wording.size)
-    cosines = near[vectors.kind != UnitKind.ANSWER]
-    lengths = np.diff(units.codes.bounds)[wording]
-    table = _wording_table(view, query, terms, lengths, cosines)
-    best = _best_of(table, units.owner[wording], len(entry))
-    entry[:, 2 : 2 + len(WORDING)] = np.where(best[:, None] >= 0, table[best], 0.0)
-    _answers(entry, query, keys[in_answer], units.owner[owner[in_answer]])
-    entry[:, _at("answer_triples")] = _triples(query, units, is_answer, len(entry))
     answers = vectors.kind == UnitKind.ANSWER
+    row_of = np.full(texts.counts.shape[0], -1)
+    row_of[best] = np.arange(best.size)
+    row = row_of[units.owner]
+    wording = np.flatnonzero((units.kind != UnitKind.ANSWER) & (row >= 0))
+    lengths = (units.codes.bounds[wording + 1] - units.codes.bounds[wording]).astype(np.int64)
+    table = _wording_table(view, query, _terms_of_units(texts, wording), lengths, near[~answers])
+    chosen = _best_of(table, row[wording], len(entry))
+    entry[:, 2 : 2 + len(WORDING)] = np.where(chosen[:, None] >= 0, table[chosen], 0.0)
+    _answers(entry, query, texts.in_answer[best])
+    entry[:, _at("answer_triples")] = _triples(query, units, texts.counts.shape[0])[best]
     entry[vectors.owner[answers], _at("answer_encoder")] = near[answers]
-    _union(entry, query, keys, units.owner[owner])
+    found = (texts.counts[best] > 0).astype(np.float32)
+    entry[:, _at("union_cover")] = found @ query.asked / max(float(query.asked.sum()), 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class _UnitTerms:
+    """Distinct terms of some units. ``keys`` are those of all units together, ``numbers`` says
+    which of them each unit has."""
+
+    keys: Keys
+    numbers: Ints
+    bounds: Ints
+
+
+def _terms_of_units(texts: _Texts, units: Ints) -> _UnitTerms:
+    number = np.full(texts.units.kind.size, -1, np.int64)
+    number[units] = np.arange(units.size)
+    owner = number[texts.unit]
+    kept = np.flatnonzero(owner >= 0)
+    keys, numbers = np.unique(texts.keys[kept], return_inverse=True)
+    width = max(keys.size, 1)
+    packed = np.unique(owner[kept] * width + numbers)
+    bounds = np.searchsorted(packed, np.arange(units.size + 1) * width)
+    return _UnitTerms(keys, packed % width, bounds)
 
 
 def _wording_table(
     view: BaseView,
     query: Query,
-    terms: Terms,
+    terms: _UnitTerms,
     lengths: Ints,
     cosines: Floats,
 ) -> Floats:
     """A row of WORDING features per wording."""
-    distinct, where = np.unique(terms.keys, return_inverse=True)
-    rarity = base_rarity(view.corpus, distinct)[0][where]
+    corpus, bounds = view.corpus, terms.bounds
+    frequency = corpus.document_frequency(terms.keys).astype(np.float32)
+    rarity = base_rarity(corpus.size, frequency)
     place, shared = _places(query.keys, terms.keys)
     weight = np.where(shared, query.weights[place], 0.0).astype(np.float32)
     pair = terms.keys >> np.uint64(POINT_BITS) != 0
     query_pair = query.keys >> np.uint64(POINT_BITS) != 0
-    rare, common = view.vocabulary.rarity(distinct)[where], weight > 0.0
-
-    def sums(values: Floats) -> Floats:
-        return segment_sums(values.astype(np.float32)[:, None], terms.bounds)[:, 0]
-
-    asked = query.rarity * query.weights
+    rare = np.where(weight > 0.0, 0.0, view.vocabulary.rarity(terms.keys)).astype(np.float32)
+    summed = np.stack(
+        (
+            rarity,
+            rarity * pair,
+            rarity * weight,
+            rarity * weight * pair,
+            rarity * rarity * weight,
+            rarity * rarity,
+            weight,
+        ),
+        axis=1,
+    )
+    total, total_pairs, both, both_pairs, dot, square, cover = segment_sums(
+        summed[terms.numbers], bounds
+    ).T
+    asked = query.asked
     mass, mass_pairs = max(float(asked.sum()), 1e-6), max(float(asked[query_pair].sum()), 1e-6)
     mass_characters = max(float(asked[~query_pair].sum()), 1e-6)
-    total, total_pairs = sums(rarity) + 1e-6, sums(rarity * pair) + 1e-6
-    both, both_pairs = sums(rarity * weight), sums(rarity * weight * pair)
-    dot = sums(rarity * rarity * weight)
-    norm = np.sqrt(sums(rarity * rarity)) + 1e-6
+    total, total_pairs, norm = total + 1e-6, total_pairs + 1e-6, np.sqrt(square) + 1e-6
     known = float(np.sqrt(((asked * query.known) ** 2).sum())) + 1e-6
     whole = float(np.sqrt((asked**2).sum())) + 1e-6
     asked_chars = max(len(letters(query.text)), 1)
     size = np.maximum(lengths, 1)
-    table = np.empty((len(terms), len(WORDING)), np.float32)
+    table = np.empty((lengths.size, len(WORDING)), np.float32)
     table[:, 0] = dot / norm / known
     table[:, 1] = dot / norm / whole
-    table[:, 2] = sums(weight) / np.sqrt(np.diff(terms.bounds) * max(query.keys.size, 1) + 1e-6)
+    table[:, 2] = cover / np.sqrt(np.diff(bounds) * max(query.keys.size, 1) + 1e-6)
     table[:, 3], table[:, 4] = both / mass, both / total
     table[:, 5] = 2.0 * both / (mass + total)
     characters = both - both_pairs
@@ -333,7 +455,7 @@ def _wording_table(
     table[:, 13] = np.log1p(lengths)
     table[:, 14] = cosines
     table[:, 15] = _rarest_missing(view.vocabulary, query, terms, shared, place)
-    table[:, 16] = _segment_max(np.where(common, 0.0, rare).astype(np.float32), terms.bounds)
+    table[:, 16] = _segment_max(rare[terms.numbers], bounds)
     return table
 
 
@@ -347,15 +469,17 @@ def _places(sorted_keys: Keys, keys: Keys) -> tuple[Ints, NDArray[np.bool_]]:
 def _rarest_missing(
     vocabulary: Vocabulary,
     query: Query,
-    terms: Terms,
+    terms: _UnitTerms,
     shared: NDArray[np.bool_],
     place: Ints,
 ) -> Floats:
     """Rarity, in text at large, of the rarest term of the query that each wording lacks."""
     rare = vocabulary.rarity(query.keys) * query.weights
-    missing = np.broadcast_to(rare, (len(terms), rare.size)).copy()
-    owner = np.repeat(np.arange(len(terms)), np.diff(terms.bounds))
-    missing[owner[shared], place[shared]] = 0.0
+    wordings = terms.bounds.size - 1
+    missing = np.tile(rare, (wordings, 1))
+    owner = np.repeat(np.arange(wordings), np.diff(terms.bounds))
+    has = shared[terms.numbers]
+    missing[owner[has], place[terms.numbers[has]]] = 0.0
     worst: Floats = missing.max(axis=1, initial=0.0)
     return worst
 
@@ -378,61 +502,49 @@ def _best_of(table: Floats, owner: Ints, size: int) -> Ints:
     return best
 
 
-def _answers(entry: Floats, query: Query, keys: Keys, owner: Ints) -> None:
-    asked = query.rarity * query.weights
+def _answers(entry: Floats, query: Query, found: Floats) -> None:
+    """``found``: which terms of the query each answer has."""
+    asked = query.asked
     pair = query.keys >> np.uint64(POINT_BITS) != 0
-    found = _presence(query, keys, owner, len(entry))
     entry[:, _at("answer_cover")] = found @ asked / max(float(asked.sum()), 1e-6)
     entry[:, _at("answer_pairs")] = (
         found[:, pair] @ asked[pair] / max(float(asked[pair].sum()), 1e-6)
     )
 
 
-def _triples(query: Query, units: Units, is_answer: NDArray[np.bool_], size: int) -> Floats:
+def _triples(query: Query, units: Units, size: int) -> Floats:
     """Share of the query's runs of three characters that each answer has, word for word."""
-    asked = np.unique(_packed_triples(encode([query.text]).values)[0])
+    asked, codes = query.triples, units.codes
     if not asked.size:
         return np.zeros(size, np.float32)
-    codes = units.codes
-    keys, start = _packed_triples(codes.values)
+    place, shared = _places(asked, _packed_triples(codes.values))
+    start = np.flatnonzero(shared)
     text = np.searchsorted(codes.bounds, start, side="right") - 1
-    whole = (start + 2 < codes.bounds[text + 1]) & is_answer[text]
-    place, shared = _places(asked, keys[whole])
+    whole = (start + 2 < codes.bounds[text + 1]) & (units.kind[text] == UnitKind.ANSWER)
     found = np.zeros((size, asked.size), np.float32)
-    found[units.owner[text[whole]][shared], place[shared]] = 1.0
+    found[units.owner[text[whole]], place[start[whole]]] = 1.0
     shares: Floats = found.mean(axis=1)
     return shares
 
 
-def _packed_triples(values: NDArray[np.uint32]) -> tuple[Keys, Ints]:
+def _triples_of(points: NDArray[np.uint32]) -> Keys:
+    return np.unique(_packed_triples(points))
+
+
+def _packed_triples(values: NDArray[np.uint32]) -> Keys:
     points = values.astype(np.uint64)
     bits = np.uint64(POINT_BITS)
-    keys = (points[:-2] << bits | points[1:-1]) << bits | points[2:]
-    return keys, np.arange(keys.size)
-
-
-def _union(entry: Floats, query: Query, keys: Keys, owner: Ints) -> None:
-    asked = query.rarity * query.weights
-    found = _presence(query, keys, owner, len(entry))
-    entry[:, _at("union_cover")] = found @ asked / max(float(asked.sum()), 1e-6)
-
-
-def _presence(query: Query, keys: Keys, owner: Ints, size: int) -> Floats:
-    """Which terms of the query each entry has."""
-    place, shared = _places(query.keys, keys)
-    found = np.zeros((size, query.keys.size), np.float32)
-    found[owner[shared], place[shared]] = 1.0
-    return found
+    return (points[:-2] << bits | points[1:-1]) << bits | points[2:]
 
 
 def _query_row(view: BaseView, query: Query, entry: Floats) -> Floats:
     corpus, vocabulary = view.corpus, view.vocabulary
-    asked = query.rarity * query.weights
-    unknown = ~query.known
-    rare = vocabulary.rarity(query.keys) * query.weights
-    frequency = corpus.document_frequency(query.keys) + 0.5
-    at_large = np.exp(1.0 - vocabulary.rarity(query.keys))
-    familiar = np.log(frequency / (corpus.size + 1.0) / np.maximum(at_large, 1e-6))
+    asked, unknown = query.asked, ~query.known
+    at_large = vocabulary.rarity(query.keys)
+    rare = at_large * query.weights
+    familiar = np.log(
+        (query.frequency + 0.5) / (corpus.size + 1.0) / np.maximum(np.exp(1.0 - at_large), 1e-6)
+    )
     crowd = entry[:, [_at("encoder"), _at("cosine_plain"), _at("cover")]]
     top = -np.sort(-crowd, axis=0)[:10] if len(crowd) else np.zeros((1, 3), np.float32)
     return np.array(

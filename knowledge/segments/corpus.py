@@ -210,6 +210,12 @@ class Corpus:
         scores[order] = self._scores(asked, rows[order], asked.all_terms())
         return scores
 
+    def bm25_of(self, rows: Ints, counts: Floats, weights: Floats) -> Floats:
+        """By what is known already: ``counts`` has a row per entry, a column per term."""
+        shares = counts * np.float32(K1 + 1) / (counts + self._norm[rows][:, None])
+        scores: Floats = np.einsum("ij,j->i", shares, weights)
+        return scores
+
     def _scan(
         self, asked: "_Asked", terms: Ints, wanted: int, category: str | None
     ) -> tuple[Ints, Floats]:
@@ -336,7 +342,7 @@ class Corpus:
         scores = np.full(self.rows, -np.inf, np.float32)
         for part, base in self._with_base():
             if part in parts and part.segment.rows:
-                products = _product(vector, part.segment.matrix)
+                products = _products(vector, part.segment.blocks)[: len(part.segment.vectors)]
                 best = np.maximum.reduceat(products, part.segment.vector_start[:-1])
                 scores[base : base + part.segment.rows] = best
         scores[self._gone] = -np.inf
@@ -366,7 +372,8 @@ class Corpus:
             return Found(_NO_ROWS, _NO_SCORES)
         vectors = self.unit_vectors(rows)
         starts = np.searchsorted(vectors.owner, np.arange(rows.size))
-        scores = np.maximum.reduceat(vectors.matrix @ vector, starts)
+        cosines = np.einsum("ij,j->i", vectors.matrix, vector)
+        scores = np.maximum.reduceat(cosines, starts)
         return _best(rows, scores, limit, floor=-1.0)
 
 
@@ -445,14 +452,13 @@ def _best(rows: Ints, scores: Floats, limit: int, floor: float = 0.0) -> Found:
     return Found(rows[order], scores[order])
 
 
-def _product(vector: Floats, matrix: Floats) -> Floats:
-    """``vector @ matrix``. Short texts have few n-grams, so their hashed vectors are nearly empty:
-    taking only the rows of ``matrix`` that count is ten times less work, and keeps the product
-    below the size for which BLAS wakes (and spins) all cores."""
+def _products(vector: Floats, blocks: Floats) -> Floats:
+    """Of ``vector`` with every column. Short texts have few n-grams, so their hashed vectors are
+    nearly empty: taking only what counts is ten times less work."""
     filled = vector.nonzero()[0]
-    if filled.size * 4 > vector.size:
-        return np.asarray(vector @ matrix)
-    return np.asarray(vector[filled] @ matrix[filled])
+    if filled.size * 4 <= vector.size:
+        vector, blocks = vector[filled], blocks[:, filled]
+    return np.asarray(vector @ blocks).reshape(-1)
 
 
 def _reordered(parts: Sequence[Codes], order: Ints) -> Codes:

@@ -16,6 +16,7 @@ from knowledge.segments.wordings import record_id
 from knowledge.terms import Codes, Floats, Ints, Keys, Rows
 
 Kinds = NDArray[np.uint8]
+BLOCK = 32
 
 
 class Units(NamedTuple):
@@ -137,9 +138,13 @@ class Segment:
         return hits, self.arrays["id_rows"][places[hits]].astype(np.int64)
 
     @cached_property
-    def matrix(self) -> Floats:
-        """A column a vector."""
-        return np.ascontiguousarray(self.vectors.T, dtype=np.float32)
+    def blocks(self) -> Floats:
+        """A column a vector, `BLOCK` of them together, padded with zeros: a product with one of
+        these is below the size for which BLAS wakes (and spins) all cores."""
+        rows, width = self.vectors.shape
+        padded = np.zeros((rows + -rows % BLOCK, width), np.float32)
+        padded[:rows] = self.vectors
+        return np.ascontiguousarray(padded.reshape(-1, BLOCK, width).transpose(0, 2, 1))
 
 
 def _runs(values: NDArray[T], starts: Ints, numbers: Ints) -> tuple[NDArray[T], Ints]:
