@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ from knowledge.encoder import TermEncoder
 from knowledge.features import ENTRY, QUERY, BaseView, Candidates, candidates, make_query, view_of
 from knowledge.follower import IndexFollower
 from knowledge.model import NO_PROFILE, Profile, Ranked, RankingModel
+from knowledge.rerank import CANDIDATES, DOCUMENT_CHARS, Bounds, Reranker, judge
 from knowledge.segments.corpus import Corpus
 from knowledge.terms import is_follow_up, wording_key
 
@@ -41,7 +42,7 @@ CONTRADICTED_CONFIDENCE = 0.7
 """The entry for ``E05`` is worth a question back to one who asks about ``E03``, never an answer."""
 REFRESH_S = 2.0
 PROFILE_DRIFT = 0.1
-"""A profile holds until this share of the entries have come or gone."""
+"""A profile holds until changes have touched this share of the entries."""
 SCALE_SAMPLE = 200
 
 _CONTRADICTS = ENTRY.index("token_contradicts")
@@ -56,33 +57,90 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Reranked:
+    """``confidence``: before the model was asked; ``scores``: its own, per evidence."""
+
+    confidence: float
+    scores: tuple[float, ...]
+
+    def first(self, count: int) -> "Reranked":
+        return Reranked(self.confidence, self.scores[:count])
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a search answered as it did. ``signals``: per evidence, the features by name;
-    ``query``: those of the query as such."""
+    """Why a search answered as it did. Per evidence ``signals``, the features by name, ``logits``
+    of the ranking, and ``ceilings``, the most that its confidence may be; ``query``: the features
+    of the query as such. ``reranked``: what a re-ranking model said, where one was asked."""
 
     retrieval: Retrieval
     signals: tuple[dict[str, float], ...] = ()
     query: dict[str, float] | None = None
+    logits: tuple[float, ...] = ()
+    ceilings: tuple[float, ...] = ()
+    reranked: Reranked | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
             **asdict(self.retrieval),
             "signals": list(self.signals),
             "query_signals": self.query or {},
+            "rank_logits": list(self.logits),
+            "ceilings": list(self.ceilings),
+            "reranked": asdict(self.reranked) if self.reranked else None,
         }
+
+    def first(self, count: int) -> "Explanation":
+        if len(self.retrieval.evidence) <= count:
+            return self
+        return replace(
+            self,
+            retrieval=replace(self.retrieval, evidence=self.retrieval.evidence[:count]),
+            signals=self.signals[:count],
+            logits=self.logits[:count],
+            ceilings=self.ceilings[:count],
+            reranked=self.reranked.first(count) if self.reranked else None,
+        )
+
+    def judged(self, scores: Sequence[float], bounds: Bounds) -> "Explanation":
+        """With the model's ``scores`` of the first candidates taken into account."""
+        found = self.retrieval
+        verdict = judge(scores, [item.score for item in found.evidence[: len(scores)]], bounds)
+        first, rest = verdict.order[0], range(len(scores), len(found.evidence))
+        order = (*verdict.order, *rest)
+        confidence = round(min(verdict.confidence, self.ceilings[first]), 4)
+        shares = [_share(scores, first, number) for number in verdict.order]
+        shares += [min(shares[-1], found.evidence[n].score / found.confidence) for n in rest]
+        evidence = tuple(
+            replace(found.evidence[number], score=round(confidence * share, 4))
+            for number, share in zip(order, shares, strict=True)
+        )
+        return Explanation(
+            Retrieval(found.query, confidence, evidence),
+            tuple(self.signals[number] for number in order),
+            self.query,
+            tuple(self.logits[number] for number in order),
+            tuple(self.ceilings[number] for number in order),
+            Reranked(found.confidence, tuple(scores[number] for number in verdict.order)),
+        )
+
+
+def _share(scores: Sequence[float], first: int, number: int) -> float:
+    return min(scores[number] / scores[first], 1.0) if scores[first] > 0.0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """One state of the base with all that a search needs. Nothing in it changes but ``cache``,
-    the answers to repeated queries."""
+    the answers to repeated queries. ``profiled``: size and revision of the base that ``profile``
+    was made of."""
 
     corpus: Corpus
     embedder: Embedder
     model: RankingModel
     view: BaseView
     profile: Profile
-    profiled: int
+    profiled: tuple[int, int]
     cache: dict[Ask, Explanation] = field(default_factory=dict)
 
     def exact(self, ask: Ask) -> Retrieval | None:
@@ -123,11 +181,10 @@ class Sight:
         return self._explained(ask, found, self.model.ranked(found, self.profile))
 
     def _explained(self, ask: Ask, found: Candidates, ranked: Ranked) -> Explanation:
-        confidence = ranked.confidence
-        if found.entry[ranked.order[0]][_CONTRADICTS] > 0.0:
-            confidence = min(confidence, CONTRADICTED_CONFIDENCE)
-        if len(self._same_wording(ask)) > 1:
-            confidence = min(confidence, AMBIGUOUS_CONFIDENCE)
+        most = AMBIGUOUS_CONFIDENCE if len(self._same_wording(ask)) > 1 else 1.0
+        contradicts = found.entry[ranked.order, _CONTRADICTS] > 0.0
+        ceilings = np.where(contradicts, min(most, CONTRADICTED_CONFIDENCE), most)
+        confidence = min(ranked.confidence, float(ceilings[0]))
         behind = np.exp(np.minimum(ranked.logits - ranked.logits[0], 0.0))
         chosen = ranked.order[: ask.top_k]
         evidence = tuple(
@@ -138,24 +195,27 @@ class Sight:
             Retrieval(ask.query, round(confidence, 4), evidence),
             tuple(_named(ENTRY, found.entry[number]) for number in chosen),
             _named(QUERY, found.query),
+            tuple(round(float(logit), 4) for logit in ranked.logits[: ask.top_k]),
+            tuple(ceilings[: ask.top_k].tolist()),
         )
 
 
 def sight_of(
-    corpus: Corpus, embedder: Embedder, model: RankingModel, old: Sight | None = None
+    corpus: Corpus,
+    embedder: Embedder,
+    model: RankingModel,
+    old: Sight | None = None,
+    revision: int = 0,
 ) -> Sight:
-    """``old``: its profile is kept while the base is much the same."""
+    """``old``: its profile is kept while the base, now at ``revision``, is much the same."""
     gain, offset = (1.0, 0.0) if embedder is model.encoder else _scale(corpus, model)
     view = view_of(corpus, model.encoder.vocabulary, gain, offset)
-    if (
-        old is not None
-        and (old.model, old.embedder) == (model, embedder)
-        and abs(corpus.size - old.profiled) <= PROFILE_DRIFT * old.profiled
-    ):
-        return Sight(corpus, embedder, model, view, old.profile, old.profiled)
-    if not corpus.size:
-        return Sight(corpus, embedder, model, view, NO_PROFILE, 0)
-    return Sight(corpus, embedder, model, view, model.profile_of(view), corpus.size)
+    if old is not None and old.model is model and old.embedder is embedder:
+        size, since = old.profiled
+        if abs(revision - since) <= PROFILE_DRIFT * size:
+            return Sight(corpus, embedder, model, view, old.profile, old.profiled)
+    profile = model.profile_of(view) if corpus.size else NO_PROFILE
+    return Sight(corpus, embedder, model, view, profile, (corpus.size, revision))
 
 
 def _scale(corpus: Corpus, model: RankingModel) -> tuple[float, float]:
@@ -211,6 +271,10 @@ def _evidence(entry: Entry, score: float) -> Evidence:
     )
 
 
+def _document(evidence: Evidence) -> str:
+    return f"{evidence.question}\n{evidence.answer}".strip()[:DOCUMENT_CHARS]
+
+
 @dataclass(slots=True)
 class _Waiting:
     ask: Ask
@@ -222,8 +286,8 @@ class Retriever:
     """Searches what ``follower`` follows; share one between all conversations of a process.
 
     Nothing is read before the first search or ``warm``. ``cache_size`` bounds the answers kept for
-    repeated queries; 0 turns that off. Owns the follower: ``aclose`` it. KnowledgeError comes from
-    every method when the index cannot be read.
+    repeated queries; 0 turns that off. Owns the follower, and not ``reranker``: ``aclose`` it.
+    KnowledgeError comes from every method when the index cannot be read.
     """
 
     def __init__(
@@ -234,8 +298,9 @@ class Retriever:
         top_k: int = 3,
         cache_size: int = 2_048,
         refresh_s: float = REFRESH_S,
+        reranker: Reranker | None = None,
     ) -> None:
-        self._follower, self._model = follower, model
+        self._follower, self._model, self._reranker = follower, model, reranker
         self._top_k, self._cache_size, self._refresh_s = top_k, cache_size, refresh_s
         self._sight: Sight | None = None
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -282,11 +347,29 @@ class Retriever:
         )
         if not letters(ask.query):
             return Explanation(Retrieval(ask.query))
-        return self._known(ask) or await self._ask_worker(ask)
+        if self._reranker is None:
+            return self._known(ask) or await self._ask_worker(ask)
+        wide = replace(ask, top_k=max(ask.top_k, CANDIDATES))
+        found = self._known(wide) or await self._ask_worker(wide)
+        return (await self._second_opinion(self._reranker, ask, found)).first(ask.top_k)
+
+    async def _second_opinion(
+        self, reranker: Reranker, ask: Ask, found: Explanation
+    ) -> Explanation:
+        """``found`` as it is where the model cannot matter, or says nothing."""
+        retrieval = found.retrieval
+        if retrieval.exact or not retrieval.evidence:
+            return found
+        if not reranker.bounds.matters(retrieval.confidence):
+            return found
+        said = " ".join(text for text, _ in reversed(_weighted_texts(ask)))
+        documents = [_document(evidence) for evidence in retrieval.evidence[:CANDIDATES]]
+        scores = await reranker.scores(said, documents)
+        return found if scores is None else found.judged(scores, reranker.bounds)
 
     async def warm(self, progress: Progress | None = None) -> None:
         """Load the index now, and bring in what it lacks."""
-        await self._in_thread(lambda: self._load(progress))
+        await self._in_thread(lambda: self._follow(progress))
 
     async def refresh(self, progress: Progress | None = None) -> None:
         """What is committed in the rows now is seen by searches when this returns."""
@@ -345,20 +428,31 @@ class Retriever:
     # Following the rows
 
     def _load(self, progress: Progress | None = None) -> Sight:
-        """Raises what opening raises, again at every call, until it succeeds."""
+        """What the folder holds, however old; the rows where it holds nothing. Raises what opening
+        or the first sync raises, again at every call, until it succeeds."""
         with self._following:
             if not self._opened:
                 self._follower.open()
                 self._opened = True
-                self._follower.sync(progress)
                 self._start("knowledge-follow", self._keep_following)
+            if self._sight is None:
+                self._first_sync(progress)
             return self._look()
+
+    def _first_sync(self, progress: Progress | None) -> None:
+        try:
+            self._follower.sync(progress)
+        except Exception:  # an older state is better than none; the next round retries
+            if not self._follower.corpus.size:
+                raise
+            log.exception("knowledge is served as it was when it was last followed")
 
     def _look(self) -> Sight:
         """The newest sight; the old one serves until the new one is complete."""
         live, old = self._follower.live, self._sight
         if old is None or old.corpus is not live.corpus or old.model is not self._model:
-            sight = sight_of(live.corpus, live.embedder, self._model, old)
+            revision = self._follower.revision
+            sight = sight_of(live.corpus, live.embedder, self._model, old, revision)
             self._sight = sight
             return sight
         return old

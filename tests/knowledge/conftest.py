@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from knowledge.documents import Entry, load_paths
+from knowledge.embedding import Embedder
 from knowledge.feed import Change
 from knowledge.follower import IndexFollower
 from knowledge.model import RankingModel
+from knowledge.rerank import Reranker
 from knowledge.retrieval import Retriever
 
 SAMPLES = Path(__file__).parents[2] / "knowledge" / "samples"
@@ -43,17 +45,30 @@ class EntryList:
 
 
 class Searching:
-    """One retriever, and what it searches."""
+    """One retriever, and what it searches; ``embedder``: another one than the model's."""
 
-    def __init__(self, folder: Path) -> None:
-        self._source = EntryList()
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        embedder: Embedder | None = None,
+        source: EntryList | None = None,
+        cache_size: int = 0,
+        refresh_s: float = 60.0,
+        reranker: Reranker | None = None,
+    ) -> None:
+        self.source = source or EntryList()
         model = RankingModel.load()
-        follower = IndexFollower(self._source, folder, model.encoder, folder / "chroma")
-        self.retriever = Retriever(follower, model, cache_size=0, refresh_s=60.0)
+        self.follower = IndexFollower(
+            self.source, folder, embedder or model.encoder, folder / "chroma"
+        )
+        self.retriever = Retriever(
+            self.follower, model, cache_size=cache_size, refresh_s=refresh_s, reranker=reranker
+        )
 
     async def feed(self, entries: Sequence[Entry]) -> None:
         """The base holds exactly these from now on."""
-        self._source.replace(entries)
+        self.source.replace(entries)
         await self.retriever.refresh()
 
 
