@@ -123,7 +123,8 @@ def build(settings: Settings) -> Kefu:
 def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     database = open_database(settings)
     http = httpx.AsyncClient(limits=httpx.Limits(max_connections=256, max_keepalive_connections=64))
-    knowledge, metrics = build_knowledge(settings, database), Metrics()
+    metrics = Metrics()
+    knowledge = build_knowledge(settings, database, metrics=metrics)
     models = build_models(settings, tokens_today=_tokens_today(settings, database))
     search = MeasuredSearch(knowledge.retriever, metrics)
     services = build_services(settings, search, models)

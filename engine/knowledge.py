@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from domain.errors import KnowledgeError
+from engine.metrics import Metrics
 from engine.settings import Settings
 from knowledge.adapt import ModelShelf
 from knowledge.base import KnowledgeBase
@@ -23,6 +24,7 @@ from knowledge.feed import DatabaseSource
 from knowledge.follower import IndexFollower
 from knowledge.learning import Learning, LearningPolicy
 from knowledge.model import RankingModel
+from knowledge.rerank import Bounds, Reranker
 from knowledge.retrieval import Retriever
 from knowledge.segments.manifest import read_manifest
 from knowledge.unknown import UnknownQuestions
@@ -63,6 +65,7 @@ class Knowledge:
     embedder: Embedder
     models: ModelShelf
     model_stamp: tuple[int, int]
+    reranker: Reranker | None = None
 
     async def is_untouched(self) -> bool:
         """Nothing was ever imported."""
@@ -89,12 +92,18 @@ class Knowledge:
 
     async def aclose(self) -> None:
         await self.retriever.aclose()
+        if self.reranker is not None:
+            await self.reranker.aclose()
         if isinstance(self.embedder, OpenAICompatibleEmbedder):
             await asyncio.to_thread(self.embedder.close)
 
 
 def build_knowledge(
-    settings: Settings, database: Database, *, read_only: bool = False
+    settings: Settings,
+    database: Database,
+    *,
+    read_only: bool = False,
+    metrics: Metrics | None = None,
 ) -> Knowledge:
     """Over a started ``database``. Nothing of the index is read before the first search.
 
@@ -112,12 +121,14 @@ def build_knowledge(
         settings.chroma_url or folder / CHROMA_FOLDER,
         read_only=read_only,
     )
+    reranker = build_reranker(settings, metrics)
     retriever = Retriever(
         follower,
         model,
         top_k=settings.kb_top_k,
         cache_size=settings.retrieval_cache_size,
         refresh_s=settings.index_poll_s,
+        reranker=reranker,
     )
     base = KnowledgeBase(database)
     questions = UnknownQuestions(
@@ -132,7 +143,9 @@ def build_knowledge(
         questions=questions,
         policy=LearningPolicy(settings.learn_auto_threshold, settings.learn_review_threshold),
     )
-    return Knowledge(base, follower, retriever, learning, questions, embedder, shelf, stamp)
+    return Knowledge(
+        base, follower, retriever, learning, questions, embedder, shelf, stamp, reranker
+    )
 
 
 def index_folder(settings: Settings) -> Path:
@@ -192,6 +205,26 @@ def build_embedder(settings: Settings, model: RankingModel) -> Embedder:
         settings.embedding_dimensions,
         api_key=key.get_secret_value() if key else "",
         batch_size=settings.embedding_batch or embedding_batch(settings.embedding_url),
+    )
+
+
+def build_reranker(settings: Settings, metrics: Metrics | None = None) -> Reranker | None:
+    if not settings.rerank_url:
+        return None
+
+    def observe(outcome: str, seconds: float) -> None:
+        if metrics is not None:
+            metrics.rerank_seconds.labels(outcome).observe(seconds)
+
+    key = settings.rerank_api_key
+    return Reranker(
+        settings.rerank_url,
+        settings.rerank_model,
+        api_key=key.get_secret_value() if key else "",
+        timeout_s=settings.rerank_timeout_s,
+        bounds=Bounds(settings.answer_threshold, settings.clarify_threshold),
+        observe=observe,
+        cache_size=settings.retrieval_cache_size,
     )
 
 

@@ -92,6 +92,13 @@ class Metrics:
             ["part"],
             registry=self.registry,
         )
+        self.rerank_seconds = Histogram(
+            "kefu_rerank_seconds",
+            "Calls of the re-ranking model, by outcome: ok, timeout or failed",
+            ["outcome"],
+            buckets=_NODE_BUCKETS,
+            registry=self.registry,
+        )
         self.unknown_questions = Counter(
             "kefu_unknown_questions_total",
             "Questions handed over for lack of knowledge",

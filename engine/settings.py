@@ -363,6 +363,18 @@ class AnswerSettings(BaseSettings):
         ge=0,
         le=2_048,
     )
+    rerank_url: HttpUrl = _setting(
+        "RERANK_URL",
+        "",
+        "Re-ranking API (POST /rerank) asked about middling confidences; default: none.",
+    )
+    rerank_model: str = _setting("RERANK_MODEL", "", "Model name for KEFU_RERANK_URL.")
+    rerank_api_key: SecretStr | None = _setting("RERANK_API_KEY", None, "Key for KEFU_RERANK_URL.")
+    rerank_timeout_s: PositiveSeconds = _setting(
+        "RERANK_TIMEOUT_S",
+        1.5,
+        "Seconds for one call of KEFU_RERANK_URL; then the order without it stays.",
+    )
     index_poll_s: PositiveSeconds = _setting(
         "INDEX_POLL_S",
         2,
@@ -671,6 +683,10 @@ class Settings(
             raise ConfigurationError(
                 "KEFU_EMBEDDING_MODEL", "not set, while KEFU_EMBEDDING_URL is", "a model name"
             )
+        if self.rerank_url and not self.rerank_model:
+            raise ConfigurationError(
+                "KEFU_RERANK_MODEL", "not set, while KEFU_RERANK_URL is", "a model name"
+            )
 
     def _check_llm(self) -> None:
         if self._llm_name() != CUSTOM_PROVIDER:
@@ -761,6 +777,8 @@ class Settings(
             "staff_notice_url": SecretStr(f"{base}/staff/notice"),
             "tianwang_callback_url": "",
             "embedding_url": "",
+            "rerank_url": f"{base}/rerank/v1" if self.rerank_url else "",
+            "rerank_api_key": credential if self.rerank_api_key else None,
             "llm_api_key": credential if self.llm_api_key else None,
             "llm_api_base": _sandbox_model(base, llm) if llm else "",
             "llm_provider": llm,

@@ -101,6 +101,7 @@ def _samples(settings: Settings) -> Knowledge:
         "database_url": None,
         "chroma_url": "",
         "embedding_url": "",
+        "rerank_url": "",
     }
     settings = settings.model_copy(update=own)
     knowledge = build_knowledge(settings, open_database(settings))

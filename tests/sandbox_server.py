@@ -56,6 +56,10 @@ class SandboxServer:
     def staff_url(self) -> str:
         return f"{self.url}/staff/notice"
 
+    @property
+    def rerank_url(self) -> str:
+        return f"{self.url}/rerank/v1"
+
     # Journal -------------------------------------------------------------------------------
 
     def journal(

@@ -5,6 +5,7 @@ import contextlib
 import platform
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,7 +18,7 @@ import httpx
 import typer
 
 from api.cli.console import AsJson, DataDir, output, print_json, settings_for
-from domain.errors import ConfigurationError, KnowledgeError
+from domain.errors import ConfigurationError, KnowledgeError, PeerError
 
 if TYPE_CHECKING:
     from engine.knowledge import IndexState
@@ -29,6 +30,8 @@ DISTRIBUTION = "kefu-graph"
 FILL = "导入知识:kefu kb import PATH,或 kefu kb import --samples"
 PROBE = "Reply with the single word: ok"
 PROBE_TOKENS = 16
+RERANK_PROBE = ("怎么申请退货", ("退货怎么申请\n在订单里点申请退货。", "今天天气晴,气温 20 度。"))
+"""A query, what answers it, and what does not."""
 
 
 class State(StrEnum):
@@ -92,6 +95,7 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield check_database(settings)
     yield from check_index(settings)
     yield from check_providers(settings, online=online)
+    yield from check_reranker(settings, online=online)
     yield from check_peers(settings)
     yield check_port(settings)
 
@@ -308,6 +312,35 @@ async def _ask_provider(config: "ProviderConfig", deadline: float) -> Finding:
     call = answer.calls[-1]
     tokens = f"{call.tokens_in}+{call.tokens_out} tokens"
     return Finding(part, State.OK, f"{config.model} 已回答,{call.latency_ms:.0f} ms,{tokens}")
+
+
+def check_reranker(settings: "Settings", *, online: bool) -> Iterator[Finding]:
+    if not settings.rerank_url:
+        return
+    reached = _check_peer("rerank", "KEFU_RERANK_URL", settings.rerank_url)
+    if reached.state is State.OK and online:
+        reached = asyncio.run(_ask_reranker(settings))
+    yield reached
+
+
+async def _ask_reranker(settings: "Settings") -> Finding:
+    from engine.knowledge import build_reranker
+
+    part, remedy = "peer/rerank", "检查 KEFU_RERANK_URL、KEFU_RERANK_MODEL 与密钥"
+    reranker = build_reranker(settings)
+    assert reranker is not None
+    began = time.perf_counter()
+    try:
+        right, wrong = await reranker.ask(*RERANK_PROBE)
+    except PeerError as error:
+        return Finding(part, State.FAULT, str(error), remedy)
+    finally:
+        await reranker.aclose()
+    took = f"{settings.rerank_model} 已回答,{(time.perf_counter() - began) * 1000:.0f} ms"
+    if right <= wrong:
+        detail = f"{took},但把不相关的文本排在前面({right:.2f} 与 {wrong:.2f})"
+        return Finding(part, State.NOTE, detail, "换一个支持中文的重排模型")
+    return Finding(part, State.OK, took)
 
 
 def check_peers(settings: "Settings") -> Iterator[Finding]:

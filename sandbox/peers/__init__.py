@@ -2,7 +2,8 @@
 
 from sandbox.peer import Peer
 from sandbox.peers.model import ModelPeer
+from sandbox.peers.rerank import RerankPeer
 from sandbox.peers.staff import StaffPeer
 from sandbox.peers.webhook import WebhookPeer
 
-PEERS: tuple[type[Peer], ...] = (ModelPeer, WebhookPeer, StaffPeer)
+PEERS: tuple[type[Peer], ...] = (ModelPeer, RerankPeer, WebhookPeer, StaffPeer)

@@ -202,6 +202,7 @@ def test_a_low_answering_threshold_alone_takes_the_clarifying_one_along(
         ({"WEBHOOK_URL": "http://u:p@shop/hook"}, "WEBHOOK_URL", "without user name"),
         ({"WEBHOOK_URL": "http://shop/hook"}, "KEFU_WEBHOOK_SECRET", "secret"),
         ({"EMBEDDING_URL": "http://shop/v1"}, "KEFU_EMBEDDING_MODEL", "model name"),
+        ({"KEFU_RERANK_URL": "http://shop/v1"}, "KEFU_RERANK_MODEL", "model name"),
         ({"DATABASE_URL": "mysql://localhost/x"}, "DATABASE_URL", "sqlite:///"),
         ({"SQLITE_SYNCHRONOUS": "OFF"}, "SQLITE_SYNCHRONOUS", "FULL"),
         ({"RULES_FILE": "no-such-file.yaml"}, "RULES_FILE", "existing file"),
@@ -363,6 +364,9 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
         LLM_API_KEY="real-3",
         WEBHOOK_SECRET="shared",
         STAFF_NOTICE_URL="https://robot.example/?key=real-5",
+        KEFU_RERANK_URL="https://rerank.example/v1",
+        KEFU_RERANK_MODEL="m",
+        KEFU_RERANK_API_KEY="real-6",
     )
     settings = load_settings().with_sandbox("http://127.0.0.1:6061/")
     bases = {provider.name: provider.base_url for provider in settings.providers()}
@@ -373,6 +377,7 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
     }
     assert settings.webhook_url == "http://127.0.0.1:6061/webhook/deliver"
     assert settings.staff_notice_url == SecretStr("http://127.0.0.1:6061/staff/notice")
+    assert settings.rerank_url == "http://127.0.0.1:6061/rerank/v1"
     assert not [value for value in settings.secret_values() if "real" in value]
     assert settings.webhook_secret == SecretStr("shared")
 
@@ -383,6 +388,7 @@ def test_the_sandbox_alone_configures_no_model(monkeypatch: pytest.MonkeyPatch) 
     assert settings.providers() == ()
     assert settings.webhook_url == "http://127.0.0.1:6061/webhook/deliver"
     assert settings.webhook_secret is None, "a sandbox without a secret signs nothing"
+    assert settings.rerank_url == ""
 
 
 def test_variables_without_effect_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

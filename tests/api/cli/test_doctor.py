@@ -205,6 +205,22 @@ def test_online_asks_each_provider_and_names_the_one_that_refuses(
     assert len(sandbox_server.journal("model/deepseek")) == 1
 
 
+def test_a_reranking_server_is_reached_and_asked_only_online(
+    kefu: Command, sandbox_server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "peer/rerank" not in findings(kefu)
+    monkeypatch.setenv("KEFU_RERANK_URL", sandbox_server.rerank_url)
+    monkeypatch.setenv("KEFU_RERANK_MODEL", "reranker")
+    monkeypatch.setenv("KEFU_RERANK_API_KEY", "some-key")
+    assert findings(kefu)["peer/rerank"]["state"] == "ok"
+    assert not sandbox_server.journal("rerank")
+    assert "reranker 已回答" in findings(kefu, "--online")["peer/rerank"]["detail"]
+    assert len(sandbox_server.journal("rerank")) == 1
+    sandbox_server.fault("rerank", "status", status=401)
+    refused = findings(kefu, "--online", exit_code=1)["peer/rerank"]
+    assert (refused["state"], "401" in refused["detail"]) == ("fault", True)
+
+
 def test_a_provider_that_cannot_be_addressed_is_a_fault(
     kefu: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
