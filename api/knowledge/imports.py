@@ -6,7 +6,9 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection
 
 from api.knowledge.schemas import ImportFields
 from api.knowledge.uploads import Form, Upload
@@ -14,30 +16,28 @@ from domain.errors import InvalidInput, KefuError, KnowledgeError
 from engine.bootstrap import Knowledge
 from knowledge.documents import LoadReport, Progress, load_bytes
 from knowledge.jobs import ImportSummary, Job
-from storage import knowledge_jobs
+from storage import knowledge_jobs, knowledge_versions
 
 log = logging.getLogger(__name__)
 
 MAX_UNFINISHED = 8
 REPORT_S = 0.3
 STOPPED = "服务停止，任务没有完成，知识库保持原样；请重新提交"
+"""What an interrupted job says; see `_settle` for one that was all but done."""
 SHOWN_NAMES = 5
-_Outcome = tuple[ImportSummary | None, Sequence[KnowledgeError]]
-_Work = Callable[["_Watch"], Awaitable[_Outcome]]
-
-
-class _NothingRead(KnowledgeError):
-    def __init__(self, failures: Sequence[KnowledgeError]) -> None:
-        self.failures = failures
-        super().__init__("", "没有可导入的内容，知识库未改动")
+NEWEST_VERSIONS = 20
+_KEY = "knowledge"
+"""Units of work with it keep their order, those of `KnowledgeBase` among them."""
+_Work = Callable[["_Watch"], Awaitable[ImportSummary | None]]
 
 
 class _Watch:
     """The newest progress of a job, written now and then; told of it from any thread."""
 
     def __init__(self, knowledge: Knowledge, job_id: str) -> None:
-        self._base, self._job_id = knowledge.base, job_id
+        self._base, self.job_id = knowledge.base, job_id
         self._now = self._written = ("", 0, 0)
+        self.failures: Sequence[KnowledgeError] = ()
 
     async def phase(self, name: str, total: int = 0) -> Progress:
         self._now = (name, 0, total)
@@ -56,6 +56,7 @@ class _Watch:
         finally:
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)
+        await self._report()
 
     async def _keep_reporting(self) -> None:
         while True:
@@ -67,7 +68,7 @@ class _Watch:
         now = self._now
         if now != self._written:
             phase, done, total = now
-            await self._base.advance(self._job_id, phase=phase, done=done, total=total)
+            await self._base.advance(self.job_id, phase=phase, done=done, total=total)
             self._written = now
 
 
@@ -104,7 +105,7 @@ class Imports:
         """Takes the form's files over once it returns."""
         order = _Order(form.files, wanted, by)
 
-        async def work(watch: _Watch) -> _Outcome:
+        async def work(watch: _Watch) -> ImportSummary | None:
             return await self._import(order, watch)
 
         return await self._start("import", work, form, by=by, total=len(form.files))
@@ -135,75 +136,65 @@ class Imports:
         return await base.get_job(job_id)
 
     async def _run(self, job_id: str, work: _Work) -> None:
-        watch = _Watch(self._knowledge, job_id)
+        base, watch = self._knowledge.base, _Watch(self._knowledge, job_id)
         try:
-            async with self._knowledge.base.alive(job_id), self._turn, watch.followed():
-                summary, failures = await work(watch)
-            await self._knowledge.base.finish_job(job_id, summary=summary, failures=failures)
+            async with base.alive(job_id), self._turn, watch.followed():
+                summary = await work(watch)
+            await base.finish_job(job_id, summary=summary, failures=watch.failures)
         except asyncio.CancelledError:
-            await self._interrupted(job_id)
+            await self._interrupted(watch)
             raise
-        except _NothingRead as error:
-            await self._failed(job_id, error, error.failures)
         except KefuError as error:
             log.warning("job %s: %s", job_id, error)
-            await self._failed(job_id, error)
+            await self._failed(watch, error)
         except Exception:
             log.exception("job %s failed", job_id)
-            await self._failed(job_id, KnowledgeError("", "内部错误，详见日志"))
+            await self._failed(watch, KnowledgeError("", "内部错误，详见日志"))
 
-    async def _failed(
-        self, job_id: str, error: KefuError, failures: Sequence[KnowledgeError] = ()
-    ) -> None:
+    async def _failed(self, watch: _Watch, error: KefuError) -> None:
         try:
-            await self._knowledge.base.finish_job(job_id, failures=failures, error=error)
+            await self._knowledge.base.finish_job(
+                watch.job_id, failures=watch.failures, error=error
+            )
         except KefuError as away:  # without a heartbeat it will count as interrupted
-            log.error("the end of job %s could not be written: %s", job_id, away)
+            log.error("the end of job %s could not be written: %s", watch.job_id, away)
 
-    async def _interrupted(self, job_id: str) -> None:
-        base = self._knowledge.base
-        reason = json.dumps([{"source": "", "reason": STOPPED}], ensure_ascii=False)
+    async def _interrupted(self, watch: _Watch) -> None:
+        """Done, where its version was committed all the same. That is looked up behind all that
+        the import wrote, by the order of its key."""
         now = time.time()
         with contextlib.suppress(KefuError):
-            await base.database.write(
-                lambda c: knowledge_jobs.finish_job(
-                    c,
-                    job_id,
-                    state="interrupted",
-                    summary="{}",
-                    failures=reason,
-                    version=None,
-                    now=now,
-                )
+            await self._knowledge.base.database.write(
+                lambda c: _settle(c, watch.job_id, watch.failures, now), key=_KEY
             )
 
     # The work
 
-    async def _import(self, order: _Order, watch: _Watch) -> _Outcome:
+    async def _import(self, order: _Order, watch: _Watch) -> ImportSummary:
         knowledge, wanted = self._knowledge, order.wanted
         report = await _read(order, watch)
+        watch.failures = report.failures
         if not report.entries:  # a rebuild would leave an empty base
-            raise _NothingRead(report.failures)
+            raise KnowledgeError("", "没有可导入的内容，知识库未改动")
         summary = await knowledge.base.import_entries(
             report.entries,
             refresh=report.documents if wanted.refresh else (),
             rebuild=wanted.rebuild,
             by=order.by,
-            note=_note_of(order.files),
+            note=_note_of(order.files, watch.job_id),
             progress=await watch.phase("write", len(report.entries)),
         )
         await knowledge.retriever.refresh(await watch.phase("index"))
         if wanted.rebuild and knowledge.follower.is_writer:
             await self._renew_index(watch)
-        return summary, report.failures
+        return summary
 
-    async def _rebuild(self, watch: _Watch) -> _Outcome:
+    async def _rebuild(self, watch: _Watch) -> None:
         knowledge = self._knowledge
         await knowledge.retriever.refresh(await watch.phase("index"))
         if not knowledge.follower.is_writer:
             raise KnowledgeError("", "索引由另一个进程维护，请在那个进程的服务上重建")
         await self._renew_index(watch)
-        return None, ()
 
     async def _renew_index(self, watch: _Watch) -> None:
         progress = await watch.phase("rebuild")
@@ -234,7 +225,36 @@ def _load(upload: Upload, wanted: ImportFields) -> LoadReport:
     return load_bytes(upload.name, upload.take(), wanted.category or None, tuple(wanted.tags))
 
 
-def _note_of(files: Sequence[Upload]) -> str:
+def _note_of(files: Sequence[Upload], job_id: str) -> str:
     """Never what `knowledge.origins` takes for a path of this machine."""
     names = "、".join(upload.name for upload in files[:SHOWN_NAMES]).replace("|", "｜")
-    return f"上传 {names}" + (f" 等 {len(files)} 个文件" if len(files) > SHOWN_NAMES else "")
+    more = f" 等 {len(files)} 个文件" if len(files) > SHOWN_NAMES else ""
+    return f"上传 {names}{more}{_mark(job_id)}"
+
+
+def _mark(job_id: str) -> str:
+    """By which a job's version is known."""
+    return f"（任务 {job_id}）"
+
+
+def _settle(
+    connection: Connection, job_id: str, failures: Sequence[KnowledgeError], now: float
+) -> None:
+    newest = knowledge_versions.list_versions(connection, NEWEST_VERSIONS, 0)
+    made = next((row for row in newest if row.note.endswith(_mark(job_id))), None)
+    found = [{"source": each.source, "reason": each.reason} for each in failures]
+    summary: dict[str, int | None] = {}
+    if made is None:
+        found.insert(0, {"source": "", "reason": STOPPED})
+    else:
+        done = ImportSummary(made.id, made.added, made.updated, made.unchanged, made.removed)
+        summary = asdict(done)
+    knowledge_jobs.finish_job(
+        connection,
+        job_id,
+        state="done" if made else "interrupted",
+        summary=json.dumps(summary),
+        failures=json.dumps(found, ensure_ascii=False),
+        version=made.id if made else None,
+        now=now,
+    )

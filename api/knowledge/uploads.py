@@ -168,8 +168,8 @@ class _Reader:
             raise InvalidInput(one_line(self._field)[:MAX_FILE_NAME_CHARS], "不支持的字段")
         if len(self.form.files) >= MAX_FILES:
             raise InvalidInput("files", f"超过 {MAX_FILES} 个文件", status=413)
-        spool = SpooledTemporaryFile[bytes](max_size=IN_MEMORY_BYTES)
-        self._file = Upload(document_name(name), spool)
+        called = document_name(name)  # may refuse: before there is anything to close
+        self._file = Upload(called, SpooledTemporaryFile[bytes](max_size=IN_MEMORY_BYTES))
         self.form.files.append(self._file)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
