@@ -1,16 +1,23 @@
 """What every change of the knowledge has in common: conflicts are 409, searches see it at once."""
 
+import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.errors import InvalidInput, KefuError, KnowledgeError
-from engine.bootstrap import Kefu
+from engine.bootstrap import Kefu, Knowledge
 from knowledge.base import ChangedAgain
+from knowledge.documents import Progress
+from storage.knowledge import newest_revision
 
 log = logging.getLogger(__name__)
+PATIENCE_S = 10.0
+POLL_S = 0.05
+NOT_READABLE = (KefuError, OSError, SQLAlchemyError)
 
 
 @contextlib.contextmanager
@@ -28,8 +35,23 @@ async def follow(kefu: Kefu) -> bool:
     """Whether searches see what was changed: where the index cannot be read, the change stands all
     the same, and they will when it can."""
     try:
-        await kefu.knowledge.retriever.refresh()
-    except (KefuError, OSError, SQLAlchemyError) as error:
+        await catch_up(kefu.knowledge)
+    except NOT_READABLE as error:
         log.error("searches do not see the newest knowledge: %s", error)
         return False
     return True
+
+
+async def catch_up(knowledge: Knowledge, progress: Progress | None = None) -> None:
+    """Searches of this process see what is committed now. Raises one of `NOT_READABLE`.
+
+    A process that does not write the index waits for the one that does.
+    """
+    wanted = await knowledge.base.database.read(newest_revision)
+    ends = time.monotonic() + PATIENCE_S
+    await knowledge.retriever.refresh(progress)
+    while knowledge.follower.revision < wanted:
+        if time.monotonic() > ends:
+            raise KnowledgeError("索引", "维护索引的进程还没有跟上，稍后才能检索到")
+        await asyncio.sleep(POLL_S)
+        await knowledge.retriever.refresh()

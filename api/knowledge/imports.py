@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection
 
+from api.knowledge.changes import NOT_READABLE, catch_up
 from api.knowledge.schemas import ImportFields
 from api.knowledge.uploads import Form, Upload
 from domain.errors import InvalidInput, KefuError, KnowledgeError
@@ -24,6 +25,7 @@ MAX_UNFINISHED = 8
 REPORT_S = 0.3
 STOPPED = "服务停止，任务没有完成，知识库保持原样；请重新提交"
 """What an interrupted job says; see `_settle` for one that was all but done."""
+UNSEEN = "知识已写入，但索引暂时无法更新，恢复后才能检索到"
 SHOWN_NAMES = 5
 NEWEST_VERSIONS = 20
 _KEY = "knowledge"
@@ -184,14 +186,18 @@ class Imports:
             note=_note_of(order.files, watch.job_id),
             progress=await watch.phase("write", len(report.entries)),
         )
-        await knowledge.retriever.refresh(await watch.phase("index"))
-        if wanted.rebuild and knowledge.follower.is_writer:
-            await self._renew_index(watch)
+        try:
+            await catch_up(knowledge, await watch.phase("index"))
+            if wanted.rebuild and knowledge.follower.is_writer:
+                await self._renew_index(watch)
+        except NOT_READABLE as error:  # the import stands
+            log.error("searches do not see job %s: %s", watch.job_id, error)
+            watch.failures = (*watch.failures, KnowledgeError("索引", UNSEEN))
         return summary
 
     async def _rebuild(self, watch: _Watch) -> None:
         knowledge = self._knowledge
-        await knowledge.retriever.refresh(await watch.phase("index"))
+        await catch_up(knowledge, await watch.phase("index"))
         if not knowledge.follower.is_writer:
             raise KnowledgeError("", "索引由另一个进程维护，请在那个进程的服务上重建")
         await self._renew_index(watch)

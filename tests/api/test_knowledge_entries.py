@@ -8,6 +8,7 @@ import pytest
 
 from tests.api.envelope import refusal
 from tests.api.service import Service, running_service
+from tests.databases import fresh_postgres_database
 
 ENTRIES = "/api/knowledge/entries"
 SHIPPING = {"question": "多久可以发货？", "answer": "付款后 48 小时内发货。", "category": "物流"}
@@ -343,3 +344,18 @@ def test_health_says_so_when_warming_up_failed_and_again_when_it_was_repaired(
         (tmp_path / "knowledge").unlink()
         assert search(broken, SHIPPING["question"])["exact"] is True
         assert broken.client.get("/health").json()["parts"]["knowledge"] == "ok"
+
+
+def test_a_process_that_only_reads_the_index_sees_its_own_changes_too(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    with (
+        fresh_postgres_database(postgres_url) as url,
+        running_service(tmp_path, database_url=url, index_poll_s=0.2) as one,
+        running_service(tmp_path, database_url=url, index_poll_s=0.2) as other,
+    ):
+        writers = [service.kefu.knowledge.follower.is_writer for service in (one, other)]
+        assert writers == [True, False]
+        for number, service in enumerate((one, other, one, other)):
+            assert added(service, f"两个进程之 {number}？")["searchable"] is True
+            assert search(service, f"两个进程之 {number}？")["exact"] is True

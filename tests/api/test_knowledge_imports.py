@@ -278,8 +278,10 @@ def test_a_file_of_21_mb_is_refused_by_name_and_nothing_is_imported(shop: Servic
 
 
 def test_a_file_of_exactly_20_mb_is_taken(shop: Service) -> None:
-    data = b"# exact?\nyes\n".ljust(MAX_FILE_BYTES, b"\n")
-    assert imported(shop, {"二十.md": data})["state"] == "done"
+    """What is in it is another question."""
+    done = imported(shop, {"二十.bin": bytes(MAX_FILE_BYTES)})
+    assert {failure["source"] for failure in done["failures"]} == {"", "二十.bin"}
+    assert "MB" not in str(done["failures"])
 
 
 async def test_reading_stops_where_a_file_becomes_too_large_and_keeps_none_of_it() -> None:
@@ -389,6 +391,16 @@ def test_an_import_that_was_committed_before_the_service_stopped_is_done(tmp_pat
         assert (found["state"], found["summary"]["added"]) == ("done", 6_000)
         assert found["version"] == again.client.get(VERSIONS).json()["items"][0]["id"]
         assert search(again, "停第 7 个怎么办？")["exact"] is True
+
+
+def test_an_import_whose_index_cannot_be_written_stands_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "knowledge").write_text("in the way")
+    with running_service(tmp_path) as broken:
+        done = imported(broken, {"在.md": "# 还在吗？\n在。\n".encode()})
+        assert (done["state"], done["summary"]["added"]) == ("done", 1)
+        assert [failure["source"] for failure in done["failures"]] == ["索引"]
+        (tmp_path / "knowledge").unlink()
+        assert search(broken, "还在吗？")["exact"] is True
 
 
 def test_a_job_that_never_was_is_not_found(shop: Service) -> None:
