@@ -15,6 +15,8 @@ from knowledge.documents import Progress
 from storage.knowledge import newest_revision
 
 log = logging.getLogger(__name__)
+BASE = "知识库"
+"""Source of the errors that say that others are changing the base."""
 PATIENCE_S = 10.0
 POLL_S = 0.05
 NOT_READABLE = (KefuError, OSError, SQLAlchemyError)
@@ -24,11 +26,23 @@ NOT_READABLE = (KefuError, OSError, SQLAlchemyError)
 def conflicts(field: str = "") -> Iterator[None]:
     """Where the base cannot take a change now, the caller learns why."""
     try:
-        yield
+        with readable():
+            yield
     except ChangedAgain as error:
         raise InvalidInput(field, error.reason, status=409) from error
     except KnowledgeError as error:
+        if error.source != BASE:
+            raise
         raise InvalidInput("", error.reason, status=409) from error
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Whatever keeps the index from being read is a KnowledgeError."""
+    try:
+        yield
+    except (OSError, SQLAlchemyError) as error:
+        raise KnowledgeError("knowledge", f"{type(error).__name__}: {error}") from error
 
 
 async def follow(kefu: Kefu) -> bool:

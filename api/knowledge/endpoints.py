@@ -4,16 +4,15 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from api.dependencies import TheKefu
 from api.envelopes import Json
 from api.fields import Text
 from api.knowledge import entries, learning, versions
+from api.knowledge.changes import readable
 from api.knowledge.schemas import ERRORS, Filter, KbQuery, TopK
 from domain.decisions import Route
-from domain.errors import KnowledgeError
 from engine.bootstrap import Kefu
 from engine.settings import Settings
 from knowledge.retrieval import Explanation
@@ -60,10 +59,8 @@ for _part in (_search, entries.router, versions.router, learning.router):
 async def _explained(
     kefu: Kefu, query: str, category: str | None, top_k: int | None
 ) -> Explanation:
-    try:
+    with readable():
         return await kefu.knowledge.retriever.explain(query, category=category, top_k=top_k)
-    except (OSError, SQLAlchemyError) as error:
-        raise KnowledgeError("knowledge", f"{type(error).__name__}: {error}") from error
 
 
 def _search_out(settings: Settings, found: Explanation, *, explain: bool) -> dict[str, Any]:

@@ -339,6 +339,11 @@ def test_health_says_so_when_warming_up_failed_and_again_when_it_was_repaired(
         health = broken.client.get("/health")
         assert health.json()["parts"]["knowledge"] == "down"
         assert health.status_code == 200, "messages are stored, questions go to people"
+        for away in ("/api/knowledge/search?query=退", "/api/test_kb"):
+            method = "GET" if "?" in away else "POST"
+            response = broken.client.request(method, away, json={"query": "退款"})
+            assert response.status_code == 503
+            assert response.json()["error"]["code"] == "unavailable"
         stood = broken.client.post(ENTRIES, json=SHIPPING)
         assert (stood.status_code, stood.json()["searchable"]) == (201, False)
         (tmp_path / "knowledge").unlink()
