@@ -6,6 +6,7 @@ entry is seen by its best wording, and by its answer.
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,8 @@ QUERY = (
     "crowd_plain",
     "crowd_cover",
 )
+
+_BESIDE = ThreadPoolExecutor(1, thread_name_prefix="retrieval-vectors")
 
 _PLACE = {name: place for place, name in enumerate(ENTRY)}
 
@@ -167,35 +170,29 @@ def make_query(
     corpus: Corpus,
     embedder: Embedder,
     texts: Sequence[tuple[str, float]],
-    vectors: Floats | None = None,
 ) -> Query:
-    """``texts``: the query and what was said before, each with its weight; ``vectors``: theirs,
-    where they are known already."""
-    given = None if vectors is None else [vectors]
-    return make_queries(corpus, embedder, [texts], given)[0]
+    """``texts``: the query and what was said before, each with its weight."""
+    return make_queries(corpus, embedder, [texts])[0]
 
 
 def make_queries(
     corpus: Corpus,
     embedder: Embedder,
     asked: Sequence[Sequence[tuple[str, float]]],
-    vectors: Sequence[Floats] | None = None,
 ) -> list[Query]:
     """`make_query` of several, with one call to the embedder."""
     texts = [text for one in asked for text, _ in one]
     codes = encode(texts)
     terms = distinct_terms(*term_keys(codes), len(texts))
-    if vectors is None:
-        found = embedder.embed_terms(terms) if isinstance(embedder, TermEncoder) else None
-        every = embedder.embed(texts) if found is None else found
-    else:
-        every = np.concatenate(vectors)
+    vectors = (
+        embedder.embed_terms(terms) if isinstance(embedder, TermEncoder) else embedder.embed(texts)
+    )
     frequency = corpus.document_frequency(terms.keys).astype(np.float32)
     queries, start = [], 0
     for one in asked:
         end = start + len(one)
         shares = np.array([weight for _, weight in one], np.float32)
-        vector = normalised(shares[None] @ every[start:end])[0]
+        vector = normalised(shares[None] @ vectors[start:end])[0]
         span = slice(int(terms.bounds[start]), int(terms.bounds[end]))
         own = Terms(
             terms.keys[span], terms.counts[span], terms.bounds[start : end + 1] - span.start
@@ -254,18 +251,37 @@ def candidates(
     query: Query,
     category: str | None = None,
     without: Ints | None = None,
-    near: Found | None = None,
 ) -> Candidates:
-    """The entries worth a closer look by either side, at most POOL; ``without`` some rows.
-    ``near``: what the vector side found, where it was asked already."""
-    corpus = view.corpus
+    """The entries worth a closer look by either side, at most POOL; ``without`` some rows."""
     spare = 0 if without is None else without.size
-    by_words = by_keywords(corpus, query, category, POOL + spare)
-    if near is None:
-        near = corpus.vector_candidates(query.vector, POOL + spare, category)
+    by_words = _by_words(view.corpus, query, category, POOL + spare)
+    near = view.corpus.vector_candidates(query.vector, POOL + spare, category)
     rows = np.union1d(by_words.rows, near.rows).astype(np.int64)
     if without is not None:
         rows = np.setdiff1d(rows, without)
+    return _described(view, query, rows, near)
+
+
+def all_candidates(
+    view: BaseView, queries: Sequence[Query], categories: Sequence[str | None]
+) -> list[Candidates]:
+    """`candidates` of several: the approximate index is asked once for all, on a thread of its
+    own, while this one looks up words."""
+    corpus = view.corpus
+    asked = list(zip(queries, categories, strict=True))
+    if not corpus.needs_nearest:
+        return [candidates(view, query, category) for query, category in asked]
+    vectors = np.stack([query.vector for query in queries])
+    beside = _BESIDE.submit(corpus.all_vector_candidates, vectors, POOL, categories)
+    by_words = [_by_words(corpus, query, category, POOL) for query, category in asked]
+    return [
+        _described(view, query, np.union1d(words.rows, near.rows).astype(np.int64), near)
+        for query, words, near in zip(queries, by_words, beside.result(), strict=True)
+    ]
+
+
+def _described(view: BaseView, query: Query, rows: Ints, near: Found) -> Candidates:
+    corpus = view.corpus
     if not rows.size:
         entry = np.zeros((0, len(ENTRY)), np.float32)
         return Candidates(rows, entry, _query_row(view, query, entry))
@@ -280,7 +296,7 @@ def candidates(
     return Candidates(rows[best], entry, _query_row(view, query, entry))
 
 
-def by_keywords(corpus: Corpus, query: Query, category: str | None, limit: int) -> Found:
+def _by_words(corpus: Corpus, query: Query, category: str | None, limit: int) -> Found:
     known = query.known
     return corpus.keyword_candidates(query.keys[known], query.asked[known], limit, category)
 

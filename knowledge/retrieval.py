@@ -19,9 +19,17 @@ from domain.decisions import Evidence, Retrieval
 from domain.errors import KnowledgeError
 from domain.text import clean, letters
 from knowledge.documents import Entry, Progress
-from knowledge.embedding import Embedder, Vectors
+from knowledge.embedding import Embedder
 from knowledge.encoder import TermEncoder
-from knowledge.features import ENTRY, QUERY, BaseView, Candidates, candidates, make_query, view_of
+from knowledge.features import (
+    ENTRY,
+    QUERY,
+    BaseView,
+    Candidates,
+    all_candidates,
+    make_queries,
+    view_of,
+)
 from knowledge.follower import IndexFollower
 from knowledge.model import NO_PROFILE, Profile, Ranked, RankingModel
 from knowledge.rerank import CANDIDATES, DOCUMENT_CHARS, Bounds, Reranker, judge
@@ -155,27 +163,31 @@ class Sight:
         found = self.corpus.entries(self.corpus.exact(wording_key(ask.query)))
         return [entry for entry in found if ask.category in (None, entry.category)]
 
+    def search(self, ask: Ask) -> Explanation:
+        return self.search_all([ask])[0]
+
     def search_all(self, asks: Sequence[Ask]) -> list[Explanation]:
         """One call to an embedding server for all. Raises KnowledgeError when that fails."""
-        if isinstance(self.embedder, TermEncoder):
-            return [self.search(ask) for ask in asks]
-        parts = [_weighted_texts(ask) for ask in asks]
-        vectors = self.embedder.embed([text for texts in parts for text, _ in texts])
-        ends = np.cumsum([len(texts) for texts in parts])
-        return [
-            self.search(ask, vectors[end - len(texts) : end])
-            for ask, texts, end in zip(asks, parts, ends.tolist(), strict=True)
-        ]
+        known = {ask: found for ask in asks if (found := self._at_once(ask)) is not None}
+        open_asks = [ask for ask in dict.fromkeys(asks) if ask not in known]
+        if open_asks:
+            texts = [_weighted_texts(ask) for ask in open_asks]
+            queries = make_queries(self.corpus, self.embedder, texts)
+            categories = [ask.category for ask in open_asks]
+            for ask, near in zip(
+                open_asks, all_candidates(self.view, queries, categories), strict=True
+            ):
+                known[ask] = self._answered(ask, near)
+        return [known[ask] for ask in asks]
 
-    def search(self, ask: Ask, vectors: Vectors | None = None) -> Explanation:
-        """Raises KnowledgeError when an embedding server fails."""
+    def _at_once(self, ask: Ask) -> Explanation | None:
+        """What needs no ranking."""
         exact = self.exact(ask)
         if exact is not None:
             return Explanation(exact)
-        if not self.corpus.size:
-            return Explanation(Retrieval(ask.query))
-        query = make_query(self.corpus, self.embedder, _weighted_texts(ask), vectors)
-        found = candidates(self.view, query, ask.category)
+        return None if self.corpus.size else Explanation(Retrieval(ask.query))
+
+    def _answered(self, ask: Ask, found: Candidates) -> Explanation:
         if not found.rows.size:
             return Explanation(Retrieval(ask.query))
         return self._explained(ask, found, self.model.ranked(found, self.profile))
@@ -241,7 +253,7 @@ def _unrelated(vectors: np.ndarray[Any, Any]) -> float:
 
 
 def _named(names: Sequence[str], values: np.ndarray[Any, Any]) -> dict[str, float]:
-    return {name: round(float(value), 4) for name, value in zip(names, values, strict=True)}
+    return dict(zip(names, values.astype(np.float64).round(4).tolist(), strict=True))
 
 
 def _weighted_texts(ask: Ask) -> list[tuple[str, float]]:

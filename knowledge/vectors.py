@@ -151,17 +151,16 @@ class VectorStore:
         self._dimensions = embedder.dimensions
         self._is_warm = False
 
-    def nearest(self, vector: Vectors, limit: int) -> list[str]:
-        """Names of the nearest records, best first; none before `warm`: no search waits until
-        Chroma has read a large index."""
+    def nearest(self, vectors: Vectors, limit: int) -> list[list[str]]:
+        """Of each vector the names of the nearest records, best first; none before `warm`: no
+        search waits until Chroma has read a large index."""
         if not self._is_warm:
-            return []
+            return [[] for _ in vectors]
         with self._translated():
             collection = self._collection()
             if collection is None:
-                return []
-            found = collection.query(query_embeddings=vector[None], n_results=limit, include=[])
-            return found["ids"][0]
+                return [[] for _ in vectors]
+            return collection.query(query_embeddings=vectors, n_results=limit, include=[])["ids"]
 
     def warm(self) -> None:
         if self._is_warm:

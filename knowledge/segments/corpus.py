@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 K1, B = 2.0, 0.5
 EXACT_VECTORS = 20_000
 """Up to this many vectors an exact product takes less time than Chroma's Python layer."""
-POSTING_BUDGET = 300_000
-OVERSAMPLE = 3
+POSTING_BUDGET = 150_000
+OVERSAMPLE = 12
 """Entries that are scored by all terms, per entry asked for, where the budget left terms out."""
 SMALL_CATEGORY = 2_048
 SPARSE_SHARE = 32
@@ -40,9 +40,9 @@ _NO_SCORES = np.zeros(0, np.float32)
 
 
 class Nearest(Protocol):
-    """An approximate index over vectors; names of the nearest records, best first."""
+    """An approximate index over vectors; of each the names of the nearest records, best first."""
 
-    def nearest(self, vector: Floats, limit: int) -> list[str]: ...
+    def nearest(self, vectors: Floats, limit: int) -> list[list[str]]: ...
 
 
 class Found(NamedTuple):
@@ -320,16 +320,35 @@ class Corpus:
         Exact where the vectors to compare with are few; else by the approximate index, and exact
         over what that does not hold yet.
         """
-        if not self.rows or not vector.any() or self._blind is not None:
-            return Found(_NO_ROWS, _NO_SCORES)
+        return self.all_vector_candidates(vector[None], limit, (category,))[0]
+
+    def all_vector_candidates(
+        self, vectors: Floats, limit: int, categories: Sequence[str | None]
+    ) -> list[Found]:
+        """`vector_candidates` of several, with one call to the approximate index."""
+        asked = list(zip(vectors, categories, strict=True))
+        if not self.rows or self._blind is not None:
+            return [Found(_NO_ROWS, _NO_SCORES)] * len(asked)
         if not self.needs_nearest:
-            return self._exact_candidates(self.parts, vector, limit, category)
+            return [self._exact_candidates(self.parts, *one, limit) for one in asked]
+        near = self._approximate(vectors, limit, categories)
+        return [
+            self._nearest_to(vector, limit, category, names)
+            for (vector, category), names in zip(asked, near, strict=True)
+        ]
+
+    def _nearest_to(
+        self, vector: Floats, limit: int, category: str | None, names: Sequence[str]
+    ) -> Found:
+        """``names``: what the approximate index gave."""
         if category is not None and self.rows_in(category).size <= SMALL_CATEGORY:
             return self._nearest_of(self.rows_in(category), vector, limit)
-        near = self._approximate(vector, limit, category)
+        near = self._rows_of({entry_of_record(name) for name in names})
+        if category is not None:
+            near = near[self._category[near] == self._category_number.get(category, -2)]
         fresh = [part for part in self.parts if not part.indexed]
         if fresh and sum(len(part.segment.vectors) for part in fresh) <= self._exact_vectors:
-            near = np.union1d(near, self._exact_candidates(fresh, vector, limit, category).rows)
+            near = np.union1d(near, self._exact_candidates(fresh, vector, category, limit).rows)
         return self._nearest_of(near, vector, limit)
 
     @property
@@ -337,8 +356,10 @@ class Corpus:
         return self._wordings > self._exact_vectors
 
     def _exact_candidates(
-        self, parts: Sequence[Part], vector: Floats, limit: int, category: str | None
+        self, parts: Sequence[Part], vector: Floats, category: str | None, limit: int
     ) -> Found:
+        if not vector.any():
+            return Found(_NO_ROWS, _NO_SCORES)
         scores = np.full(self.rows, -np.inf, np.float32)
         for part, base in self._with_base():
             if part in parts and part.segment.rows:
@@ -352,23 +373,34 @@ class Corpus:
         rows = rows[np.isfinite(scores[rows])]
         return _best(rows, scores[rows], limit, floor=-1.0)
 
-    def _approximate(self, vector: Floats, limit: int, category: str | None) -> Ints:
-        if self._nearest is None:
-            return _NO_ROWS
-        wider = NEAREST_OVERSAMPLE if category is None else CATEGORY_OVERSAMPLE
+    def _approximate(
+        self, vectors: Floats, limit: int, categories: Sequence[str | None]
+    ) -> list[list[str]]:
+        """Names; none for a vector that says nothing or needs no approximation."""
+        near: list[list[str]] = [[] for _ in categories]
+        places = [
+            number
+            for number, category in enumerate(categories)
+            if vectors[number].any()
+            and (category is None or self.rows_in(category).size > SMALL_CATEGORY)
+        ]
+        if self._nearest is None or not places:
+            return near
+        any_category = any(categories[number] is not None for number in places)
+        wider = CATEGORY_OVERSAMPLE if any_category else NEAREST_OVERSAMPLE
         try:
-            names = self._nearest.nearest(vector, limit * wider)
+            found = self._nearest.nearest(vectors[places], limit * wider)
         except KnowledgeError as error:
             log.warning("searching by keywords alone: %s", error)
-            return _NO_ROWS
-        rows = self._rows_of({entry_of_record(name) for name in names})
-        if category is not None:
-            rows = rows[self._category[rows] == self._category_number.get(category, -2)]
-        return rows
+            return near
+        for number, names in zip(places, found, strict=True):
+            narrow = categories[number] is None
+            near[number] = names[: limit * NEAREST_OVERSAMPLE] if narrow else names
+        return near
 
     def _nearest_of(self, rows: Ints, vector: Floats, limit: int) -> Found:
         """By our own vectors, whatever the approximate index made of them."""
-        if not rows.size:
+        if not rows.size or not vector.any():
             return Found(_NO_ROWS, _NO_SCORES)
         vectors = self.unit_vectors(rows)
         starts = np.searchsorted(vectors.owner, np.arange(rows.size))

@@ -36,15 +36,15 @@ def store(chroma: Chroma) -> VectorStore:
 
 def test_the_nearest_record_comes_first(store: VectorStore) -> None:
     (vector,) = EMBEDDER.embed(["可以退货吗"])
-    assert store.nearest(vector, 2)[0] == "k1:q:1"
+    assert store.nearest(vector[None], 2)[0][0] == "k1:q:1"
 
 
 def test_no_search_waits_for_an_index_that_is_not_read_yet(chroma: Chroma) -> None:
     store = VectorStore(chroma, EMBEDDER)
     store.add(list(TEXTS), MATRIX)
-    assert store.nearest(MATRIX[0], 2) == []
+    assert store.nearest(MATRIX[:1], 2) == [[]]
     store.warm()
-    assert store.nearest(MATRIX[0], 2)
+    assert store.nearest(MATRIX[:1], 2)[0]
 
 
 def test_what_is_there_is_not_written_again_unless_it_is_to_be_replaced(store: VectorStore) -> None:
@@ -68,7 +68,7 @@ def test_a_text_without_letters_has_no_record(store: VectorStore) -> None:
 
 def test_removed_records_are_found_no_more(store: VectorStore) -> None:
     store.remove(["k1:q:1", "k9:q:9"])
-    assert store.nearest(MATRIX[0], 3)[0] != "k1:q:1"
+    assert store.nearest(MATRIX[:1], 3)[0][0] != "k1:q:1"
     assert [name for page in store.names() for name in page] == ["k2:q:2", "k3:q:3"]
 
 
@@ -113,7 +113,7 @@ def test_a_reader_writes_nothing_and_finds_nothing_where_nothing_is(tmp_path: Pa
     chroma = Chroma(tmp_path / "none", read_only=True)
     store = VectorStore(chroma, EMBEDDER)
     store.warm()
-    assert store.nearest(MATRIX[0], 2) == []
+    assert store.nearest(MATRIX[:1], 2) == [[]]
     assert store.count() == 0
     with pytest.raises(KnowledgeError, match="reading only"):
         store.add(list(TEXTS), MATRIX)
@@ -156,15 +156,15 @@ def test_what_one_process_gives_a_server_another_one_finds(server_url: str) -> N
     try:
         reader = VectorStore(other, EMBEDDER)
         reader.warm()
-        assert reader.nearest(MATRIX[2], 1) == []
+        assert reader.nearest(MATRIX[2:3], 1) == [[]]
         writer = VectorStore(one, EMBEDDER)
         assert writer.add(list(TEXTS), MATRIX) == 3
-        assert reader.nearest(MATRIX[2], 1) == ["k3:q:3"]
+        assert reader.nearest(MATRIX[2:3], 1) == [["k3:q:3"]]
         assert np.allclose(reader.fetch(["k1:q:1"])["k1:q:1"], MATRIX[0], atol=1e-6)
         VectorStore(one, HashedNgramEmbedder(16)).drop_others()
         with pytest.raises(KnowledgeError):
-            reader.nearest(MATRIX[2], 1)
-        assert reader.nearest(MATRIX[2], 1) == []
+            reader.nearest(MATRIX[2:3], 1)
+        assert reader.nearest(MATRIX[2:3], 1) == [[]]
     finally:
         one.close()
         other.close()
