@@ -163,7 +163,7 @@ def test_an_entry_that_cannot_be_used_is_named_by_its_line(
     ("text", "where", "reason"),
     [
         ('{"query": "q"}', ":1", "缺少 gold_id"),
-        ('{"query": "", "gold_id": null}', ":1", "缺少 query"),
+        ('{"query": null, "gold_id": null}', ":1", "缺少 query"),
         ('{"query": "q", "gold_id": "b"}', ":1", "'b' 不在 FAQ"),
         ('{"query": "q", "gold_id": true}', ":1", "gold_id"),
         ("\n", "", "没有任何问题"),
