@@ -154,7 +154,7 @@ class Sight:
     def exact(self, ask: Ask) -> Retrieval | None:
         """The entry whose question or alias is the query, if it is the only such answer."""
         found = self._same_wording(ask)
-        if not found or len({entry.answer for entry in found}) > 1:
+        if not found or len({entry.answer or entry.id for entry in found}) > 1:
             return None
         best = _evidence(found[0], EXACT_CONFIDENCE)
         return Retrieval(ask.query, EXACT_CONFIDENCE, (best,), exact=True)
