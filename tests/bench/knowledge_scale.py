@@ -1,10 +1,12 @@
-"""The index of the knowledge base at size: ``python -m tests.bench.knowledge_scale --entries N …``.
+"""The whole search at size: ``python -m tests.bench.knowledge_scale --entries N …``.
 
 Entries are made from templates and a large vocabulary whose words are drawn by Zipf's law, one
-question and one short answer each. Figures go to the terminal as Markdown.
+question and one short answer each; the queries ask the same in other words. With ``--keep FOLDER``
+the index stays there, and serves the next time. Figures go to the terminal as Markdown.
 """
 
 import argparse
+import asyncio
 import itertools
 import os
 import random
@@ -12,26 +14,27 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 from knowledge.documents import Entry
-from knowledge.embedding import HashedNgramEmbedder
+from knowledge.embedding import Embedder
+from knowledge.features import POOL, make_query
 from knowledge.feed import Change
 from knowledge.follower import IndexFollower
+from knowledge.model import RankingModel
+from knowledge.retrieval import Ask, Retriever, Sight
+from knowledge.segments import corpus as corpus_module
 from knowledge.segments.corpus import Corpus
-from knowledge.terms import Floats, Keys, encode, strengths, term_keys
 
-DIMENSIONS = 256
-THREADS = 4
-CANDIDATES = 30
+CONCURRENCIES = (1, 4, 16)
+SEARCHES, ROUNDS = 1_500, 3
+WARM_UP = 200
 VOCABULARY = 40_000
-PAGE = 10_000
 RECALL_QUERIES = 100
 QUESTIONS = (
     "{a}{b}怎么{c}",
@@ -64,6 +67,15 @@ class Invented:
         ]
         self._cumulated = np.cumsum(1.0 / np.arange(1, VOCABULARY + 1))
 
+    def queries(self, count: int) -> list[str]:
+        """Asked with the words of an entry each, in another template."""
+        numbers = range(min(self._size, count))
+        chosen = self._chosen(numbers)
+        return [
+            QUESTIONS[(number + 3) % len(QUESTIONS)].format(a=words[0], b=words[1], c=words[2])
+            for number, words in zip(numbers, chosen, strict=True)
+        ]
+
     def newest_revision(self) -> int:
         return self._size
 
@@ -83,13 +95,16 @@ class Invented:
         return self._entries(range(start, min(self._size, start + limit)))
 
     def _entries(self, numbers: range) -> list[Entry]:
+        return [
+            self._entry(number, words)
+            for number, words in zip(numbers, self._chosen(numbers), strict=True)
+        ]
+
+    def _chosen(self, numbers: range) -> list[list[str]]:
         draw = np.random.default_rng(numbers.start + 1)
         points = draw.random((len(numbers), 8)) * self._cumulated[-1]
         words = np.searchsorted(self._cumulated, points).tolist()
-        return [
-            self._entry(number, [self._words[i] for i in chosen])
-            for number, chosen in zip(numbers, words, strict=True)
-        ]
+        return [[self._words[i] for i in chosen] for chosen in words]
 
     def _entry(self, number: int, words: Sequence[str]) -> Entry:
         question = QUESTIONS[number % len(QUESTIONS)].format(a=words[0], b=words[1], c=words[2])
@@ -99,107 +114,104 @@ class Invented:
         return Entry(f"k_{number:012d}", question, answer, (), category, (), "faq.md#问答")
 
 
-def measure(size: int, folder: Path, chroma: str) -> None:
-    source, embedder = Invented(size), HashedNgramEmbedder(DIMENSIONS)
-    follower = IndexFollower(source, folder / "segments", embedder, chroma or folder / "chroma")
+def build(size: int, folder: Path, chroma: str, model: RankingModel) -> None:
+    source = Invented(size)
+    follower = IndexFollower(
+        source, folder / "segments", model.encoder, chroma or folder / "chroma"
+    )
     started = time.perf_counter()
     follower.open()
     follower.sync()
     imported = time.perf_counter() - started
-    print(f"\n### {size:,} entries\n\n- import: {size / imported:,.0f} entries/s", flush=True)
-    follower._merger.drain()
-    print(f"- merged after {time.perf_counter() - started:,.1f} s from the start", flush=True)
+    print(f"- import: {size / imported:,.0f} entries/s, then found by their words", flush=True)
     follower.drain()
+    follower.drain()  # a merge notes what the vectors' thread has written
     indexed = time.perf_counter() - started
     print(f"- all vectors in Chroma after {indexed:,.1f} s from the start", flush=True)
     follower.close()
-    for part in ("segments", "chroma")[: 1 if chroma else 2]:
-        print(f"- disk, {part}: {_megabytes(folder / part):,.0f} MB", flush=True)
-    command = [sys.executable, "-m", "tests.bench.knowledge_scale", "--read", str(folder)]
-    subprocess.run([*command, "--entries", str(size), "--chroma", chroma], check=True)
 
 
-def read(size: int, folder: Path, chroma: str) -> None:
+async def read(size: int, folder: Path, chroma: str, model: RankingModel) -> None:
     """In a fresh process: what a restarted service takes, and how fast it answers."""
-    process = psutil.Process()
-    before = process.memory_info().rss
-    source, embedder = Invented(size), HashedNgramEmbedder(DIMENSIONS)
-    queries = [entry.question for entry in source._entries(range(500))]
+    source = Invented(size)
+    queries = source.queries(max(SEARCHES, WARM_UP))
     started = time.perf_counter()
-    follower = IndexFollower(source, folder / "segments", embedder, chroma or folder / "chroma")
-    follower.open()
-    keyword, vector, texts = _calls(follower.corpus, embedder, queries)
-    keyword(0)
-    print(f"- restart to first keyword answer: {(time.perf_counter() - started) * 1e3:,.0f} ms")
-    follower.drain()
-    vector(0)
-    print(f"- restart to first vector answer: {(time.perf_counter() - started) * 1e3:,.0f} ms")
-    print("\n| call | threads | p50 ms | p99 ms | calls/s |\n|---|---|---|---|---|")
-    for name, call in (
-        ("keyword_candidates", keyword),
-        ("vector_candidates", vector),
-        ("units + unit_vectors", texts),
-        ("all three", lambda number: (keyword(number), vector(number), texts(number))),
-    ):
-        _closed_loop(call, 200, THREADS)
-        for threads in (1, THREADS):
-            figures = _closed_loop(call, 2_000, threads)
-            print(f"| {name} | {threads} | {figures}", flush=True)
-    print(f"\n- memory: {_private(process, before):,.0f} MB, of which maps of files do not count")
-    print(f"- recall@20 of the vector side: {_recall(follower.corpus, embedder, queries):.3f}")
-    follower.close()
+    follower = IndexFollower(
+        source, folder / "segments", model.encoder, chroma or folder / "chroma"
+    )
+    retriever = Retriever(follower, model, cache_size=0)
+    await retriever.search(queries[0])
+    print(f"- restart to first answer: {(time.perf_counter() - started) * 1e3:,.0f} ms")
+    await asyncio.to_thread(follower.drain)
+    print(f"- restart to both sides: {(time.perf_counter() - started) * 1e3:,.0f} ms")
+    await _closed_loop(retriever, queries[:WARM_UP], 4)
+    sight = retriever.sight
+    assert sight is not None
+    print(f"- one search, CPU of its thread: {await asyncio.to_thread(_alone, sight, queries)}")
+    print("\n| concurrency | p50 ms | p99 ms | searches/s |\n|---|---|---|---|")
+    for concurrency in CONCURRENCIES:
+        rounds = [await _closed_loop(retriever, queries, concurrency) for _ in range(ROUNDS)]
+        p50, p99, rate = np.median(rounds, axis=0)
+        print(f"| {concurrency} | {p50:.2f} | {p99:.2f} | {rate:,.0f} |", flush=True)
+    info = psutil.Process().memory_info()
+    print(f"\n- memory: {(info.rss - info.shared) / 1e6:,.0f} MB, and {info.shared / 1e6:,.0f} MB")
+    print("  of maps of files, which the system takes back when it needs them")
+    await asyncio.to_thread(_quality, sight.corpus, model.encoder, queries[:RECALL_QUERIES])
+    await retriever.aclose()
 
 
-def _calls(
-    corpus: Corpus, embedder: HashedNgramEmbedder, queries: Sequence[str]
-) -> tuple[Callable[[int], object], Callable[[int], object], Callable[[int], object]]:
-    vectors = embedder.embed(queries)
-    terms = [_terms(corpus, query) for query in queries]
-    found = [corpus.keyword_candidates(*terms[0], CANDIDATES).rows]
-
-    def keyword(number: int) -> object:
-        found[0] = corpus.keyword_candidates(*terms[number % len(terms)], CANDIDATES).rows
-        return found
-
-    def vector(number: int) -> object:
-        return corpus.vector_candidates(vectors[number % len(vectors)], 20)
-
-    def texts(number: int) -> object:
-        rows = np.unique(np.concatenate((found[0], (found[0] * 7 + number) % corpus.rows)))
-        return corpus.units(rows), corpus.unit_vectors(rows)
-
-    return keyword, vector, texts
-
-
-def _terms(corpus: Corpus, query: str) -> tuple[Keys, Floats]:
-    keys = np.unique(term_keys(encode([query]))[0])
-    frequency = corpus.document_frequency(keys)
-    rarity = np.log1p((corpus.size - frequency + 0.5) / (frequency + 0.5))
-    return keys, (rarity * strengths(keys)).astype(np.float32)
-
-
-def _closed_loop(call: Callable[[int], object], calls: int, concurrency: int) -> str:
+async def _closed_loop(
+    retriever: Retriever, queries: Sequence[str], concurrency: int
+) -> tuple[float, float, float]:
     numbers = itertools.count()
     taken: list[float] = []
 
-    def work() -> None:
-        while (number := next(numbers)) < calls:
+    async def ask() -> None:
+        while (number := next(numbers)) < len(queries):
             started = time.perf_counter()
-            call(number)
+            await retriever.search(queries[number])
             taken.append(time.perf_counter() - started)
 
     started = time.perf_counter()
-    threads = [threading.Thread(target=work) for _ in range(concurrency)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    rate = calls / (time.perf_counter() - started)
+    await asyncio.gather(*(ask() for _ in range(concurrency)))
+    rate = len(queries) / (time.perf_counter() - started)
     p50, p99 = np.percentile(taken, (50, 99)) * 1e3
-    return f"{p50:.2f} | {p99:.2f} | {rate:,.0f} |"
+    return float(p50), float(p99), rate
 
 
-def _recall(corpus: Corpus, embedder: HashedNgramEmbedder, queries: Sequence[str]) -> float:
+def _alone(sight: Sight, queries: Sequence[str]) -> str:
+    taken = []
+    for query in queries[:500]:
+        started = time.thread_time()
+        sight.search(Ask(query, (), None, 3))
+        taken.append(time.thread_time() - started)
+    p50, p99 = np.percentile(taken, (50, 99)) * 1e3
+    return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+
+
+def _quality(corpus: Corpus, embedder: Embedder, queries: Sequence[str]) -> None:
+    print(f"- recall@20 of the vector side: {_vector_recall(corpus, embedder, queries):.3f}")
+    first, all_of_them = _keyword_recall(corpus, embedder, queries)
+    print(f"- keyword side against the full scan: first {first:.3f}, of {POOL} {all_of_them:.3f}")
+
+
+def _keyword_recall(
+    corpus: Corpus, embedder: Embedder, queries: Sequence[str]
+) -> tuple[float, float]:
+    budget, firsts, shares = corpus_module.POSTING_BUDGET, [], []
+    for query in (make_query(corpus, embedder, [(text, 1.0)]) for text in queries):
+        asked = query.keys[query.known], query.asked[query.known], POOL
+        found = corpus.keyword_candidates(*asked)
+        corpus_module.POSTING_BUDGET = sys.maxsize
+        full = corpus.keyword_candidates(*asked)
+        corpus_module.POSTING_BUDGET = budget
+        if full.rows.size:
+            firsts.append(bool(np.isclose(found.scores[:1], full.scores[:1]).all()))
+            shares.append(float(np.isin(full.rows, found.rows).mean()))
+    return float(np.mean(firsts)), float(np.mean(shares))
+
+
+def _vector_recall(corpus: Corpus, embedder: Embedder, queries: Sequence[str]) -> float:
     """Of the entries with the 20 nearest wordings by exact comparison."""
     vectors = embedder.embed(queries[:RECALL_QUERIES])
     best = [np.full(corpus.rows, -1.0, np.float32) for _ in vectors]
@@ -218,28 +230,42 @@ def _recall(corpus: Corpus, embedder: HashedNgramEmbedder, queries: Sequence[str
     return float(np.mean(shares))
 
 
-def _private(process: psutil.Process, before: int) -> float:
-    info = process.memory_info()
-    return (info.rss - info.shared) / 1e6
-
-
 def _megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def measure(size: int, folder: Path, options: argparse.Namespace) -> None:
+    print(f"\n### {size:,} entries\n", flush=True)
+    model = RankingModel.load(options.model)
+    if not (folder / "segments").is_dir():
+        build(size, folder, options.chroma, model)
+    for part in ("segments", "chroma")[: 1 if options.chroma else 2]:
+        print(f"- disk, {part}: {_megabytes(folder / part):,.0f} MB", flush=True)
+    command = [sys.executable, "-m", "tests.bench.knowledge_scale", "--read", str(folder)]
+    command += ["--entries", str(size), "--chroma", options.chroma]
+    command += ["--model", str(options.model)] if options.model else []
+    subprocess.run(command, check=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--chroma", default="", help="the URL of a server, instead of a folder")
+    parser.add_argument("--model", type=Path, help="a model's file, instead of the shipped one")
+    parser.add_argument("--keep", type=Path, help="where indexes are kept, and found again")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
-        read(options.entries[0], options.read, options.chroma)
+        model = RankingModel.load(options.model)
+        asyncio.run(read(options.entries[0], options.read, options.chroma, model))
         return
     for size in options.entries:
+        if options.keep:
+            measure(size, options.keep / str(size), options)
+            continue
         folder = Path(tempfile.mkdtemp(prefix="kefu-scale-", dir=os.environ.get("KEFU_BENCH_DIR")))
         try:
-            measure(size, folder, options.chroma)
+            measure(size, folder, options)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
