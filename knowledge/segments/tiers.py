@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from knowledge.segments.corpus import Part
 
-MAX_PARTS = 8
+MAX_PARTS = 3
 GROWTH = 4
 """A segment joins a merge of the smaller ones when it is at most so many times their sum."""
 DELETED_SHARE = 0.25
