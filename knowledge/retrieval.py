@@ -31,6 +31,7 @@ from knowledge.features import (
     view_of,
 )
 from knowledge.follower import IndexFollower
+from knowledge.goals import asks_for_another
 from knowledge.model import NO_PROFILE, Profile, Ranked, RankingModel
 from knowledge.rerank import CANDIDATES, DOCUMENT_CHARS, Bounds, Reranker, judge
 from knowledge.segments.corpus import Corpus
@@ -47,7 +48,8 @@ EXACT_CONFIDENCE = 0.99
 AMBIGUOUS_CONFIDENCE = 0.7
 """Two entries with the very wording of the query: worth a question back, never an answer."""
 CONTRADICTED_CONFIDENCE = 0.7
-"""The entry for ``E05`` is worth a question back to one who asks about ``E03``, never an answer."""
+"""The entry for ``E05`` is worth a question back to one who asks about ``E03``, never an answer;
+nor is how long it takes an answer to one who asks how much it costs."""
 REFRESH_S = 2.0
 PROFILE_DRIFT = 0.1
 """A profile holds until changes have touched this share of the entries."""
@@ -195,13 +197,16 @@ class Sight:
     def _explained(self, ask: Ask, found: Candidates, ranked: Ranked) -> Explanation:
         most = AMBIGUOUS_CONFIDENCE if len(self._same_wording(ask)) > 1 else 1.0
         contradicts = found.entry[ranked.order, _CONTRADICTS] > 0.0
+        chosen = ranked.order[: ask.top_k]
+        entries = self.corpus.entries(found.rows[chosen])
+        for place, entry in enumerate(entries):
+            contradicts[place] |= asks_for_another(ask.query, (entry.question, *entry.aliases))
         ceilings = np.where(contradicts, min(most, CONTRADICTED_CONFIDENCE), most)
         confidence = min(ranked.confidence, float(ceilings[0]))
         behind = np.exp(np.minimum(ranked.logits - ranked.logits[0], 0.0))
-        chosen = ranked.order[: ask.top_k]
         evidence = tuple(
             _evidence(entry, round(float(confidence * share), 4))
-            for entry, share in zip(self.corpus.entries(found.rows[chosen]), behind, strict=False)
+            for entry, share in zip(entries, behind, strict=False)
         )
         return Explanation(
             Retrieval(ask.query, round(confidence, 4), evidence),

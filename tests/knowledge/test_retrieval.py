@@ -107,6 +107,16 @@ async def test_a_category_is_the_only_source_of_evidence(small: Searching) -> No
     assert (await small.retriever.search("怎么收费啊", category="none")).evidence == ()
 
 
+async def test_how_long_is_never_the_answer_to_how_much(
+    searching: Searching, sample_entries: tuple[Entry, ...]
+) -> None:
+    await searching.feed(sample_entries)
+    for query in ("7kw充电桩多少钱", "7kw充电桩什么价"):
+        found = await searching.retriever.search(query)
+        first = found.evidence[0].question
+        assert found.confidence < 0.75 or "多久" not in first
+
+
 async def test_another_fault_code_is_never_answered_outright(small: Searching) -> None:
     right = await small.retriever.search("屏幕显示 E05 咋办呀")
     assert right.evidence[0].answer.startswith("过温")
