@@ -91,10 +91,24 @@ class RiskDecision:
 
 
 class EffectKind(StrEnum):
+    """What effects become. Payloads, ``to`` being a `tools.registry.Recipient` as dict:
+
+    message: text; from tools also to, type (text, file, image), url, name. handoff: reason,
+    priority, target, question; from tools also conversation_id, contact_id, turn_id. notice: title,
+    text, priority, reason. tag: contact_id, add, remove. customer: contact_id, changes. schedule:
+    due_at (s), to, action, arguments. dispatch: title, description, task_type, priority, designer,
+    contact_id. image_task: contact_id, conversation_id, title, requirement, images.
+    """
+
     MESSAGE = "message"
     HANDOFF = "handoff"
     NOTICE = "notice"
     UNKNOWN_QUESTION = "unknown_question"
+    TAG = "tag"
+    CUSTOMER = "customer"
+    SCHEDULE = "schedule"
+    DISPATCH = "dispatch"
+    IMAGE_TASK = "image_task"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,8 @@ class InboundMessage:
     """One message, unique on (channel, account, channel_message_id).
 
     ``sent_at`` and ``received_at`` are seconds since the epoch; ``route`` says how an answer that
-    nobody waits for any more goes out.
+    nobody waits for any more goes out. ``event``: what a message of kind EVENT tells of, e.g.
+    ``payment``.
     """
 
     channel: str
@@ -54,6 +55,7 @@ class InboundMessage:
     sent_at: float = 0.0
     received_at: float = 0.0
     route: Literal["push", "poll"] = "poll"
+    event: str = ""
     conversation: ConversationId = field(init=False)
     contact: ContactId = field(init=False)
 

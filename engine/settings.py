@@ -90,6 +90,13 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _websocket_url(value: str) -> str:
+    if value and not value.startswith(("ws://", "wss://")):
+        raise _refuse("a ws:// or wss:// URL without user name and password")
+    _http_url(value.replace("ws", "http", 1))
+    return value.rstrip("/")
+
+
 def _secret_http_url(value: SecretStr | None) -> SecretStr | None:
     if value is not None:
         _http_url(value.get_secret_value())
@@ -179,6 +186,7 @@ def is_loopback(host: str) -> bool:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 SecretUrl = Annotated[SecretStr | None, AfterValidator(_secret_http_url)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 ExistingFile = Annotated[Path | None, AfterValidator(_existing_file)]
@@ -531,8 +539,8 @@ class ChannelSettings(BaseSettings):
     )
 
 
-class AcceptedSettings(BaseSettings):
-    """Accepted, without effect in this version"""
+class TaskSettings(BaseSettings):
+    """Tasks, tools and the peers behind them"""
 
     task_receive: UrlPath = _setting(
         "TASK_RECEIVE", "/api/task/receive", "Path on which Tianwang hands over a task."
@@ -548,8 +556,53 @@ class AcceptedSettings(BaseSettings):
     )
     health: UrlPath = _setting("HEALTH", "/api/health", "Path of the health check.")
     tianwang_callback_url: HttpUrl = _setting(
-        "TIANWANG_CALLBACK_URL", "", "Where Tianwang is told of a task's end."
+        "TIANWANG_CALLBACK_URL", "", "Where Tianwang is told of a task's end; default: nowhere."
     )
+    tianwang_callback_secret: SecretStr | None = _setting(
+        "TIANWANG_CALLBACK_SECRET", None, "Secret that signs those callbacks."
+    )
+    callback_hours: Annotated[float, Field(ge=24, le=720, allow_inf_nan=False)] = _setting(
+        "CALLBACK_HOURS", 48, "Hours for which a callback is tried before it is a dead letter."
+    )
+    task_channel: str = _setting(
+        "TASK_CHANNEL",
+        "",
+        "Channel for customers of tasks who have not written yet; default: qingjian where "
+        "QINGJIAN_URL is set.",
+        pattern=r"^[a-z_]*$",
+    )
+    task_account: str = _setting(
+        "TASK_ACCOUNT", "", "Account on that channel, e.g. a shop's acc_id.", max_length=128
+    )
+    task_late_s: Annotated[float, Field(ge=1, le=31_536_000, allow_inf_nan=False)] = _setting(
+        "TASK_LATE_S",
+        86_400,
+        "Seconds after its time in which a time_reach task still fires, e.g. after a standstill; "
+        "later it expires.",
+    )
+    task_backoff_base_s: PositiveSeconds = _setting(
+        "TASK_BACKOFF_BASE_S", 2, "Wait in seconds before a failed action is tried again; doubles."
+    )
+    qingjian_url: WebSocketUrl = _setting(
+        "QINGJIAN_URL", "", "WebSocket of the Qingjian software, ws://…; default: not connected."
+    )
+    qingjian_mapping_file: ExistingFile = _setting(
+        "QINGJIAN_MAPPING_FILE",
+        None,
+        "How its frames are read and written (JSON); default: what the sandbox speaks.",
+    )
+    tuhui_url: HttpUrl = _setting(
+        "TUHUI_URL", "", "Tuhui's dispatch API; default: designers' work goes to the human desk."
+    )
+    tuhui_api_key: SecretStr | None = _setting("TUHUI_API_KEY", None, "Key of that API.")
+    tuhui_timeout_s: PositiveSeconds = _setting(
+        "TUHUI_TIMEOUT_S", 10, "Seconds for one call of that API."
+    )
+
+
+class AcceptedSettings(BaseSettings):
+    """Accepted, without effect in this version"""
+
     wechat_token: SecretStr | None = _setting(
         "WECHAT_TOKEN", None, "Token of the WeChat official account's callback."
     )
@@ -610,6 +663,7 @@ class Settings(
     AnswerSettings,
     ModelSettings,
     ChannelSettings,
+    TaskSettings,
     AcceptedSettings,
 ):
     """All settings, checked. Build it with ``load_settings``."""
@@ -775,7 +829,10 @@ class Settings(
             "sandbox_url": base,
             "webhook_url": f"{base}/webhook/deliver",
             "staff_notice_url": SecretStr(f"{base}/staff/notice"),
-            "tianwang_callback_url": "",
+            "tianwang_callback_url": f"{base}/tianwang/callback",
+            "qingjian_url": f"{base.replace('http', 'ws', 1)}/qingjian/ws",
+            "tuhui_url": f"{base}/tuhui",
+            "tuhui_api_key": credential,
             "embedding_url": "",
             "rerank_url": f"{base}/rerank/v1" if self.rerank_url else "",
             "rerank_api_key": credential if self.rerank_api_key else None,
@@ -895,6 +952,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     AnswerSettings,
     ModelSettings,
     ChannelSettings,
+    TaskSettings,
     AcceptedSettings,
 )
 
