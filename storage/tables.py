@@ -67,6 +67,7 @@ class Message(Row, table=True):
     channel_message_id: str
     conversation_id: str
     kind: str = "text"
+    event: str = ""
     attachments: str | None = Field(default=None, sa_type=Text)
     sent_ts: float = 0.0
     received_ts: float = 0.0
@@ -97,7 +98,7 @@ class Conversation(Row, table=True):
     channel: str
     account: str
     chat_id: str
-    sender_id: str
+    sender_id: str = Field(index=True)
     contact_id: str = Field(index=True)
     customer_name: str = ""
     mode: str = "bot"
@@ -152,6 +153,7 @@ class Customer(Row, table=True):
     total_messages: int = 0
     satisfaction_avg: float | None = None
     last_active_at: str
+    remark: str = Field(default="", sa_type=Text)
 
 
 class Turn(Row, table=True):
@@ -175,7 +177,8 @@ class OutboxMessage(Row, table=True):
     """Something to deliver. ``message_id`` is stable over every retry, so peers can dedupe.
 
     ``status``: pending, delivered, dead, dropped. ``queue`` orders deliveries: one conversation's
-    messages share a queue, notices have one of their own each.
+    messages share a queue, notices have one of their own each. ``task_id`` and ``task_run``: the
+    firing of a task that ends with this delivery. ``max_attempts``: instead of the channel's.
     """
 
     __tablename__ = "outbox"
@@ -207,6 +210,9 @@ class OutboxMessage(Row, table=True):
     last_error: str | None = Field(default=None, sa_type=Text)
     created_at: str
     delivered_at: str | None = None
+    task_id: str | None = Field(default=None, index=True)
+    task_run: int = 0
+    max_attempts: int | None = None
 
 
 class EffectRow(Row, table=True):

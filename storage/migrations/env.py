@@ -2,7 +2,9 @@
 
 from alembic import context
 
-import storage.knowledge_tables  # noqa: F401  registers its tables with Row.metadata
+import storage.knowledge_tables
+import storage.learning_tables
+import storage.task_tables  # noqa: F401  they register their tables with Row.metadata
 from storage.tables import Row
 
 context.configure(

@@ -1,0 +1,43 @@
+"""Whom a customer's id means: the conversation in which that customer wrote last."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from storage.statements import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRow:
+    conversation_id: str
+    channel: str
+    account: str
+    chat_id: str
+    sender_id: str
+    contact_id: str
+    name: str
+
+
+_FIND = """
+    SELECT id, channel, account, chat_id, sender_id, contact_id, customer_name FROM conversations
+    WHERE {column} = :customer
+      AND (:channel = '' OR channel = :channel) AND (:account = '' OR account = :account)
+    ORDER BY last_active_at DESC, id LIMIT 1
+    """
+_BY_SENDER = Statement(_FIND.format(column="sender_id"))
+_BY_CONTACT = Statement(_FIND.format(column="contact_id"))
+
+
+def find_recipient(
+    connection: Connection, customer_id: str, *, channel: str = "", account: str = ""
+) -> RecipientRow | None:
+    """``customer_id``: as the channel names the sender, or a contact id (channel:account:sender).
+
+    Of several conversations the one that was active last.
+    """
+    params = {"customer": customer_id, "channel": channel, "account": account}
+    for statement in (_BY_CONTACT, _BY_SENDER):
+        row = statement.first(connection, params)
+        if row is not None:
+            return RecipientRow(*row)
+    return None
