@@ -29,6 +29,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--journal-entries", type=int, default=defaults.journal_entries)
     add("--journal-bytes", type=int, default=defaults.journal_bytes)
     add("--webhook-secret-file", type=Path, help="file that holds the webhook channel's secret")
+    add("--tianwang-secret-file", type=Path, help="file that holds the secret of callbacks")
     add("--seed", type=int, help="makes faults with a rate repeatable")
     add("--json-ready", action="store_true", help="print the ready line for a program to read")
     add("--with-parent", action="store_true", help="end when standard input is closed")
@@ -36,15 +37,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def settings_from(options: argparse.Namespace) -> SandboxSettings:
-    secret_file: Path | None = options.webhook_secret_file
     return SandboxSettings(
         target=options.target,
-        webhook_secret=secret_file.read_text("utf-8").strip() if secret_file else None,
+        webhook_secret=_secret(options.webhook_secret_file),
+        tianwang_secret=_secret(options.tianwang_secret_file),
         journal_file=options.journal_file,
         journal_entries=options.journal_entries,
         journal_bytes=options.journal_bytes,
         seed=options.seed,
     )
+
+
+def _secret(file: Path | None) -> str | None:
+    return file.read_text("utf-8").strip() if file else None
 
 
 class SandboxServer(uvicorn.Server):

@@ -10,12 +10,17 @@ class SandboxSettings:
 
     ``webhook_secret``: shared with the service; messages are signed and verified when it is set.
     ``webhook_max_skew``: seconds a signed timestamp may be off; None accepts any.
+    ``tianwang_secret`` and ``tianwang_max_skew``: the same of the callbacks that Tianwang receives.
+    ``tuhui_api_key``: the only key that Tuhui believes; None believes any.
     ``seed`` makes faults with a rate, and jitter, repeatable.
     """
 
     target: str = "http://127.0.0.1:6060"
     webhook_secret: str | None = None
     webhook_max_skew: float | None = None
+    tianwang_secret: str | None = None
+    tianwang_max_skew: float | None = None
+    tuhui_api_key: str | None = None
     journal_file: Path | None = None
     journal_entries: int = 20_000
     journal_bytes: int = 32 * 1024 * 1024

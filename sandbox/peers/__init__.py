@@ -4,6 +4,15 @@ from sandbox.peer import Peer
 from sandbox.peers.model import ModelPeer
 from sandbox.peers.rerank import RerankPeer
 from sandbox.peers.staff import StaffPeer
+from sandbox.peers.tianwang import TianwangPeer
+from sandbox.peers.tuhui import TuhuiPeer
 from sandbox.peers.webhook import WebhookPeer
 
-PEERS: tuple[type[Peer], ...] = (ModelPeer, RerankPeer, WebhookPeer, StaffPeer)
+PEERS: tuple[type[Peer], ...] = (
+    ModelPeer,
+    RerankPeer,
+    WebhookPeer,
+    StaffPeer,
+    TianwangPeer,
+    TuhuiPeer,
+)
