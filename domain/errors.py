@@ -6,6 +6,7 @@ KefuError
 │   └── NotFound
 ├── StorageError            the database refused or is away
 │   └── StaleTurn           another process has taken the turn over: drop the work
+│       └── TaskTaken       another message has fired the task that this turn acts for
 ├── PeerError               a remote system failed
 │   ├── PeerUnavailable     try again later
 │   └── PeerRejected        trying again will not help
@@ -50,6 +51,14 @@ class StaleTurn(StorageError):
     def __init__(self, conversation_id: str, fence: int) -> None:
         self.conversation_id, self.fence = conversation_id, fence
         super().__init__(f"turn {fence} of {conversation_id!r} was taken over; its work is dropped")
+
+
+class TaskTaken(StaleTurn):
+    """``task_id`` is not pending any more: the turn is run anew, without it."""
+
+    def __init__(self, task_id: str, conversation_id: str) -> None:
+        super().__init__(conversation_id, 0)
+        self.task_id = task_id
 
 
 class PeerError(KefuError):

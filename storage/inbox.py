@@ -11,6 +11,7 @@ from domain.messages import Attachment, InboundMessage
 from storage.checkpoints import StoredCheckpoint, latest_checkpoint
 from storage.clock import iso
 from storage.statements import Statement
+from storage.tasks import watch_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,15 @@ class UnreadMessage:
     route: str
     received_ts: float
     attachments: tuple[Attachment, ...] = ()
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to run one turn, and all that the turn needs to know. Valid until ``until``."""
+    """The right to run one turn, and all that the turn needs to know. Valid until ``until``.
+
+    ``tasks_version``: number of the newest task that these messages may fire.
+    """
 
     conversation_id: str
     owner: str
@@ -62,15 +67,17 @@ class Claim:
     more: bool
     customer: CustomerFacts = field(default_factory=CustomerFacts)
     checkpoint: StoredCheckpoint | None = None
+    tasks_version: int = 0
 
 
 _INSERT_MESSAGE = Statement(
     """
     INSERT INTO messages (contact_id, content, role, received_at, channel, account,
-        channel_message_id, conversation_id, kind, attachments, sent_ts, received_ts, route, status)
+        channel_message_id, conversation_id, kind, event, attachments, sent_ts, received_ts, route,
+        status)
     VALUES (:contact_id, :content, 'user', :received_at, :channel, :account,
-        :channel_message_id, :conversation_id, :kind, :attachments, :sent_ts, :received_ts, :route,
-        'unread')
+        :channel_message_id, :conversation_id, :kind, :event, :attachments, :sent_ts, :received_ts,
+        :route, 'unread')
     ON CONFLICT (channel, account, channel_message_id) DO NOTHING
     RETURNING id
     """
@@ -115,7 +122,7 @@ _CLAIM = Statement(
 )
 _UNREAD = Statement(
     """
-    SELECT id, channel_message_id, content, kind, route, received_ts, attachments
+    SELECT id, channel_message_id, content, kind, route, received_ts, attachments, event
     FROM messages WHERE conversation_id = :id AND status = 'unread' ORDER BY id LIMIT :limit
     """
 )
@@ -209,6 +216,7 @@ def _message_values(message: InboundMessage) -> dict[str, Any]:
         "received_at": iso(message.received_at),
         "conversation_id": message.conversation,
         "kind": message.kind.value,
+        "event": message.event,
         "attachments": json.dumps(attachments) if attachments else None,
         "sent_ts": message.sent_at,
         "received_ts": message.received_at,
@@ -280,13 +288,14 @@ def claim(
         more=len(messages) > merge_limit,
         customer=_customer(connection, found.contact_id, found.customer_name),
         checkpoint=latest_checkpoint(connection, conversation),
+        tasks_version=watch_version(connection),
     )
 
 
 def _unread(connection: Connection, conversation: str, limit: int) -> tuple[UnreadMessage, ...]:
     rows = _UNREAD.all(connection, {"id": conversation, "limit": limit})
     return tuple(
-        UnreadMessage(r[0], r[1], r[2], r[3], r[4], r[5], _attachments(r[6])) for r in rows
+        UnreadMessage(r[0], r[1], r[2], r[3], r[4], r[5], _attachments(r[6]), r[7]) for r in rows
     )
 
 

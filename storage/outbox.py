@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from domain.errors import NotFound
+from domain.errors import InvalidInput, NotFound
 from storage.audit import record
 from storage.clock import iso
 from storage.statements import Statement
@@ -15,7 +15,9 @@ from storage.statements import Statement
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """``queue`` orders: a delivery waits for every earlier pending one of its queue."""
+    """``queue`` orders: a delivery waits for every earlier pending one of its queue. ``task_id``,
+    ``task_run``: the firing of a task that waits for it. ``max_attempts``: instead of the policy's.
+    """
 
     message_id: str
     queue: str
@@ -25,6 +27,9 @@ class NewDelivery:
     conversation_id: str
     turn_id: str
     payload: dict[str, Any]
+    task_id: str | None = None
+    task_run: int = 0
+    max_attempts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,19 @@ class Delivery:
     turn_id: str
     payload: dict[str, Any]
     attempts: int
+    created_at: str = ""
+    task_id: str | None = None
+    task_run: int = 0
+    max_attempts: int | None = None
 
 
 _ADD = Statement(
     """
     INSERT INTO outbox (message_id, queue, kind, channel, account, conversation_id, turn_id,
-        payload, status, attempts, next_attempt_at, lease_until, created_at)
+        payload, status, attempts, next_attempt_at, lease_until, created_at, task_id, task_run,
+        max_attempts)
     VALUES (:message_id, :queue, :kind, :channel, :account, :conversation_id, :turn_id, :payload,
-        'pending', 0, 0, 0, :at)
+        'pending', 0, 0, 0, :at, :task_id, :task_run, :max_attempts)
     ON CONFLICT (message_id) DO NOTHING RETURNING id
     """
 )
@@ -57,7 +67,7 @@ _CLAIM_HEAD = Statement(
                 ORDER BY id LIMIT 1)
       AND status = 'pending' AND next_attempt_at <= :now AND lease_until < :now
     RETURNING id, message_id, queue, kind, channel, account, conversation_id, turn_id, payload,
-        attempts
+        attempts, created_at, task_id, task_run, max_attempts
     """
 )
 
@@ -77,6 +87,9 @@ def add(connection: Connection, deliveries: Sequence[NewDelivery], at: str) -> t
                 "turn_id": item.turn_id,
                 "payload": json.dumps(item.payload, ensure_ascii=False),
                 "at": at,
+                "task_id": item.task_id,
+                "task_run": item.task_run,
+                "max_attempts": item.max_attempts,
             },
         )
         if row is not None:
@@ -93,19 +106,26 @@ def claim_head(
     )
     if row is None:
         return None
-    ident, message_id, own_queue, kind, channel, account, conversation, turn, payload, tries = row
-    return Delivery(
-        id=ident,
-        message_id=message_id,
-        queue=own_queue,
-        kind=kind,
-        channel=channel,
-        account=account,
-        conversation_id=conversation,
-        turn_id=turn,
-        payload=json.loads(payload),
-        attempts=tries,
-    )
+    values = dict(zip(_CLAIMED, row, strict=True))
+    return Delivery(**values | {"payload": json.loads(values["payload"])})
+
+
+_CLAIMED = (
+    "id",
+    "message_id",
+    "queue",
+    "kind",
+    "channel",
+    "account",
+    "conversation_id",
+    "turn_id",
+    "payload",
+    "attempts",
+    "created_at",
+    "task_id",
+    "task_run",
+    "max_attempts",
+)
 
 
 def next_attempt(connection: Connection, queue: str) -> float | None:
@@ -198,16 +218,21 @@ def postpone(
 
 
 def resend(connection: Connection, delivery: int, *, now: float, actor: str) -> str:
-    """Make a dead delivery pending again; returns its queue. Raises NotFound."""
+    """Make a dead delivery pending again; returns its queue. Raises NotFound, and
+    InvalidInput for a task's: a task that has failed is tried again as a whole."""
     row = connection.execute(
         text(
-            "UPDATE outbox SET status = 'pending', attempts = 0, next_attempt_at = 0"
-            " WHERE id = :id AND status = 'dead' RETURNING queue"
+            "UPDATE outbox SET status = 'pending', attempts = 0, next_attempt_at = 0,"
+            " created_at = :at WHERE id = :id AND status = 'dead' RETURNING queue, task_id"
         ),
-        {"id": delivery},
+        {"id": delivery, "at": iso(now)},
     ).first()
     if row is None:
         raise NotFound("delivery_id", str(delivery))
+    if row[1] is not None:
+        raise InvalidInput(
+            "delivery_id", f"属于任务 {row[1]!r},该任务已失败;请重试任务", status=409
+        )
     record(
         connection,
         at=iso(now),

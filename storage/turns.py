@@ -96,10 +96,10 @@ _REPLY = Statement(
     """
     INSERT INTO messages (session_key, contact_id, content, role, confidence, tokens_total,
         latency_ms, rag_evidence_ids, received_at, channel, account, channel_message_id,
-        conversation_id, kind, sent_ts, received_ts, route, status, turn_id)
+        conversation_id, kind, event, sent_ts, received_ts, route, status, turn_id)
     VALUES (:session_key, :contact_id, :content, 'assistant', :confidence, :tokens_total,
         :latency_ms, :evidence, :at, :channel, :account, :message_id, :conversation_id, 'text',
-        :now, :now, :route, 'sent', :turn_id)
+        '', :now, :now, :route, 'sent', :turn_id)
     """
 )
 _TURN = Statement(
@@ -124,8 +124,9 @@ _SESSION = Statement(
 )
 _CUSTOMER = Statement(
     """
-    INSERT INTO customers (contact_id, name, level, score, state, total_messages, last_active_at)
-    VALUES (:contact_id, :name, 'gray', 60, 'new', :n, :at)
+    INSERT INTO customers (contact_id, name, level, score, state, total_messages, last_active_at,
+        remark)
+    VALUES (:contact_id, :name, 'gray', 60, 'new', :n, :at, '')
     ON CONFLICT (contact_id) DO UPDATE SET
         name = CASE WHEN excluded.name = '' THEN customers.name ELSE excluded.name END,
         total_messages = customers.total_messages + excluded.total_messages,
