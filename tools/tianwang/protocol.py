@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Literal, Self
 from unicodedata import normalize
+from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
@@ -458,9 +459,9 @@ class CallbackEvent:
     task_id: str
     type: str
     status: str
-    customer_id: str
-    created_by: str
-    created_at: str
+    customer_id: str | None
+    created_by: str | None
+    created_at: str | None
     triggered_at: str | None = None
     completed_at: str | None = None
     error_message: str | None = None
@@ -477,9 +478,10 @@ def callback_body(event: CallbackEvent) -> bytes:
 def callback_headers(
     secret: str | None, event_id: str, body: bytes, *, now: float
 ) -> dict[str, str]:
-    """Without ``secret`` only the event's id."""
+    """Without ``secret`` only the event's id; percent-encoded, since headers are ASCII and an id
+    may hold a task's id that is not."""
     signed = _HEADERS.signed(secret, body, now=now) if secret else {}
-    return {EVENT_ID_HEADER: event_id, **signed}
+    return {EVENT_ID_HEADER: quote(event_id), **signed}
 
 
 def verify(

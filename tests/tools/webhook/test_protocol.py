@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from domain.errors import InvalidInput
 from domain.ids import conversation_id
 from domain.messages import Attachment, InboundMessage, MessageKind
+from tools.signatures import sign
 from tools.webhook.protocol import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
@@ -17,7 +18,6 @@ from tools.webhook.protocol import (
     VerifiedBody,
     outbound_body,
     parse_inbound,
-    sign,
     signed_headers,
     verify,
 )
