@@ -10,12 +10,14 @@ MAX_EVIDENCE_SHOWN = 3
 
 
 def build_answer(state: dict[str, Any], context: TurnContext, *, latency_ms: int) -> dict[str, Any]:
-    """JSON-ready; money in yuan. ``nodes`` in the order in which they ended."""
+    """JSON-ready; money in yuan. ``nodes`` in the order in which they ended. ``content``: what
+    tasks said, then the answer."""
     decision, found = state["decision"], state["classification"]
-    retrieval = state.get("retrieval") or {}
+    retrieval, acts = state.get("retrieval") or {}, state.get("acts") or []
+    said = [line for act in acts for line in act["said"]]
     return {
         "action": decision["action"],
-        "content": decision["content"],
+        "content": "\n".join([*said, *filter(None, [decision["content"]])]),
         "confidence": decision["confidence"],
         "decision": decision["decision"],
         "source": decision["source"],
@@ -35,6 +37,7 @@ def build_answer(state: dict[str, Any], context: TurnContext, *, latency_ms: int
         "quote": _quote(state.get("quote")),
         "risk": state["risk"],
         "model": _model(context),
+        "tasks": [{name: act[name] for name in ("task_id", "tool", "error")} for act in acts],
         "latency_ms": latency_ms,
     }
 

@@ -15,6 +15,8 @@ from graphs.classifier.model import IntentClassifier
 from graphs.templates import Templates
 from tools.models.calls import ModelCall
 from tools.models.gateway import ModelGateway
+from tools.perform import Act
+from tools.registry import ToolCall, ToolRegistry
 
 
 class Searches(Protocol):
@@ -43,6 +45,21 @@ class Services:
     models: ModelGateway | None = None
     model_deadline_s: float = 15.0
     zone: tzinfo = UTC
+    tools: ToolRegistry = field(default_factory=ToolRegistry)
+
+
+@dataclass(frozen=True, slots=True)
+class FiredTask:
+    """A task that this turn's messages fire: its action is a call of ``tool``, made in the turn
+    unless it is ``deferred``. ``cause``: what fired it, for its row and the audit log."""
+
+    task_id: str
+    tool: str
+    arguments: dict[str, Any]
+    call: ToolCall
+    cause: dict[str, Any]
+    max_retry: int = 3
+    deferred: bool = False
 
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -57,7 +74,9 @@ def _silent(_event: str, _data: dict[str, Any]) -> None:
 class TurnContext:
     """``nodes`` and ``calls`` are filled by the run: (node, ms) in order, and model calls.
 
-    ``streams``: somebody watches, so a model is asked to stream its answer to ``emit``.
+    ``streams``: somebody watches, so a model is asked to stream its answer to ``emit``. ``fired``:
+    tasks that the messages fire, in the order in which they act; ``asks``: what the messages say
+    besides; ``acts``: what the run did for them.
     """
 
     services: Services
@@ -70,5 +89,8 @@ class TurnContext:
     now: float = field(default_factory=time.time)
     emit: Emit = _silent
     streams: bool = False
+    fired: tuple[FiredTask, ...] = ()
+    asks: str = ""
+    acts: list[tuple[FiredTask, Act]] = field(default_factory=list)
     nodes: list[tuple[str, float]] = field(default_factory=list)
     calls: list[ModelCall] = field(default_factory=list)

@@ -11,13 +11,14 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from graphs.context import TurnContext
+from graphs.nodes.act import act
 from graphs.nodes.classify import classify
 from graphs.nodes.escalate import escalate
 from graphs.nodes.price_estimate import price_estimate
 from graphs.nodes.reply import reply
 from graphs.nodes.retrieve import retrieve
 from graphs.nodes.risk_check import risk_check
-from graphs.routing import after_classify, after_risk_check
+from graphs.routing import after_act, after_classify, after_risk_check
 from graphs.state import ConversationState, Update
 
 Node = Callable[[ConversationState, TurnContext], Awaitable[Update]]
@@ -38,7 +39,9 @@ def build_conversation_graph(
     def add(node: Node, route: Route | None = None, to: tuple[str, ...] | None = None) -> None:
         graph.add_node(node.__name__, _observed(node, make_context, route), destinations=to)
 
-    add(classify, after_classify, to=("retrieve", "price_estimate", "risk_check"))
+    paths = ("retrieve", "price_estimate", "risk_check")
+    add(classify, after_classify, to=("act", *paths))
+    add(act, after_act, to=(*paths, END))
     add(retrieve)
     add(price_estimate)
     add(risk_check, after_risk_check, to=("reply", "escalate"))

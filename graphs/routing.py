@@ -1,5 +1,7 @@
 """Routing functions are pure: state in, node names out."""
 
+from langgraph.graph import END
+
 from domain.decisions import RiskOutcome
 from domain.intents import DIALOGUE_TYPE, DialogueType, Intent
 from graphs.state import ConversationState
@@ -14,6 +16,15 @@ _ON_EVIDENCE = frozenset({"evidence", "uncertain", "vague", "off_topic"})
 
 
 def after_classify(state: ConversationState) -> list[str]:
+    """Tasks that the messages fire act first, then comes what else is asked."""
+    return ["act"] if state["classification"].get("tasks") else what_is_asked(state)
+
+
+def after_act(state: ConversationState) -> list[str]:
+    return [END] if state["classification"]["settled"] else what_is_asked(state)
+
+
+def what_is_asked(state: ConversationState) -> list[str]:
     """A rule that hands over, small talk and a plain wish for a person need no search."""
     found = state["classification"]
     intent = Intent(found["intent"])

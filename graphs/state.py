@@ -24,7 +24,8 @@ class ConversationState(TypedDict, total=False):
     ``classification``: text, intent, confidence, dialogue_type, sentiment, entities, rule, images.
     ``retrieval``: a domain Retrieval as dict. ``quote``: a Quote as dict. ``risk``: outcome,
     reasons, missing, priority. ``decision``: action, decision, content, confidence, citations,
-    source. ``effects``: Effect dicts, which the engine turns into rows.
+    source. ``effects``: Effect dicts, which the engine turns into rows. ``acts``: of tasks that
+    the turn fired: task_id, tool, said, error.
     """
 
     messages: Annotated[list[AnyMessage], window]
@@ -38,6 +39,7 @@ class ConversationState(TypedDict, total=False):
     risk: dict[str, Any]
     decision: dict[str, Any]
     effects: list[dict[str, Any]]
+    acts: list[dict[str, Any]]
 
 
 Update = dict[str, Any]

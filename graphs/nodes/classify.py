@@ -16,8 +16,13 @@ _INTENT_OF_RULE = {"human_request": Intent.HUMAN, "complaint": Intent.COMPLAINT}
 
 
 async def classify(state: ConversationState, context: TurnContext) -> Update:
-    """Gives ``classification`` and clears what an earlier turn left in the state."""
+    """Gives ``classification`` and clears what an earlier turn left in the state.
+
+    Of messages that fire tasks only what they ask besides counts.
+    """
     text, images = last_customer_message(state)
+    settled = bool(context.fired) and not (context.asks or images or context.attachments)
+    text = context.asks or text
     images += [a.url for a in context.attachments if a.kind == "image"]
     images = images or _picture_in_talk(state)
     text = text[:MAX_CLASSIFIED_CHARS]
@@ -41,11 +46,14 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "entities": found,
             "rule": _rule(hit),
             "images": images,
+            "tasks": [fired.task_id for fired in context.fired],
+            "settled": settled,
         },
         "entities": merge_entities(state.get("entities", {}), found),
         "retrieval": None,
         "quote": None,
         "effects": [],
+        "acts": [],
     }
 
 
