@@ -18,6 +18,7 @@ from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
 from api.guard import LIMIT_HEADER, Guard
+from api.identity import Surfaces, Tokens, surfaces_of_roles
 from api.knowledge.endpoints import IMPORTS_PATH
 from api.knowledge.endpoints import router as knowledge
 from api.knowledge.imports import Imports
@@ -26,6 +27,7 @@ from api.ops.endpoints import router as ops
 from api.platform.endpoints import router as platform
 from domain.errors import InvalidInput, KefuError, StorageError
 from engine.bootstrap import Kefu
+from engine.settings import Settings
 
 log = logging.getLogger(__name__)
 VERSION = "0.1.0"
@@ -67,8 +69,21 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         signed=kefu.settings.webhook_secret is not None,
         max_body_bytes=kefu.settings.max_body_bytes,
         uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES},
+        tokens=_tokens(kefu.settings),
+        surfaces=_surfaces(kefu.settings),
     )
     return app
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    secret = settings.secret_key
+    return Tokens(secret.get_secret_value()) if secret is not None else None
+
+
+def _surfaces(settings: Settings) -> Surfaces:
+    return surfaces_of_roles(
+        (settings.task_receive, settings.task_status, settings.task_cancel, settings.task_list)
+    )
 
 
 def _page() -> Callable[[], Awaitable[HTMLResponse]]:

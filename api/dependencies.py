@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from engine.bootstrap import Kefu
 from engine.engine import Engine
+from tools.registry import Caller
 
 
 async def the_kefu(request: Request) -> Kefu:
@@ -29,3 +30,12 @@ async def the_actor(request: Request) -> str:
 
 
 TheActor = Annotated[str, Depends(the_actor)]
+
+
+async def the_caller(request: Request) -> Caller:
+    """Who calls and what they may do, as the guard knows them."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+TheCaller = Annotated[Caller, Depends(the_caller)]

@@ -12,6 +12,7 @@ from api.cli.kb import kb
 from api.cli.readme import readme
 from api.cli.sandbox import sandbox
 from api.cli.serve import serve
+from api.cli.token import token
 from domain.errors import KefuError
 
 cli = typer.Typer(
@@ -27,6 +28,7 @@ cli.command()(chat)
 cli.add_typer(kb, name="kb")
 cli.add_typer(evaluate, name="eval")
 cli.command()(doctor)
+cli.command()(token)
 cli.command(hidden=True)(readme)
 
 

@@ -1,0 +1,199 @@
+"""Tokens: who their bearers are, what they may use, and how each unusable one is refused."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from api.identity import ISSUER, Tokens
+from domain.errors import ConfigurationError
+from tests.api.envelope import refusal
+from tests.api.service import Service, running_service
+from tools.registry import Caller, Role
+
+SECRET = "a secret of the tests, long enough for HS256"
+KEY = "the shared key"
+CONTACT = "platform:agent_001:user_1"
+BEARERS = {
+    Role.CUSTOMER: Caller(Role.CUSTOMER, "小明", CONTACT),
+    Role.AGENT: Caller(Role.AGENT, "小李"),
+    Role.ADMIN: Caller(Role.ADMIN, "老板"),
+    Role.TIANWANG: Caller(Role.TIANWANG, "tianwang-1"),
+}
+
+
+def made(caller: Caller, *, secret: str = SECRET, hours: float = 1) -> str:
+    return Tokens(secret).issue(caller, now=time.time(), hours=hours)
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    """Those of a good token; None leaves one out."""
+    good = {"iss": ISSUER, "sub": "小李", "role": "agent", "exp": int(time.time()) + 600}
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def signed(algorithm: str = "HS256", secret: str = SECRET, **changed: Any) -> str:
+    return jwt.encode(claims(**changed), secret, algorithm=algorithm)
+
+
+def get(service: Service, path: str, token: str, **headers: str) -> httpx.Response:
+    return service.client.get(path, headers={"Authorization": f"Bearer {token}"} | headers)
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """With a shared key and tokens."""
+    folder = tmp_path_factory.mktemp("keyed")
+    with running_service(folder, api_key=KEY, secret_key=SECRET) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def unlocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """On loopback without a key, with tokens."""
+    with running_service(tmp_path_factory.mktemp("unlocked"), secret_key=SECRET) as running:
+        yield running
+
+
+@pytest.fixture(params=["keyed", "unlocked"])
+def tokened(request: pytest.FixtureRequest) -> Service:
+    service: Service = request.getfixturevalue(request.param)
+    return service
+
+
+@pytest.mark.parametrize("role", [Role.AGENT, Role.ADMIN])
+def test_staff_may_use_everything(tokened: Service, role: Role) -> None:
+    for path in ("/api/ops/handoffs", "/metrics", "/api/knowledge/entries"):
+        assert get(tokened, path, made(BEARERS[role])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/ops/handoffs",
+        "/metrics",
+        "/api/knowledge/entries",
+        "/api/task/list",
+        "/api/toolsmith",
+        "/api/tools2",
+        "/mcpx",
+        "/api",
+        "//api/tools",
+        "/API/TOOLS",
+        "/nothing/here",
+    ],
+)
+def test_a_customer_may_use_the_tools_and_nothing_else(tokened: Service, path: str) -> None:
+    response = tokened.client.get(
+        tokened.url + path, headers={"Authorization": f"Bearer {made(BEARERS[Role.CUSTOMER])}"}
+    )
+    assert response.status_code == 403
+    assert "customer" in response.text
+
+
+@pytest.mark.parametrize("path", ["/api/ops/handoffs", "/metrics", "/api/knowledge/entries"])
+def test_tianwang_may_not_use_what_staff_use(tokened: Service, path: str) -> None:
+    refusal(get(tokened, path, made(BEARERS[Role.TIANWANG])), 403)
+
+
+def test_tianwang_reaches_its_own_surface_wherever_the_settings_put_it(tmp_path: Any) -> None:
+    with running_service(tmp_path, secret_key=SECRET, task_status="/tw/status/") as moved:
+        for path in ("/api/task/x", "/tw/status/x", "/api/tools/x", "/api/health"):
+            assert get(moved, path, made(BEARERS[Role.TIANWANG])).status_code != 403
+        refusal(get(moved, "/tw/statuses", made(BEARERS[Role.TIANWANG])), 403)
+
+
+UNUSABLE = {
+    "过期": lambda: signed(exp=int(time.time()) - 1),
+    "签名不正确": lambda: signed(secret="another secret that is long enough, too"),
+    "签名算法": lambda: signed("HS512", SECRET * 2),
+    "缺少 exp": lambda: signed(exp=None),
+    "缺少 exp、iss、sub": lambda: signed(sub=None),
+    "iss 应为": lambda: signed(iss="somebody"),
+    "尚未生效": lambda: signed(nbf=int(time.time()) + 600),
+    "role 应为": lambda: signed(role="root"),
+    "role 应为 customer": lambda: signed(role=["admin"]),
+    "缺少 contact": lambda: signed(role="customer"),
+    "contact 应为": lambda: signed(role="customer", contact="user_1"),
+    "contact 不能使用": lambda: signed(role="customer", contact="a:b:c\n"),
+    "sub 不能使用": lambda: signed(sub="x" * 129),
+    "格式不正确": lambda: "eyJ.eyJ.xyz",
+}
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_an_unusable_token_is_refused_with_its_reason(tokened: Service, reason: str) -> None:
+    response = get(tokened, "/api/ops/handoffs", UNUSABLE[reason]())
+    _, message = refusal(response, 401)
+    assert reason in message
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+def _unsigned() -> str:
+    parts = ({"alg": "none", "typ": "JWT"}, claims(role="admin"))
+    spelt = [base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in parts]
+    return ".".join([*spelt, ""])
+
+
+def test_a_token_that_nobody_signed_is_refused(tokened: Service) -> None:
+    refusal(get(tokened, "/api/ops/handoffs", _unsigned()), 401)
+
+
+def _damaged() -> Iterator[str]:
+    good = made(BEARERS[Role.CUSTOMER])
+    head, body, signature = good.split(".")
+    yield from (good[:-3], good[3:], f"{head}.{body}", f"{head}..{signature}", "..", "....")
+    deep = base64.urlsafe_b64encode(b"[" * 20_000).rstrip(b"=").decode()
+    yield from (f"{deep}.{body}.{signature}", f"{head}.{deep}.{signature}")
+    lists = base64.urlsafe_b64encode(b"[1]").rstrip(b"=").decode()
+    yield from (f"{lists}.{body}.{signature}", f"{head}.{lists}.{signature}")
+    strange = json.dumps({"alg": "HS256", "crit": ["x"], "b64": False, "kid": 7}).encode()
+    yield f"{base64.urlsafe_b64encode(strange).rstrip(b'=').decode()}.{body}.{signature}"
+
+
+@pytest.mark.parametrize("number", range(11))
+def test_a_damaged_token_never_passes_for_no_token(tokened: Service, number: int) -> None:
+    """On loopback without a key no token at all may do everything."""
+    refusal(get(tokened, "/api/ops/handoffs", list(_damaged())[number]), 401)
+
+
+def test_the_shared_key_and_no_credentials_stay_what_they_were(
+    keyed: Service, unlocked: Service
+) -> None:
+    assert keyed.client.get("/api/ops/handoffs", headers={"X-API-Key": KEY}).status_code == 200
+    assert get(keyed, "/api/ops/handoffs", KEY).status_code == 200
+    refusal(keyed.client.get("/api/ops/handoffs"), 401)
+    assert unlocked.client.get("/api/ops/handoffs").status_code == 200
+
+
+def test_a_wrong_key_beside_a_token_is_refused(keyed: Service) -> None:
+    token = made(BEARERS[Role.ADMIN])
+    refusal(get(keyed, "/api/ops/handoffs", token, **{"X-API-Key": "wrong"}), 401)
+
+
+def test_health_is_open_to_every_bearer(tokened: Service) -> None:
+    for token in (made(BEARERS[Role.CUSTOMER]), UNUSABLE["过期"]()):
+        assert get(tokened, "/api/health", token).status_code == 200
+
+
+def test_without_a_secret_no_token_is_accepted(service: Service) -> None:
+    _, message = refusal(get(service, "/api/ops/handoffs", made(BEARERS[Role.ADMIN])), 401)
+    assert "SECRET_KEY" in message
+
+
+def test_a_short_secret_signs_and_accepts_nothing(tmp_path: Any) -> None:
+    """Who has a token could find it by trying."""
+    with pytest.raises(ConfigurationError, match="SECRET_KEY"):
+        made(BEARERS[Role.AGENT], secret="short")
+    with running_service(tmp_path, secret_key="short") as careless:
+        # Filled up with zeros it is the same HMAC key, and PyJWT does not warn of its length.
+        forged = jwt.api_jws.PyJWS().encode(
+            json.dumps(claims()).encode(), b"short".ljust(32, b"\0"), algorithm="HS256"
+        )
+        _, message = refusal(get(careless, "/api/ops/handoffs", forged), 401)
+        assert "32" in message
