@@ -170,7 +170,8 @@ class ToolRegistry:
 def _invalid(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "arguments"
-    return InvalidInput(place, _REASONS.get(first["type"], first["msg"]))
+    known = _REASONS.get(first["type"])
+    return InvalidInput(place, known.format_map(first.get("ctx", {})) if known else first["msg"])
 
 
 _REASONS = {
@@ -178,8 +179,21 @@ _REASONS = {
     "extra_forbidden": "不支持的参数",
     "string_type": "应为字符串",
     "string_too_short": "不能为空",
+    "string_too_long": "太长,最多 {max_length} 个字符",
+    "string_unicode": "不是有效的 Unicode 文本",
+    "string_pattern_mismatch": "格式不正确,应符合 {pattern}",
     "int_type": "应为整数",
+    "int_parsing": "应为整数",
+    "int_parsing_size": "应为整数",
+    "int_from_float": "应为整数",
+    "finite_number": "应为整数",
+    "greater_than_equal": "不能小于 {ge}",
+    "less_than_equal": "不能大于 {le}",
+    "literal_error": "可用的值:{expected}",
+    "too_long": "太多,最多 {max_length} 项",
+    "tuple_type": "应为数组",
     "list_type": "应为数组",
+    "model_type": "应为 JSON 对象",
     "dict_type": "应为 JSON 对象",
     "bool_type": "应为布尔值",
 }
