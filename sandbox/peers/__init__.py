@@ -2,6 +2,7 @@
 
 from sandbox.peer import Peer
 from sandbox.peers.model import ModelPeer
+from sandbox.peers.qingjian import QingjianPeer
 from sandbox.peers.rerank import RerankPeer
 from sandbox.peers.staff import StaffPeer
 from sandbox.peers.tianwang import TianwangPeer
@@ -15,4 +16,5 @@ PEERS: tuple[type[Peer], ...] = (
     StaffPeer,
     TianwangPeer,
     TuhuiPeer,
+    QingjianPeer,
 )

@@ -1,0 +1,1 @@
+"""The Qingjian (轻简) bridge: shops' and WeCom chats over one local WebSocket."""
