@@ -46,7 +46,8 @@ class Outbound(BaseModel):
 
 
 class Say(BaseModel):
-    """What a simulated customer writes. ``message_id`` is made up where none is given."""
+    """What a simulated customer writes, or with type event does (``event``: e.g. payment).
+    ``message_id`` is made up where none is given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     account: str = Field(default="shop", min_length=1, max_length=MAX_ID_CHARS)
@@ -55,6 +56,7 @@ class Say(BaseModel):
     sender_name: str = Field(default="", max_length=MAX_NAME_CHARS)
     type: str = Field(default="text", max_length=32)
     text: str = Field(default="", max_length=100_000)
+    event: str = Field(default="", max_length=MAX_ID_CHARS)
     message_id: str | None = Field(default=None, min_length=1, max_length=MAX_ID_CHARS)
     attachments: tuple[dict[str, JsonValue], ...] = Field(default=(), max_length=20)
 
@@ -203,6 +205,8 @@ class WebhookPeer(Peer):
             "text": said.text,
             "timestamp": int(self.sandbox.clock()),
         }
+        if said.event:
+            payload["event"] = said.event
         if said.attachments:
             payload["attachments"] = said.attachments
         delivery = Delivery(

@@ -63,7 +63,8 @@ def verify(
 
 @dataclass(frozen=True, slots=True)
 class OutboundText:
-    """An answer to the customer ``to``; ``created_at`` in seconds since the epoch."""
+    """An answer to the customer ``to``; ``created_at`` in seconds since the epoch.
+    ``attachments``: kind (image, file), url and name each."""
 
     message_id: str
     conversation_id: str
@@ -73,6 +74,7 @@ class OutboundText:
     text: str
     turn_id: str
     created_at: float
+    attachments: tuple[dict[str, str], ...] = ()
 
 
 def outbound_body(message: OutboundText) -> bytes:
@@ -116,7 +118,8 @@ class InboundAttachment(_Part):
 
 
 class InboundBody(_Part):
-    """``timestamp``: seconds since the epoch or ISO 8601; ``chat_id``: default the sender's id."""
+    """``timestamp``: seconds since the epoch or ISO 8601; ``chat_id``: default the sender's id;
+    ``event``: of type event, what happened, e.g. ``payment``."""
 
     message_id: Identifier
     chat_id: Annotated[str, Field(max_length=MAX_ID_CHARS), AfterValidator(_printable)] = ""
@@ -126,10 +129,11 @@ class InboundBody(_Part):
     ] = ""
     type: MessageKind = MessageKind.TEXT
     text: Annotated[str, Cleaned, Field(max_length=MAX_TEXT_CHARS)] = ""
+    event: Annotated[str, Field(max_length=MAX_ID_CHARS), AfterValidator(_printable)] = ""
     timestamp: datetime | None = None
     attachments: Annotated[tuple[InboundAttachment, ...], Field(max_length=MAX_ATTACHMENTS)] = ()
 
-    @field_validator("sender_name", "text", "chat_id", "attachments", mode="before")
+    @field_validator("sender_name", "text", "chat_id", "event", "attachments", mode="before")
     @classmethod
     def _null_is_left_out(cls, value: object, info: object) -> object:
         if value is not None:
@@ -170,6 +174,7 @@ def parse_inbound(
         sent_at=min(_seconds(parsed.timestamp, zone, received_at), received_at),
         received_at=received_at,
         route="push",
+        event=parsed.event if parsed.type is MessageKind.EVENT else "",
     )
 
 
