@@ -12,6 +12,7 @@ from api.cli.kb import kb
 from api.cli.readme import readme
 from api.cli.sandbox import sandbox
 from api.cli.serve import serve
+from api.cli.task import task
 from api.cli.token import token
 from domain.errors import KefuError
 
@@ -27,6 +28,7 @@ cli.command()(sandbox)
 cli.command()(chat)
 cli.add_typer(kb, name="kb")
 cli.add_typer(evaluate, name="eval")
+cli.add_typer(task, name="task")
 cli.command()(doctor)
 cli.command()(token)
 cli.command(hidden=True)(readme)

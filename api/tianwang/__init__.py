@@ -1,0 +1,1 @@
+"""Seed 000's surface: Tianwang hands over tasks and asks how they fare."""
