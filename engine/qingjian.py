@@ -62,15 +62,15 @@ class QingjianLink:
         self,
         url: str,
         mapping: QingjianMapping,
-        receive: Receive,
         database: Database,
         metrics: Metrics,
         *,
         zone: tzinfo = UTC,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._mapping, self._receive, self._clock = mapping, receive, clock
+        self._mapping, self._clock = mapping, clock
         self._connection = QingjianConnection(url, mapping, self, zone=zone, clock=clock)
+        self._receive: Receive | None = None
         self._recent = RecentMessages()
         self._types: dict[str, str] = {}
         self._lanes: dict[str, deque[_Stored]] = {}
@@ -99,7 +99,10 @@ class QingjianLink:
         """For health pages: plain values, nothing secret."""
         return {"peer": self._connection.peer, **asdict(self._connection.state)}
 
-    async def start(self) -> None:
+    async def start(self, receive: Receive) -> None:
+        """``receive`` stores a message once: `engine.engine.Engine.receive`. (Not known earlier:
+        the engine is built over its channels, and one of them is over this.)"""
+        self._receive = receive
         await self._connection.start()
 
     async def stop(self) -> None:
@@ -175,6 +178,7 @@ class QingjianLink:
 
     async def _stored(self, message: InboundMessage) -> bool:
         takes_word = self._mapping.outgoing.received is not None
+        assert self._receive is not None, "not started"
         attempts = STORE_ATTEMPTS if takes_word else STORE_ATTEMPTS_UNACKNOWLEDGED
         for attempt in range(attempts):
             try:

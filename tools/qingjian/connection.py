@@ -288,7 +288,7 @@ class QingjianConnection:
             except ConnectionClosed:
                 return
             except (_Refused, TimeoutError) as error:
-                await session.close(f"login failed: {error or 'no answer in time'}")
+                await session.close(f"login failed: {str(error) or 'no answer in time'}")
                 return
         self._session = session
         self._ready.set()
