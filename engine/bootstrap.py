@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,7 @@ from domain.errors import ConfigurationError, KefuError, KnowledgeError
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
-from engine.channels import StaffChannel, WebhookChannel
+from engine.channels import CallbackChannel, StaffChannel, TuhuiChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
 from engine.engine import Engine
 from engine.knowledge import SAMPLES as SAMPLES
@@ -28,7 +28,14 @@ from engine.knowledge import build_knowledge as build_knowledge
 from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
+from engine.qingjian import QingjianChannel, QingjianLink
 from engine.settings import Settings
+from engine.settling import Settling
+from engine.tasks.acting import ActingPolicy
+from engine.tasks.desk import TaskDesk
+from engine.tasks.turns import TurnTasks
+from engine.tasks.work import TaskPolicy, TaskWork
+from engine.tool_desk import ToolDesk
 from engine.turns import Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
@@ -41,12 +48,18 @@ from storage import history
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
+from storage.tasks import CALLBACK_CHANNEL
 from storage.turns import TurnCommit
+from tools.catalog import catalogue
 from tools.models.gateway import ModelGateway
 from tools.models.ledger import start_of_day
 from tools.models.prices import parse_prices
 from tools.models.providers import ProviderConfig, provider_config
 from tools.notify.client import StaffNotifier
+from tools.qingjian.mapping import load_mapping
+from tools.registry import ToolRegistry
+from tools.tianwang.client import CallbackClient
+from tools.tuhui.client import TuhuiClient
 from tools.webhook.client import WebhookClient
 
 log = logging.getLogger(__name__)
@@ -67,14 +80,25 @@ class Kefu:
     http: httpx.AsyncClient
     metrics: Metrics
     lock: FolderLock | None
+    task_work: TaskWork
+    tools: ToolRegistry
+    tool_desk: ToolDesk
+    qingjian: QingjianLink | None
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
+
+    @property
+    def tasks(self) -> TaskDesk:
+        return self.task_work.desk
 
     async def start(self, *, samples: bool = False) -> None:
         """``samples``: fill a database that never held knowledge with the sample bases."""
         if samples and await self.knowledge.is_untouched():
             log.info("sample knowledge: %d entries", await import_samples(self.knowledge.base))
         await self.engine.start()
+        await self.task_work.start()
+        if self.qingjian is not None:
+            await self.qingjian.start(self.engine.receive)
         self.warming = asyncio.create_task(self._warm(), name="warm")
 
     async def _warm(self) -> None:
@@ -98,7 +122,10 @@ class Kefu:
         if self.warming is not None and not self.warming.done():
             self.warming.cancel()
             await asyncio.gather(self.warming, return_exceptions=True)
+        await self.task_work.stop()
         await self.engine.stop()
+        if self.qingjian is not None:
+            await self.qingjian.stop()
         await self.upkeep.stop()
         await self.knowledge.aclose()
         if self.models is not None:
@@ -127,19 +154,55 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     knowledge = build_knowledge(settings, database, metrics=metrics)
     models = build_models(settings, tokens_today=_tokens_today(settings, database))
     search = MeasuredSearch(knowledge.retriever, metrics)
-    services = build_services(settings, search, models)
+    registry = ToolRegistry(catalogue())
+    services = build_services(settings, search, models, registry)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
-    engine = assemble_engine(
+    qingjian = build_qingjian(settings, database, metrics)
+    channels = build_channels(settings, http, qingjian)
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+    work = TaskWork(
+        database,
+        registry,
+        metrics,
+        task_policy(settings, channels),
+        owner=owner,
+        alone=database.is_sqlite,
+    )
+    parts = assemble_engine(
         database,
         services,
-        build_channels(settings, http),
+        channels,
         engine_policy(settings),
-        owner=f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}",
+        owner=owner,
         alone=database.is_sqlite,
         metrics=metrics,
         on_commit=upkeep.note,
-    ).engine
-    return Kefu(settings, engine, services, knowledge, upkeep, models, http, metrics, lock)
+        tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
+    )
+    work.on_queues = parts.wake_queues
+    tool_desk = ToolDesk(
+        registry,
+        database,
+        book=work.book,
+        zone=settings.zone(),
+        channels=frozenset(channels),
+        on_queues=parts.wake_queues,
+    )
+    return Kefu(
+        settings,
+        parts.engine,
+        services,
+        knowledge,
+        upkeep,
+        models,
+        http,
+        metrics,
+        lock,
+        work,
+        registry,
+        tool_desk,
+        qingjian,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +210,19 @@ class EngineParts:
     engine: Engine
     turns: Turns
     deliverer: Deliverer
+
+    def wake_queues(self, queues: Sequence[str]) -> None:
+        """Queues of the outbox that got something."""
+        for queue in queues:
+            self.deliverer.wake(queue)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskParts:
+    """What of tasks the turns and the deliveries need."""
+
+    turns: TurnTasks
+    settling: Settling
 
 
 def assemble_engine(
@@ -160,13 +236,22 @@ def assemble_engine(
     clock: Callable[[], float] = time.time,
     metrics: Metrics | None = None,
     on_commit: Callable[[TurnCommit], None] | None = None,
+    tasks: TaskParts | None = None,
 ) -> EngineParts:
     """The engine over a started database. ``owner`` names this process in leases; ``on_commit`` is
     told of each turn that was committed."""
     metrics, waiting, saver = metrics or Metrics(), WaitingRoom(), RowCheckpointSaver(database)
-    deliverer = Deliverer(database, channels, metrics, policy, owner=owner, clock=clock)
+    deliverer = Deliverer(
+        database,
+        channels,
+        metrics,
+        policy,
+        owner=owner,
+        settles=tasks.settling if tasks else None,
+        clock=clock,
+    )
 
-    def wake_queues(queues: list[str]) -> None:
+    def wake_queues(queues: Sequence[str]) -> None:
         for queue in queues:
             deliverer.wake(queue)
 
@@ -182,6 +267,7 @@ def assemble_engine(
         notices="staff" in channels,
         on_deliveries=wake_queues,
         on_commit=on_commit,
+        tasks=tasks.turns if tasks else None,
         clock=clock,
     )
     engine = Engine(
@@ -254,6 +340,25 @@ def engine_policy(settings: Settings) -> EnginePolicy:
         outbox_max_attempts=settings.outbox_max_attempts,
         outbox_backoff_base_s=settings.outbox_backoff_base_s,
         outbox_backoff_max_s=settings.outbox_backoff_max_s,
+        patience_s={CALLBACK_CHANNEL: settings.callback_hours * 3_600},
+    )
+
+
+def task_policy(settings: Settings, channels: Mapping[str, Channel]) -> TaskPolicy:
+    default = "qingjian" if "qingjian" in channels else ""
+    acting = ActingPolicy(
+        zone=settings.zone(),
+        channels=frozenset(channels),
+        channel=settings.task_channel or default,
+        account=settings.task_account,
+        backoff_base_s=settings.task_backoff_base_s,
+        backoff_max_s=settings.outbox_backoff_max_s,
+    )
+    return TaskPolicy(
+        acting,
+        callbacks=CALLBACK_CHANNEL in channels,
+        late_s=settings.task_late_s,
+        lease_s=settings.lease_s,
     )
 
 
@@ -294,7 +399,10 @@ def provider_configs(settings: Settings) -> list[ProviderConfig]:
 
 
 def build_services(
-    settings: Settings, retriever: Searches, models: ModelGateway | None
+    settings: Settings,
+    retriever: Searches,
+    models: ModelGateway | None,
+    tools: ToolRegistry | None = None,
 ) -> Services:
     defaults = Templates.parse(_default(None, "templates.yaml"))
     own = settings.templates_file
@@ -309,6 +417,7 @@ def build_services(
         models=models,
         model_deadline_s=settings.model_deadline_s,
         zone=settings.zone(),
+        tools=tools or ToolRegistry(),
     )
 
 
@@ -316,9 +425,30 @@ def _default(chosen: Path | None, name: str) -> str:
     return chosen.read_text("utf-8") if chosen else (_DEFAULTS / name).read_text("utf-8")
 
 
-def build_channels(settings: Settings, http: httpx.AsyncClient) -> dict[str, Channel]:
+def build_qingjian(settings: Settings, database: Database, metrics: Metrics) -> QingjianLink | None:
+    if not settings.qingjian_url:
+        return None
+    mapping = load_mapping(settings.qingjian_mapping_file)
+    return QingjianLink(settings.qingjian_url, mapping, database, metrics, zone=settings.zone())
+
+
+def build_channels(
+    settings: Settings, http: httpx.AsyncClient, qingjian: QingjianLink | None = None
+) -> dict[str, Channel]:
     """Channels that can push; a channel that is not here keeps its answers for fetching."""
     channels: dict[str, Channel] = {}
+    if qingjian is not None:
+        channels["qingjian"] = QingjianChannel(qingjian)
+    if settings.tianwang_callback_url:
+        signs = settings.tianwang_callback_secret
+        key = signs.get_secret_value() if signs else None
+        client = CallbackClient(settings.tianwang_callback_url, key, http)
+        channels[CALLBACK_CHANNEL] = CallbackChannel(client)
+    if settings.tuhui_url:
+        api_key = settings.tuhui_api_key.get_secret_value() if settings.tuhui_api_key else None
+        channels["tuhui"] = TuhuiChannel(
+            TuhuiClient(settings.tuhui_url, api_key, http, settings.tuhui_timeout_s)
+        )
     if settings.webhook_url:
         secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         channels["webhook"] = WebhookChannel(WebhookClient(settings.webhook_url, secret, http))

@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from sqlalchemy import Connection
 from tenacity import (
     AsyncRetrying,
     retry_if_exception,
@@ -13,6 +15,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from domain.decisions import Effect
 from domain.errors import PeerRejected, PeerUnavailable
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
@@ -26,8 +29,25 @@ QUICK_ATTEMPTS = 2
 
 
 class Channel(Protocol):
-    async def deliver(self, delivery: Delivery) -> None:
-        """Raises PeerUnavailable (try again) or PeerRejected (never again)."""
+    async def deliver(self, delivery: Delivery) -> Sequence[Effect] | None:
+        """Raises PeerUnavailable (try again) or PeerRejected (never again). Returns what is to
+        follow, once and together with the note that it was delivered."""
+
+
+class Settles(Protocol):
+    """Told, in the transaction that settles a delivery, how it went (delivered, postponed, dead);
+    returns queues of the outbox that got something."""
+
+    def settled(
+        self,
+        connection: Connection,
+        delivery: Delivery,
+        *,
+        outcome: str,
+        error: str | None,
+        now: float,
+        follow_ups: Sequence[Effect] = (),
+    ) -> tuple[str, ...]: ...
 
 
 class Deliverer:
@@ -41,6 +61,7 @@ class Deliverer:
         policy: EnginePolicy,
         *,
         owner: str,
+        settles: Settles | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -48,6 +69,7 @@ class Deliverer:
         self._metrics = metrics
         self._policy = policy
         self._owner = owner
+        self._settles = settles
         self._clock = clock
         self._active: dict[str, asyncio.Task[None]] = {}
         self._sending: set[int] = set()
@@ -134,7 +156,7 @@ class Deliverer:
             if channel is None:
                 raise PeerRejected(delivery.channel, "this channel is not configured")
             async with self._slots[delivery.channel]:
-                await self._try_quickly(channel, delivery)
+                follow_ups = await self._try_quickly(channel, delivery)
         except PeerRejected as error:
             await self._bury(delivery, str(error))
         except PeerUnavailable as error:
@@ -143,14 +165,15 @@ class Deliverer:
             log.exception("delivery %s failed in our own code", delivery.message_id)
             await self._postpone(delivery, f"{type(error).__name__}: {error}", None)
         else:
-            now = self._clock()
-            await self._database.write(
-                lambda c: outbox.delivered(c, delivery.id, owner=self._owner, now=now),
-                key=delivery.queue,
+            now, owner = self._clock(), self._owner
+            await self._settle(
+                delivery,
+                lambda c: outbox.delivered(c, delivery.id, owner=owner, now=now),
+                "delivered",
+                follow_ups=follow_ups or (),
             )
-            self._count(delivery, "delivered")
 
-    async def _try_quickly(self, channel: Channel, delivery: Delivery) -> None:
+    async def _try_quickly(self, channel: Channel, delivery: Delivery) -> Sequence[Effect] | None:
         retrying = AsyncRetrying(
             retry=retry_if_exception(
                 lambda e: isinstance(e, PeerUnavailable) and e.retry_after is None
@@ -161,14 +184,15 @@ class Deliverer:
         )
         async for attempt in retrying:
             with attempt:
-                await channel.deliver(delivery)
+                return await channel.deliver(delivery)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _postpone(self, delivery: Delivery, error: str, retry_after: float | None) -> None:
-        if delivery.attempts >= self._policy.outbox_max_attempts:
+        if self._gives_up(delivery):
             await self._bury(delivery, error)
             return
         delay = max(self._policy.redelivery_delay(delivery.attempts), retry_after or 0.0)
-        retry_at = self._clock() + delay
+        retry_at, owner = self._clock() + delay, self._owner
         log.warning(
             "delivery %s to %s failed (attempt %d), next in %.1f s: %s",
             delivery.message_id,
@@ -177,24 +201,51 @@ class Deliverer:
             delay,
             error,
         )
-        await self._database.write(
-            lambda c: outbox.postpone(
-                c, delivery.id, owner=self._owner, error=error, retry_at=retry_at
-            ),
-            key=delivery.queue,
+        await self._settle(
+            delivery,
+            lambda c: outbox.postpone(c, delivery.id, owner=owner, error=error, retry_at=retry_at),
+            "postponed",
+            error,
         )
-        self._count(delivery, "postponed")
+
+    def _gives_up(self, delivery: Delivery) -> bool:
+        patience = self._policy.patience_s.get(delivery.channel)
+        if patience is not None:
+            since = datetime.fromisoformat(delivery.created_at).timestamp()
+            return self._clock() - since >= patience
+        limit = delivery.max_attempts or self._policy.outbox_max_attempts
+        return delivery.attempts >= limit
 
     async def _bury(self, delivery: Delivery, error: str) -> None:
-        now = self._clock()
+        now, owner = self._clock(), self._owner
         log.error("delivery %s is a dead letter: %s", delivery.message_id, error)
-        await self._database.write(
-            lambda c: outbox.dead(c, delivery.id, owner=self._owner, error=error, now=now),
-            key=delivery.queue,
+        await self._settle(
+            delivery,
+            lambda c: outbox.dead(c, delivery.id, owner=owner, error=error, now=now),
+            "dead",
+            error,
         )
-        self._count(delivery, "dead")
 
-    def _count(self, delivery: Delivery, outcome: str) -> None:
+    async def _settle(
+        self,
+        delivery: Delivery,
+        unit: Callable[[Connection], bool],
+        outcome: str,
+        error: str | None = None,
+        follow_ups: Sequence[Effect] = (),
+    ) -> None:
+        """Write how it went, and what follows from it, at once."""
+        now = self._clock()
+
+        def whole(connection: Connection) -> tuple[str, ...]:
+            if not unit(connection) or self._settles is None:
+                return ()
+            return self._settles.settled(
+                connection, delivery, outcome=outcome, error=error, now=now, follow_ups=follow_ups
+            )
+
+        for queue in await self._database.write(whole, key=delivery.queue):
+            self.wake(queue)
         self._metrics.deliveries.labels(delivery.channel, outcome).inc()
 
 

@@ -47,6 +47,16 @@ class Metrics:
             ["channel", "outcome"],
             registry=self.registry,
         )
+        self.tasks_received = Counter(
+            "kefu_tasks_received_total", "Tasks received", ["trigger"], registry=self.registry
+        )
+        self.tasks = Gauge("kefu_tasks", "Tasks by status", ["status"], registry=self.registry)
+        self.timer_lag = Histogram(
+            "kefu_timer_lag_seconds",
+            "From the time of a time_reach task to its firing",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30, 300, 3600),
+            registry=self.registry,
+        )
         self.model_calls = Counter(
             "kefu_model_calls_total",
             "Model calls by outcome",

@@ -11,7 +11,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import tzinfo
 from typing import Any
 from weakref import WeakValueDictionary
@@ -25,8 +25,18 @@ from engine.refusals import RefusalLimit
 from storage import audit, effects, tool_calls
 from storage.clock import iso
 from storage.database import Database
+from storage.recipients import find_recipient
 from storage.tasks import TaskBook
-from tools.registry import Caller, NotAllowed, Recipient, Role, ToolCall, ToolOutcome, ToolRegistry
+from tools.registry import (
+    Caller,
+    NotAllowed,
+    Recipient,
+    Role,
+    Tool,
+    ToolCall,
+    ToolOutcome,
+    ToolRegistry,
+)
 
 TIMEOUT_S = 30.0
 REMEMBERED_S = 7 * 86_400.0
@@ -86,6 +96,13 @@ class ToolDesk:
         self._refusals = RefusalLimit()
         self._forget_at = 0.0
 
+    def find(self, name: str, caller: Caller) -> Tool[Any]:
+        """Raises NotFound or NotAllowed."""
+        tool = self.registry.get(name)
+        if caller.role not in tool.roles:
+            raise NotAllowed("tool", f"{caller.role} 无权使用 {name}")
+        return tool
+
     async def call(
         self,
         name: str,
@@ -99,10 +116,12 @@ class ToolDesk:
 
         Raises NotFound, NotAllowed, InvalidInput (409 for a key that was used with other
         arguments), or another KefuError where the tool or a peer failed: the same key may be sent
-        again then.
+        again then. A customer's call is for the conversation in which that customer wrote last.
         """
         try:
-            request = _request(name, arguments, caller, key, recipient)
+            self.find(name, caller)
+            whom = recipient or await self._own_conversation(caller)
+            request = _request(name, arguments, caller, key, whom)
             if key is None:
                 return await self._run(request, arguments)
             # A caller that lost patience sends again while the first call still runs.
@@ -114,6 +133,15 @@ class ToolDesk:
         except KefuError as error:
             await self._note(name, caller, error)
             raise
+
+    async def _own_conversation(self, caller: Caller) -> Recipient | None:
+        contact = caller.contact_id
+        if caller.role is not Role.CUSTOMER or not contact:
+            return None
+        row = await self._database.read(lambda connection: find_recipient(connection, contact))
+        if row is None or row.contact_id != contact:
+            return None
+        return Recipient(**asdict(row), pushes=row.channel in self._channels)
 
     async def _run(self, request: _Request, arguments: dict[str, Any]) -> dict[str, Any]:
         call = ToolCall(

@@ -10,16 +10,20 @@ from typing import Any
 import orjson
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
+from sqlalchemy import Connection
 
 from domain.decisions import Action, EffectKind
-from domain.errors import StaleTurn
+from domain.errors import StaleTurn, TaskTaken
 from domain.ids import TurnId, effect_key, turn_id
+from domain.messages import MessageKind
 from engine.answers import answer_for, bare_answer, build_answer, default_answer
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
+from engine.tasks.turns import TurnTasks
 from engine.waiting import MessageKey, WaitingRoom
-from graphs.context import Services, TurnContext
+from graphs.context import FiredTask, Services, TurnContext
 from graphs.conversation import Graph
+from graphs.nodes.act import act_on
 from storage import inbox, turns
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
@@ -27,16 +31,24 @@ from storage.inbox import Claim
 from storage.outbox import NewDelivery
 from storage.turns import Committed, EffectRecord, HandoffRow, ReplyRow, TurnCommit
 from tools.models.calls import ModelCall
+from tools.perform import Act
 
 log = logging.getLogger(__name__)
+_SOLVED = frozenset({"answer", "quote", "chat", "task"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Ran:
-    """A run that succeeded: what to commit, and what to tell the callers."""
+    """A run that succeeded: what to commit, and what to tell the callers.
+
+    ``acts``: of the tasks that it fired; ``shown_in``: the conversation, where its caller gets
+    everything in the response.
+    """
 
     commit: TurnCommit
     answer: dict[str, Any]
+    acts: tuple[tuple[FiredTask, Act], ...] = ()
+    shown_in: str = ""
 
 
 class Turns:
@@ -60,8 +72,10 @@ class Turns:
         notices: bool,
         on_deliveries: Callable[[list[str]], None],
         on_commit: Callable[[TurnCommit], None] | None = None,
+        tasks: TurnTasks | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._tasks = tasks
         self._database = database
         self._graph = graph
         self._saver = saver
@@ -211,6 +225,8 @@ class Turns:
         except StaleTurn as error:
             log.warning("%s", error)
             self._waiting.give_back(keys)
+            if isinstance(error, TaskTaken) and self._tasks is not None:
+                self._tasks.forget([error.task_id])
             # Ours still if a person took the conversation: the next claim sees that.
             await self._release(claim, retry_at=self._clock())
             return self._clock()
@@ -232,11 +248,13 @@ class Turns:
             or claim.attempts > self._policy.crash_limit
         ):
             return self._parked(claim, started)
-        if claim.mode == "human":
-            return self._silent(claim, started)
-        return await self._run_graph(claim, calls, started)
+        context = await self._context(claim, calls, started)
+        events = all(message.kind == MessageKind.EVENT for message in claim.messages)
+        if claim.mode == "human" or events:
+            return await self._silent(claim, context)
+        return await self._run_graph(claim, context)
 
-    async def _run_graph(self, claim: Claim, calls: list[ModelCall], started: float) -> _Ran:
+    async def _context(self, claim: Claim, calls: list[ModelCall], started: float) -> TurnContext:
         keys = _keys(claim)
         context = TurnContext(
             services=self._services,
@@ -252,6 +270,11 @@ class Turns:
         )
         if context.streams:
             context.emit = lambda event, data: self._waiting.tell(keys, event, data)
+        if self._tasks is not None:
+            context.fired, context.asks = await self._tasks.fired_by(claim, started)
+        return context
+
+    async def _run_graph(self, claim: Claim, context: TurnContext) -> _Ran:
         text = "\n".join(m.text for m in claim.messages if m.text)
         message = HumanMessage(content=text, id=f"m{claim.messages[-1].row_id}")
         config: RunnableConfig = {"configurable": {"thread_id": claim.conversation_id}}
@@ -262,9 +285,13 @@ class Turns:
             )
         run = self._saver.collect(claim.conversation_id)
         ended = self._clock()
-        answer = build_answer(state, context, latency_ms=round((ended - started) * 1000))
-        commit = self._as_commit(claim, context, state, answer, started, ended)
-        return _Ran(replace(commit, run=run), answer)
+        answer = build_answer(state, context, latency_ms=round((ended - context.now) * 1000))
+        commit = self._as_commit(claim, context, state, answer, ended)
+        shown_in = self._shown_in(claim)
+        return _Ran(replace(commit, run=run), answer, tuple(context.acts), shown_in)
+
+    def _shown_in(self, claim: Claim) -> str:
+        return "" if self._is_pushed(claim) else claim.conversation_id
 
     def _as_commit(
         self,
@@ -272,7 +299,6 @@ class Turns:
         context: TurnContext,
         state: dict[str, Any],
         answer: dict[str, Any],
-        started: float,
         ended: float,
     ) -> TurnCommit:
         answer["answers"] = claim.messages[-1].channel_message_id
@@ -286,17 +312,10 @@ class Turns:
             action=decision["action"],
             intent=state["classification"]["intent"],
             result=orjson.dumps(answer).decode(),
-            started=started,
+            started=context.now,
             ended=ended,
             outcome="transferred" if handoff else _outcome(decision),
-            reply=ReplyRow(
-                message_id=effect_key(TurnId(context.turn_id), "reply"),
-                content=decision["content"],
-                confidence=decision["confidence"],
-                evidence_ids=tuple(item["id"] for item in decision["citations"]),
-                tokens_total=tokens,
-                latency_ms=answer["latency_ms"],
-            ),
+            reply=_reply_row(context, decision, tokens, answer["latency_ms"]),
             effects=_effect_records(context.turn_id, state["effects"]),
             handoff=handoff,
             unknown_question=unknown,
@@ -329,12 +348,33 @@ class Turns:
         for key in _keys(claim):
             self._waiting.take(key)
 
-        def unit(connection: Any) -> Committed | None:
+        def unit(connection: Connection) -> tuple[Committed | None, list[str]]:
             if rebuildable and turns.is_stale(connection, claim):
-                return None
-            return turns.commit(connection, ran.commit)
+                return None, []
+            queues = self._fire(connection, claim, ran)
+            return turns.commit(connection, ran.commit), queues
 
-        return await self._database.write(unit, key=claim.conversation_id)
+        committed, queues = await self._database.write(unit, key=claim.conversation_id)
+        if committed is not None and ran.acts and self._tasks is not None:
+            self._tasks.fired(ran.acts)
+            self._on_deliveries(queues)
+        return committed
+
+    def _fire(self, connection: Connection, claim: Claim, ran: _Ran) -> list[str]:
+        """What tasks said stands in the outbox before the turn's own reply."""
+        queues: list[str] = []
+        for fired, act in ran.acts:
+            assert self._tasks is not None
+            queues += self._tasks.acting.commit_firing(
+                connection,
+                fired,
+                act,
+                now=ran.commit.ended,
+                conversation=claim.conversation_id,
+                turn_id=ran.commit.turn_id,
+                shown_in=ran.shown_in,
+            )
+        return queues
 
     def _finish(self, claim: Claim, ran: _Ran, started: float) -> None:
         for message in claim.messages:
@@ -414,23 +454,41 @@ class Turns:
         log.error("conversation %s: messages parked: %s", claim.conversation_id, error)
         return _Ran(commit, answer)
 
-    def _silent(self, claim: Claim, started: float) -> _Ran:
-        """A person has the conversation: the message is history for them, and we keep quiet."""
-        turn = _turn_id(claim)
-        answer = bare_answer(Action.NONE, "", claim.conversation_id)
-        answer |= {"turn_id": turn, "answers": claim.messages[-1].channel_message_id}
+    async def _silent(self, claim: Claim, context: TurnContext) -> _Ran:
+        """A person has the conversation, or nothing was said (an event): what came is history, and
+        tasks that it fires act, but we do not answer."""
+        lines = [line for fired in context.fired for line in (await act_on(fired, context))["said"]]
+        action = Action.REPLY if lines else Action.NONE
+        answer = bare_answer(action, "\n".join(lines), claim.conversation_id)
+        answer |= {"turn_id": context.turn_id, "answers": claim.messages[-1].channel_message_id}
         commit = TurnCommit(
             claim=claim,
-            turn_id=turn,
+            turn_id=context.turn_id,
             status="done",
-            action=Action.NONE.value,
+            action=action.value,
             intent="",
             result=orjson.dumps(answer).decode(),
-            started=started,
+            started=context.now,
             ended=self._clock(),
-            outcome="transferred",
+            outcome="transferred" if claim.mode == "human" else "unsolved",
         )
-        return _Ran(commit, answer)
+        return _Ran(commit, answer, tuple(context.acts), self._shown_in(claim))
+
+
+def _reply_row(
+    context: TurnContext, decision: dict[str, Any], tokens: int, latency_ms: int
+) -> ReplyRow | None:
+    """None where tasks said all that was to be said."""
+    if not decision["content"]:
+        return None
+    return ReplyRow(
+        message_id=effect_key(TurnId(context.turn_id), "reply"),
+        content=decision["content"],
+        confidence=decision["confidence"],
+        evidence_ids=tuple(item["id"] for item in decision["citations"]),
+        tokens_total=tokens,
+        latency_ms=latency_ms,
+    )
 
 
 def _turn_id(claim: Claim) -> TurnId:
@@ -442,7 +500,7 @@ def _keys(claim: Claim) -> list[MessageKey]:
 
 
 def _outcome(decision: dict[str, Any]) -> str:
-    return "solved" if decision["decision"] in ("answer", "quote", "chat") else "unsolved"
+    return "solved" if decision["decision"] in _SOLVED else "unsolved"
 
 
 def _handoff(state: dict[str, Any]) -> HandoffRow | None:

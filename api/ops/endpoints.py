@@ -99,6 +99,7 @@ def _models(kefu: Kefu) -> list[dict[str, Any]]:
 async def metrics(kefu: TheKefu) -> Response:
     """Prometheus text format."""
     await kefu.engine.backlog()
+    await kefu.task_work.measure()
     content = generate_latest(kefu.metrics.registry)
     return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -1,0 +1,1 @@
+"""Tianwang's tasks: received, watched for, acted on, ended."""
