@@ -1,0 +1,1 @@
+"""Tools from outside: which there are, and calling one."""
