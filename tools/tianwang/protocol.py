@@ -31,7 +31,8 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from domain.errors import InvalidInput
 from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS
 from domain.tasks import PAYMENT_WORDS, Matching, TaskPriority, Trigger, TriggerKind
-from domain.text import is_one_line, letters, one_line
+from domain.text import is_one_line, one_line
+from domain.trigger_text import trigger_key
 from tools.signatures import SigningHeaders
 
 EVENT_ID_HEADER = "X-Tianwang-Event-Id"
@@ -64,8 +65,8 @@ def _identifier(value: str) -> str:
 
 def _keyword(value: str) -> str:
     shown = one_line(value)
-    if not letters(shown):
-        raise _refuse("关键词不能为空,也不能只有空格或标点")
+    if not trigger_key(shown):
+        raise _refuse("关键词不能为空,也不能只有空格")
     return shown
 
 
