@@ -25,9 +25,13 @@ from api.knowledge.imports import Imports
 from api.knowledge.uploads import MAX_UPLOAD_BYTES
 from api.ops.endpoints import router as ops
 from api.platform.endpoints import router as platform
+from api.tianwang.addresses import Addresses
+from api.tianwang.endpoints import conflict
+from api.tianwang.endpoints import router as tianwang
 from domain.errors import InvalidInput, KefuError, StorageError
 from engine.bootstrap import Kefu
 from engine.settings import Settings
+from engine.tasks.desk import TaskConflict
 
 log = logging.getLogger(__name__)
 VERSION = "0.1.0"
@@ -58,7 +62,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         redoc_url=None,
     )
     app.state.kefu, app.state.imports = kefu, imports
-    for router in (platform, campus, channels, knowledge, ops):
+    for router in (platform, campus, channels, knowledge, ops, tianwang):
         app.include_router(router)
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)
@@ -72,6 +76,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         tokens=_tokens(kefu.settings),
         surfaces=_surfaces(kefu.settings),
     )
+    app.add_middleware(Addresses, settings=kefu.settings)
     return app
 
 
@@ -123,6 +128,8 @@ def _handle_errors(app: FastAPI, max_body_bytes: int) -> None:
     @app.exception_handler(InvalidInput)
     async def _unusable(request: Request, error: InvalidInput) -> Response:
         return error_response(request.url.path, error.status, error.reason, error.field)
+
+    app.exception_handler(TaskConflict)(conflict)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
