@@ -13,21 +13,24 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
 from api.guard import LIMIT_HEADER, Guard
-from api.identity import Surfaces, Tokens, surfaces_of_roles
+from api.identity import MCP_PATH, Surfaces, Tokens, surfaces_of_roles
 from api.knowledge.endpoints import IMPORTS_PATH
 from api.knowledge.endpoints import router as knowledge
 from api.knowledge.imports import Imports
 from api.knowledge.uploads import MAX_UPLOAD_BYTES
+from api.mcp.endpoint import McpEndpoint
 from api.ops.endpoints import router as ops
 from api.platform.endpoints import router as platform
 from api.tianwang.addresses import Addresses
 from api.tianwang.endpoints import conflict
 from api.tianwang.endpoints import router as tianwang
+from api.tools.endpoints import router as tools
 from domain.errors import InvalidInput, KefuError, StorageError
 from engine.bootstrap import Kefu
 from engine.settings import Settings
@@ -47,11 +50,13 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
             yield
         finally:
             try:
+                await mcp.aclose()
                 await imports.aclose()
             finally:
                 await kefu.stop()
 
     imports = Imports(kefu.knowledge)
+    mcp = McpEndpoint(kefu.tool_desk, kefu.settings, version=VERSION)
 
     app = FastAPIOffline(  # its documentation page needs no CDN
         static_url="/assets/docs",
@@ -62,8 +67,9 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         redoc_url=None,
     )
     app.state.kefu, app.state.imports = kefu, imports
-    for router in (platform, campus, channels, knowledge, ops, tianwang):
+    for router in (platform, campus, channels, knowledge, ops, tools, tianwang):
         app.include_router(router)
+    app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)
     key = kefu.settings.api_key
