@@ -1,0 +1,83 @@
+"""Something of everything in the service, so that made-up requests meet rows that exist."""
+
+import time
+from typing import Any
+
+import httpx
+
+UNKNOWN = ("露天车位能装充电桩吗", "支持以旧换新吗", "可以对公转账吗", "有没有线下门店")
+CUSTOMER = "fuzz-customer"
+_ROWS = [1, 2, 3, 4]
+
+
+def fill(client: httpx.Client) -> dict[str, list[Any]]:
+    """Ids that exist, by the names that the API gives them."""
+    _talk(client)
+    return {
+        "account": ["shop"],
+        "agent_id": ["fuzz"],
+        "message_id": [f"fuzz-{number}" for number in range(len(UNKNOWN))],
+        "customer_id": [CUSTOMER],
+        "task_id": _tasks(client),
+        "entry_id": _entries(client),
+        "version": _ROWS,
+        "cluster_id": _clusters(client),
+        "question_id": _ROWS,
+        "suggestion_id": _ROWS,
+        "handoff_id": _ROWS,
+        "delivery_id": _ROWS,
+        "dead_letter_id": _ROWS,
+        "name": _tools(client),
+    }
+
+
+def _talk(client: httpx.Client) -> None:
+    for number, question in enumerate(UNKNOWN):
+        message = {"id": f"fuzz-{number}", "chat_id": f"c{number}", "content": question}
+        message |= {"sender": CUSTOMER, "sender_id": CUSTOMER}
+        body = {"agent_id": "fuzz", "message": message}
+        _sent(client, "/api/v1/messages", body)
+
+
+def _tasks(client: httpx.Client) -> list[str]:
+    ids = [f"FUZZ_{number}" for number in range(3)]
+    for task_id in ids:
+        task = {
+            "task_id": task_id,
+            "type": "send_file_after_reply",
+            "customer": {"id": CUSTOMER, "name": "小明"},
+            "trigger": {
+                "type": "specified_customer_reply",
+                "customer_id": CUSTOMER,
+                "keyword": "好的",
+            },
+            "action": {"type": "send_message", "message": "这是您要的文件"},
+        }
+        _sent(client, "/api/task/receive", task)
+    return ids
+
+
+def _entries(client: httpx.Client) -> list[str]:
+    page = client.get("/api/knowledge/entries", params={"limit": 5}).raise_for_status().json()
+    return [entry["id"] for entry in page["items"]]
+
+
+def _clusters(client: httpx.Client) -> list[int]:
+    """Questions are gathered into clusters a moment after they were asked."""
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        page = client.get("/api/knowledge/unknown").raise_for_status().json()
+        if page["items"]:
+            return [cluster["id"] for cluster in page["items"]]
+        time.sleep(0.05)
+    raise AssertionError("no question became a cluster")
+
+
+def _tools(client: httpx.Client) -> list[str]:
+    page = client.get("/api/tools").raise_for_status().json()
+    return [tool["name"] for tool in page["tools"]]
+
+
+def _sent(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    response = client.post(path, json=body)
+    assert response.is_success, f"{path}: {response.status_code} {response.text}"
