@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knowledge.documents import Entry
+from knowledge.doubts import TRUST, PairJudge
 from knowledge.embedding import Embedder
 from knowledge.encoder import TermEncoder
 from knowledge.features import Candidates, candidates, make_query, own_question, view_of
@@ -36,7 +37,6 @@ from knowledge.segments.corpus import Corpus, Part
 from knowledge.segments.segment import Segment
 from knowledge.segments.wordings import wordings_of
 from knowledge.simulation import Simulation
-from knowledge.terms import Floats
 
 Beat = Callable[[], None]
 
@@ -49,8 +49,6 @@ AGAINST = frozenset(
 )
 EITHER = frozenset(("query_length", "length", "passage"))
 SCOPE_CAP = 1.5
-ALIKE = 0.65
-"""A wrong first answer that is as near as this to the right one is likely as good, unlabelled."""
 ANSWER_LOGIT = math.log(0.75 / 0.25)
 ANSWERED_RIGHT, FEWEST_ANSWERS, CAUTION = 0.9, 30, 0.7
 PULL = 1e-4
@@ -74,14 +72,15 @@ it has seen better, and others worse."""
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A simulation as the features see it. ``found[i]`` belongs to ``gold[i]``; ``alike[i]``: how
-    near each candidate is to the right entry, where a judge was given. ``hidden``: what a
-    `Profile` is made of, to be scored by any rank model."""
+    """A simulation as the features see it. ``found[i]`` belongs to ``gold[i]``; ``hidden``: what a
+    `Profile` is made of, to be scored by any rank model. ``judge``: says of wrong answers how
+    likely they are right ones that nobody labelled."""
 
     found: tuple[Candidates, ...]
     gold: tuple[int, ...]
     hidden: tuple[Candidates, ...]
-    alike: tuple[Floats | None, ...]
+    made: Simulation
+    judge: PairJudge | None = None
 
 
 @contextmanager
@@ -98,10 +97,9 @@ def measure(
     made: Simulation,
     encoder: TermEncoder,
     *,
-    judge: TermEncoder | None = None,
+    judge: PairJudge | None = None,
     beat: Beat | None = None,
 ) -> Measured:
-    """``judge``: an encoder that knows the labels, to tell wrong answers from unlabelled ones."""
     with corpus_of(made.entries, encoder) as corpus:
         view = view_of(corpus, encoder.vocabulary)
         found = []
@@ -111,18 +109,7 @@ def measure(
                 beat()
         hidden = tuple(_hidden(corpus, encoder))
     gold = tuple(item.gold for item in made.asked)
-    return Measured(tuple(found), gold, hidden, tuple(_alike(made, found, judge)))
-
-
-def _alike(
-    made: Simulation, found: Sequence[Candidates], judge: TermEncoder | None
-) -> Iterator[Floats | None]:
-    if judge is None:
-        yield from (None for _ in found)
-        return
-    vectors = judge.embed([entry.question for entry in made.entries])
-    for item, candidate in zip(made.asked, found, strict=True):
-        yield vectors[candidate.rows] @ vectors[item.gold] if item.gold >= 0 else None
+    return Measured(tuple(found), gold, hidden, made, judge)
 
 
 def _hidden(corpus: Corpus, encoder: TermEncoder) -> Iterator[Candidates]:
@@ -149,31 +136,41 @@ def fit_rank(measured: Sequence[Measured]) -> Logistic:
 
 @dataclass(frozen=True, slots=True)
 class _Firsts:
-    """Of each question the row that the gate sees, whether the first candidate is right, whether
-    the question is in scope, and the base that it was asked."""
+    """Of each question the row that the gate sees, how right the first candidate is (0 and 1, or
+    between where nobody compared the two), whether the question is in scope, and the base that it
+    was asked."""
 
     rows: NDArray[np.float64]
-    right: NDArray[np.bool_]
-    inside: NDArray[np.bool_]
+    right: NDArray[np.float64]
+    inside: NDArray[np.float64]
     base: NDArray[np.int64]
 
 
 def _firsts(measured: Sequence[Measured], rank: Logistic) -> _Firsts:
-    rows, right, inside, base = [], [], [], []
-    for number, item in enumerate(measured):
-        profile = profile_of_measured(item, rank)
-        for found, gold, alike in zip(item.found, item.gold, item.alike, strict=True):
-            if not found.rows.size:
-                continue
-            order, logits = order_of(rank, found)
-            hit = bool(found.rows[order[0]] == gold)
-            if not hit and alike is not None and alike[order[0]] >= ALIKE:
-                continue
-            rows.append(gate_row(found, order, logits, profile))
-            right.append(hit)
-            inside.append(gold >= 0)
-            base.append(number)
-    return _Firsts(np.array(rows), np.array(right), np.array(inside), np.array(base))
+    parts = [_firsts_of(item, rank) for item in measured]
+    rows, right, inside = (np.concatenate(column) for column in zip(*parts, strict=True))
+    base = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    return _Firsts(rows, right, inside, base)
+
+
+def _firsts_of(
+    item: Measured, rank: Logistic
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    profile = profile_of_measured(item, rank)
+    rows, firsts = [], []
+    asked = [number for number, found in enumerate(item.found) if found.rows.size]
+    for number in asked:
+        order, logits = order_of(rank, item.found[number])
+        rows.append(gate_row(item.found[number], order, logits, profile))
+        firsts.append(int(item.found[number].rows[order[0]]))
+    gold, first = np.array(item.gold)[asked], np.array(firsts)
+    right = (first == gold).astype(np.float64)
+    if item.judge is not None:
+        wrong = np.flatnonzero((right == 0.0) & (gold >= 0))
+        texts = [item.made.asked[asked[place]].text for place in wrong]
+        answers = [item.made.entries[first[place]].question for place in wrong]
+        right[wrong] = TRUST * item.judge.same(texts, answers)
+    return np.array(rows), right, (gold >= 0).astype(np.float64)
 
 
 def fit_gate(
@@ -215,7 +212,7 @@ def profile_of_measured(item: Measured, rank: Logistic) -> Profile:
 
 def _fit_signed(
     rows: NDArray[np.floating],
-    right: NDArray[np.bool_],
+    right: NDArray[np.bool_] | NDArray[np.float64],
     names: tuple[str, ...],
     penalty: float,
     allowed: frozenset[str],

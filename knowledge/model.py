@@ -192,7 +192,7 @@ def sigmoid(value: float) -> float:
 
 def fit_logistic(
     rows: NDArray[Any],
-    right: NDArray[np.bool_],
+    right: NDArray[np.bool_] | NDArray[np.float64],
     weights: NDArray[Any] | None = None,
     penalty: float = 1.0,
     rounds: int = 25,

@@ -25,6 +25,8 @@ HOUSE = "house"
 EVALUATED = frozenset(("telecom", "travel"))
 HIDDEN_TOPICS, HIDDEN_SINGLES = 0.25, 0.08
 STRANGERS = 0.35
+HIDDEN_MEANINGS, NEAR = 0.25, 0.4
+"""Of the meanings of pairs, and of what is asked of those that are not hidden."""
 ASKED_HIDDEN = 3
 SAME_NEARNESS, EQUAL_NEARNESS = 0.6, 0.85
 """Cosines from which two entries, and a question and an entry, likely are one meaning."""
@@ -203,7 +205,8 @@ def simulate_pairs(
 ) -> Simulation:
     """A base of at most ``size`` entries from the meanings of ``fold`` (number, of how many).
 
-    Whole topics are left out: meanings that ``encoder`` finds near to some drawn at random.
+    Meanings are left out of it at random and as whole topics: those that ``encoder`` finds near to
+    one drawn at random.
     """
     by_meaning: dict[int, list[str]] = {}
     for text, meaning in groups_of(pairs).items():
@@ -212,22 +215,21 @@ def simulate_pairs(
     partners = _partners(pairs)
     several = _shuffled([texts for texts in by_meaning.values() if len(texts) > 1], rng)
     several = _apart([_centred(texts, partners) for texts in several], encoder)
-    single = _shuffled([texts[0] for texts in by_meaning.values() if len(texts) == 1], rng)
-    hidden = _near_topics(several, encoder, rng)
-    inside = [texts for number, texts in enumerate(several) if number not in hidden][:size]
+    several = several[: round(size / (1.0 - HIDDEN_MEANINGS))]
+    hidden = _hidden_meanings(several, encoder, rng)
     entries: list[Entry] = []
     asked: list[Asked] = []
-    for number, (question, *others) in enumerate(inside):
-        chosen = _shuffled(others, rng)[:ASKED_HIDDEN]
-        asked += [Asked(text, len(entries)) for text in chosen]
-        entries.append(_entry(f"pair-{number}", question, "", ()))
-    spare = min(size - len(inside), size * 3 // 10, len(single))
-    entries += [_entry(f"single-{n}", text, "", ()) for n, text in enumerate(single[:spare])]
-    outside = [several[number][0] for number in sorted(hidden)] + single[spare:]
-    outside = _unanswered(outside, entries, encoder)
-    asked += [Asked(text, -1) for text in outside[: len(asked) // 2]]
-    asked += _strangers(strangers, len(asked), rng)
-    return Simulation("pairs", tuple(entries), tuple(asked))
+    for number, (question, *others) in enumerate(several):
+        if number not in hidden:
+            chosen = _shuffled(others, rng)[:ASKED_HIDDEN]
+            asked += [Asked(text, len(entries)) for text in chosen]
+            entries.append(_entry(f"pair-{number}", question, "", ()))
+    outside = [text for number in sorted(hidden) for text in several[number][:2]]
+    outside = _shuffled(_unanswered(outside, entries, encoder), rng)
+    near = [Asked(text, -1) for text in outside[: round(NEAR * len(asked))]]
+    return Simulation(
+        "pairs", tuple(entries), (*asked, *near, *_strangers(strangers, len(asked), rng))
+    )
 
 
 def _partners(pairs: Sequence[Pair]) -> dict[str, list[str]]:
@@ -271,17 +273,17 @@ def fold_of(meaning: int, folds: int) -> int:
     return crc32(str(meaning).encode()) % folds
 
 
-def _near_topics(
+def _hidden_meanings(
     several: Sequence[Sequence[str]], encoder: TermEncoder, rng: np.random.Generator
 ) -> set[int]:
+    wanted = int(HIDDEN_MEANINGS * len(several))
+    hidden = set(rng.permutation(len(several))[: wanted // 2].tolist())
     if not several:
-        return set()
+        return hidden
     vectors = encoder.embed([texts[0] for texts in several])
-    wanted = int((HIDDEN_TOPICS + HIDDEN_SINGLES) * len(several))
-    hidden: set[int] = set()
     while len(hidden) < wanted:
         centre = int(rng.integers(len(several)))
-        near = np.argsort(-(vectors @ vectors[centre]))[: max(wanted // 4, 1)]
+        near = np.argsort(-(vectors @ vectors[centre]))[: max(wanted // 8, 1)]
         hidden |= set(near[: wanted - len(hidden)].tolist())
     return hidden
 

@@ -69,9 +69,14 @@ def fit_encoder(
     seed: int = 0,
     epochs: int = EPOCHS,
     rate: float = RATE,
+    forget: float = 0.0,
     progress: Progress | None = None,
 ) -> TermEncoder:
-    """``start`` with vectors learned for the terms of ``pairs`` that its vocabulary has."""
+    """``start`` with vectors learned for the terms of ``pairs`` that its vocabulary has.
+
+    ``forget``: share of the terms that are left out, others at each step: what is learned then
+    leans on no single one.
+    """
     learned = (
         start.learned.copy()
         if start.learned.size
@@ -89,7 +94,7 @@ def fit_encoder(
         for first in range(0, order.size, BATCH):
             batch = data.pairs[order[first : first + BATCH]]
             pace = rate * (1.0 - 0.9 * done / steps)
-            _step(learned, squares, data, batch, rng, pace)
+            _step(learned, squares, data, batch, rng, pace, forget)
             done += 1
             if progress is not None:
                 progress(done, steps)
@@ -132,6 +137,7 @@ def _step(
     batch: Ints,
     rng: np.random.Generator,
     pace: float,
+    forget: float,
 ) -> None:
     """One step of Adagrad on the rows of ``learned`` that the batch touches."""
     swapped = rng.random(len(batch)) < 0.5
@@ -140,13 +146,15 @@ def _step(
     hard = [rng.choice(found) for text in left if (found := data.others.get(int(text))) is not None]
     texts = np.concatenate((left, right, np.array(hard, np.int64)))
     cells, bounds = _cells(data, texts)
-    weighted = learned[data.places[cells]] * data.weights[cells][:, None]
-    raw = segment_sums(weighted, bounds)
+    weights = data.weights[cells]
+    if forget:
+        weights = np.where(rng.random(cells.size) < forget, np.float32(0.0), weights)
+    raw = segment_sums(learned[data.places[cells]] * weights[:, None], bounds)
     norm = np.sqrt((raw * raw).sum(axis=1, keepdims=True)) + 1e-8
     unit = raw / norm
     slope = _slope(unit, left.size, data.group[texts])
     slope = (slope - unit * (slope * unit).sum(axis=1, keepdims=True)) / norm
-    _descend(learned, squares, data, cells, np.diff(bounds), slope, pace)
+    _descend(learned, squares, data.places[cells], weights, np.diff(bounds), slope, pace)
 
 
 def _cells(data: _Data, texts: Ints) -> tuple[Ints, Ints]:
@@ -174,17 +182,16 @@ def _slope(unit: Floats, size: int, group: Ints) -> Floats:
 def _descend(
     learned: Floats,
     squares: Floats,
-    data: _Data,
-    cells: Ints,
+    places: Ints,
+    weights: Floats,
     sizes: Ints,
     slope: Floats,
     pace: float,
 ) -> None:
-    places = data.places[cells]
     order = np.argsort(places, kind="stable")
     touched, starts = np.unique(places[order], return_index=True)
     text = np.repeat(np.arange(sizes.size), sizes)[order]
-    rows = slope[text] * data.weights[cells][order][:, None]
+    rows = slope[text] * weights[order][:, None]
     gradient = np.add.reduceat(rows, starts, axis=0)
     squares[touched] += (gradient * gradient).mean(axis=1)
     learned[touched] -= pace * gradient / np.sqrt(squares[touched])[:, None]

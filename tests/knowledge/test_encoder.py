@@ -141,6 +141,15 @@ def test_training_follows_its_seed_and_tells_how_far_it_is() -> None:
     assert heard[-1][0] == heard[-1][1] == len(heard)
 
 
+def test_forgetting_terms_still_learns_and_follows_the_seed() -> None:
+    encoder = fit_encoder(untrained(), SAME * 20, epochs=10, forget=0.3)
+    assert encoder.version == fit_encoder(untrained(), SAME * 20, epochs=10, forget=0.3).version
+    assert encoder.version != fit_encoder(untrained(), SAME * 20, epochs=10).version
+    assert np.isfinite(encoder.learned).all()
+    for pair in SAME:
+        assert nearness(encoder, pair.a, pair.b) > nearness(untrained(), pair.a, pair.b) + 0.1
+
+
 def test_without_pairs_there_is_nothing_to_learn() -> None:
     assert fit_encoder(untrained(), []) is not None
     assert fit_encoder(untrained(), []).version == untrained().version
