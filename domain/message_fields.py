@@ -62,9 +62,10 @@ def fill(arguments: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, A
 
 
 def longest_values() -> dict[str, str]:
-    """For each field a value as long as it gets: arguments that are valid filled with these are
-    valid filled with any, as far as lengths go."""
-    return {name: "字" * size for name, size in LONGEST.items()}
+    """For each field a value as long, and as odd, as it gets: arguments that are valid filled with
+    these are valid filled with any. They hold ``{{``, as a customer's words may, so that whatever
+    must not be decided by a customer (an address, whom a call is for) refuses them."""
+    return {name: "{{" + "字" * (size - 2) for name, size in LONGEST.items()}
 
 
 def _plain(name: str, value: str) -> str:

@@ -77,13 +77,13 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 Cleaned = BeforeValidator(_cleaned)
 OneLine = BeforeValidator(_on_one_line)
 
-Text = Annotated[str, Cleaned, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
-OptionalText = Annotated[str, Cleaned, Field(max_length=MAX_TEXT_CHARS)]
-Title = Annotated[str, OneLine, Field(max_length=MAX_TITLE_CHARS)]
-Reason = Annotated[str, OneLine, Field(max_length=MAX_REASON_CHARS)]
-Name = Annotated[str, OneLine, Field(max_length=MAX_NAME_CHARS)]
-Given = Annotated[str, OneLine, Field(min_length=1, max_length=MAX_NAME_CHARS)]
-Tag = Annotated[str, OneLine, Field(min_length=1, max_length=MAX_TAG_CHARS)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS), Cleaned]
+OptionalText = Annotated[str, Field(max_length=MAX_TEXT_CHARS), Cleaned]
+Title = Annotated[str, Field(max_length=MAX_TITLE_CHARS), OneLine]
+Reason = Annotated[str, Field(max_length=MAX_REASON_CHARS), OneLine]
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), OneLine]
+Given = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), OneLine]
+Tag = Annotated[str, Field(min_length=1, max_length=MAX_TAG_CHARS), OneLine]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=20), AfterValidator(_distinct)]
 WebAddress = Annotated[str, Field(max_length=MAX_URL_CHARS), AfterValidator(_web_address)]
 Pictures = Annotated[

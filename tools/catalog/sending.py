@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from domain.decisions import Effect, EffectKind, as_dict
@@ -30,6 +30,17 @@ _UNNAMED = {"file": "文件", "image": "图片"}
 Sendable = Literal["text", "file", "image"]
 
 
+def _instant(value: str) -> str:
+    try:
+        if value and ":" not in value:  # a bare date would be midnight, which nobody means
+            raise ValueError(value)
+        if value:
+            datetime.fromisoformat(value)
+    except ValueError:
+        raise PydanticCustomError("time", "不是有效的时间,例如 2026-02-28 09:00:00") from None
+    return value
+
+
 class SendMessage(Arguments):
     message: Annotated[Text, Field(description="要发送的文字")]
     customer_id: CustomerId = ""
@@ -52,8 +63,9 @@ class ScheduleMessage(Arguments):
     message: Annotated[OptionalText, Field(description="届时发送的文字")] = ""
     time: Annotated[
         str,
-        OneLine,
         Field(max_length=40, description="发送时间,如 2026-02-28 09:00:00;不带时区时按系统时区"),
+        OneLine,
+        AfterValidator(_instant),
     ] = ""
     delay_minutes: Annotated[
         int | None,
@@ -159,13 +171,8 @@ def _queued(to: Recipient, *effects: Effect) -> ToolOutcome:
 def _due_at(call: ToolCall, args: ScheduleMessage) -> float:
     if args.delay_minutes is not None:
         return call.now + args.delay_minutes * 60
-    try:
-        if ":" not in args.time:  # a bare date would be midnight, which nobody means
-            raise ValueError(args.time)
-        moment = datetime.fromisoformat(args.time)
-        due_at = (moment if moment.tzinfo else moment.replace(tzinfo=call.zone)).timestamp()
-    except (ValueError, OverflowError):
-        raise InvalidInput("time", "不是有效的时间,例如 2026-02-28 09:00:00") from None
+    moment = datetime.fromisoformat(args.time)
+    due_at = (moment if moment.tzinfo else moment.replace(tzinfo=call.zone)).timestamp()
     if due_at <= call.now:
         raise InvalidInput("time", "该时间已经过去")
     if due_at > call.now + timedelta(days=MAX_AHEAD_DAYS).total_seconds():
