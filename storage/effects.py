@@ -165,7 +165,8 @@ def _message(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
     body["created_at"] = writing.now
     if url:
         body |= {"type": kind, "url": url, "name": name}
-    _deliver(writing, key, "message", to["channel"], to["account"], to["conversation_id"], body)
+    place = (to["channel"], to["account"], to["conversation_id"])
+    _deliver(writing, key, "message", *place, body, conversation=to["conversation_id"])
 
 
 def said(payload: dict[str, Any]) -> str:
@@ -185,6 +186,8 @@ def _deliver(
     account: str,
     queue: str,
     payload: dict[str, Any],
+    *,
+    conversation: str = "",
 ) -> None:
     cause = writing.cause
     delivery = outbox.NewDelivery(
@@ -193,7 +196,7 @@ def _deliver(
         kind=kind,
         channel=channel,
         account=account,
-        conversation_id=cause.conversation_id or payload.get("conversation_id", ""),
+        conversation_id=conversation or cause.conversation_id,
         turn_id=cause.turn_id,
         payload=payload,
         task_id=cause.task_id,

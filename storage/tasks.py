@@ -432,6 +432,10 @@ class TaskBook:
             {"owner": owner} if owner else {},
         )
 
+    def is_adrift(self, connection: Connection) -> bool:
+        """Whether there is anything for `moor`."""
+        return bool(_ADRIFT.all(connection, {"limit": 1}))
+
     def moor(self, connection: Connection, *, now: float, limit: int = 200) -> int:
         """Take up tasks that an operator set to pending by hand (seed 000's troubleshooting)."""
         rows = _ADRIFT.all(connection, {"limit": limit})
