@@ -25,7 +25,7 @@ def _written(value: object) -> object:
 Status = Annotated[TaskStatus | None, BeforeValidator(_told)]
 Customer = Annotated[Identifier | None, BeforeValidator(_told)]
 Reason = Annotated[
-    str, BeforeValidator(_written), Field(max_length=MAX_REASON_CHARS), AfterValidator(one_line)
+    str, Field(max_length=MAX_REASON_CHARS), AfterValidator(one_line), BeforeValidator(_written)
 ]
 
 

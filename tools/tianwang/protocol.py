@@ -124,7 +124,7 @@ Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(one_line)
 Keyword = Annotated[
     str, Field(min_length=1, max_length=MAX_KEYWORD_CHARS), AfterValidator(_keyword)
 ]
-Keywords = Annotated[tuple[Keyword, ...], BeforeValidator(_several), Field(max_length=MAX_KEYWORDS)]
+Keywords = Annotated[tuple[Keyword, ...], Field(max_length=MAX_KEYWORDS), BeforeValidator(_several)]
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
@@ -205,7 +205,11 @@ class CustomerKeyword(_Saying):
     """Any customer says one of the keywords, or only ``customer_id`` where it is given."""
 
     type: Literal["customer_keyword"]
-    keywords: Annotated[Keywords, Field(min_length=1)]
+    keywords: Annotated[
+        tuple[Keyword, ...],
+        Field(min_length=1, max_length=MAX_KEYWORDS),
+        BeforeValidator(_several),
+    ]
 
     def words(self) -> tuple[str, ...]:
         return _once(self.keywords)
@@ -304,9 +308,9 @@ class TaskOrder(_Part):
     action: TaskAction
     priority: Annotated[TaskPriority, BeforeValidator(_lower)] = TaskPriority.NORMAL
     timeout_hours: Annotated[
-        float, BeforeValidator(_no_boolean), Field(gt=0, le=MAX_TIMEOUT_HOURS, allow_inf_nan=False)
+        float, Field(gt=0, le=MAX_TIMEOUT_HOURS, allow_inf_nan=False), BeforeValidator(_no_boolean)
     ] = 24
-    max_retry: Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=MAX_RETRIES)] = 3
+    max_retry: Annotated[int, Field(ge=0, le=MAX_RETRIES), BeforeValidator(_no_boolean)] = 3
     created_by: Name = ""
 
     model_config = ConfigDict(
