@@ -210,7 +210,8 @@ def _deliver(
 
 def _notice(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
     if "staff" in writing.channels:
-        _deliver(writing, key, "notice", "staff", "", f"notice:{key}", payload)
+        about = payload.get("conversation_id", "")
+        _deliver(writing, key, "notice", "staff", "", f"notice:{key}", payload, conversation=about)
 
 
 def _dispatch(writing: _Writing, key: str, payload: dict[str, Any]) -> None:

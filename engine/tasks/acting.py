@@ -15,7 +15,7 @@ from graphs.context import FiredTask
 from storage.database import Database
 from storage.effects import Cause, apply
 from storage.recipients import find_recipient
-from storage.tasks import TaskBook, TaskRow
+from storage.tasks import TOOL, TaskBook, TaskRow
 from tools.perform import Act
 from tools.registry import Caller, Recipient, Role, ToolCall, ToolRegistry
 
@@ -116,12 +116,16 @@ class Acting:
             recipient=to,
             channels=self.policy.channels,
         )
+        arguments = action["arguments"]
+        if row.source != TOOL:  # what a tool has scheduled is final
+            values = self._values(row, cause, to, now)
+            arguments = message_fields.fill(arguments, values)
         if to is not None and "keyword" in cause:
             cause = cause | {"to": asdict(to)}
         return FiredTask(
             task_id=row.task_id,
             tool=action["tool"],
-            arguments=message_fields.fill(action["arguments"], self._values(row, cause, to, now)),
+            arguments=arguments,
             call=call,
             cause=cause,
             max_retry=row.max_retry,

@@ -184,7 +184,9 @@ def _known_fields(order: TaskOrder) -> frozenset[str]:
     known = set(message_fields.LONGEST) - {"customer.name"}
     if order.customer.name:
         known.add("customer.name")
-    return frozenset(known - _BY_MESSAGE if order.trigger.type == "time_reach" else known)
+    # Time says no word, and a payment may be an event without one.
+    wordless = order.kind in (TriggerKind.TIME_REACH, TriggerKind.CUSTOMER_PAYMENT)
+    return frozenset(known - _BY_MESSAGE if wordless else known)
 
 
 def shown(row: TaskRow) -> dict[str, Any]:
