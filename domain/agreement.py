@@ -22,9 +22,10 @@ _THANKS = (
 )
 _GREETING = "(?:早上|上午|中午|下午|晚上)好|早安|晚安|您好|你好|大家好|再见|拜拜|bye"
 _ADDRESS = "亲亲|亲|老板|老师|客服|小姐姐|美女|帅哥|宝子|宝|姐|哥"
+_NO_PROBLEM = "没(?:有)?(?:什么|啥)?(?:问题|意见|毛病)|没(?:什么|啥)?(?:事|关系|错)"
 _YES = (
-    "好(?:的|滴|哒|嘞|呀|啊|吧|啦|了|哦)|okay|ok|yes|嗯|可以|没问题|收到|明白|知道|了解|同意|没意见|没毛病"
-    "|没事|没关系|没错|不错|行|好|对|是|确认|挺好|很好|太好|真棒|哈哈"
+    f"好(?:的|滴|哒|嘞|呀|啊|吧|啦|了|哦)|okay|ok|yes|嗯|可以|收到|明白|知道|了解|同意|{_NO_PROBLEM}"
+    "|就?这么(?:定|办)|不错|行|好|对|是|确认|挺好|很好|太好|真棒|哈哈"
 )
 _CALM = (
     "不(?:好意思|客气|用谢|用客气|着急|急|用急|用着急|要紧|介意|用担心|担心)|慢慢来|抱歉|静候佳音"
@@ -49,13 +50,13 @@ _PLAIN_TAIL = _loop(_PARTICLE, _INTERJECTION, _THANKS, _ADDRESS, _CALM, _YES)
 _FILLER = _loop(
     *(_INTERJECTION, _THANKS, _GREETING, _ADDRESS, _CALM, _GO_AHEAD, _YES, _PARTICLE, _LINK)
 )
-_POLITE_START = _loop(_INTERJECTION, _THANKS, _GREETING, _CALM, "亲(?!自|手|子|友)", _PARTICLE)
+_POLITE_START = _loop(_INTERJECTION, _THANKS, _GREETING, _CALM, "亲(?!自|手|子|友)")
 _POLITE_END = re.compile(f"(?:{_THANKS})$")
 _PARTICLES = _loop(_PARTICLE)
 
 # 没问题 and 不错 deny nothing; neither does 别 in 特别 nor 非 in 非常.
 _HARMLESS = re.compile(
-    f"没(?:什么|啥)?(?:问题|事|关系|意见|毛病|错)|{_CALM}|不(?:错|过|仅|但|管|论|断|久|少|得不|愧)|差不多"
+    f"{_NO_PROBLEM}|{_CALM}|不(?:错|过|仅|但|管|论|断|久|少|得不|愧)|差不多"
     "|无(?:所谓|妨|论|线|损|缝)|非常|(?:特|分|个|区|级|识|类|性|告|道|鉴)别|别(?:人|的|墅|名|家)|未来|未免"
 )
 _NEGATION = re.compile(
@@ -102,6 +103,10 @@ _REFUSAL = re.compile(
     "|再(?:说|看看?|想想|想一想|考虑考虑|考虑一?下|商量一?下|比较一?下)|考虑(?:一下|下|考虑)?|想想|想一想"
     "|改天|改日|下次|以后再说|先等一?等|先等一?下|nope|no)"
     f"(?:给我|过来|文件|东西|订单|图|单|我|一下|下|再说|先|{_THANKS}|{_PARTICLE})*+"
+)
+
+_UNDOING = re.compile(
+    f"(?:{_OWN}|又|刚刚?|后来|已经?|想)*+(?:取消|退)(?:了|掉|款|货|订单|{_PARTICLE})*+"
 )
 
 _STANDS_FIRST = frozenset(
@@ -153,6 +158,10 @@ _SPEECH_END = re.compile("(?<=[吗呢啊呀哦噢啦嘛])(?=[^的了吗呢啊呀
 _ASKS_OPENLY = re.compile(f"{_QUESTION.pattern}|吗|呢|么$")
 _REQUEST = re.compile("把|帮|改|换|加|给")
 _LOOSE_END = re.compile("(?:就|都|也|那|这样|然后|应该|是)+$")
+
+
+_REACH = 80
+"""Letters on each side of a keyword that are looked at; nobody's clause is longer."""
 
 
 class Verdict(Enum):
@@ -240,12 +249,12 @@ class Speech:
             if keyword.is_words
             for span in self._found(keyword)
         ]
-        if not is_fact and self._refuses([one.span for one in told]):
+        if self._takes_back([one.span for one in told], is_fact=is_fact):
             return None
         decided = [one for one in told if one.verdict in (Verdict.AFFIRMED, Verdict.DENIED)]
         if not decided:
-            emoji = next((keyword for keyword in met if not keyword.is_words), None)
-            return Agreement(emoji, ()) if emoji and self._is_calm() else None
+            shown = next((one for one in met if not one.is_words and self._shows(one)), None)
+            return Agreement(shown, ()) if shown else None
         if max(decided, key=lambda one: one.span).verdict is Verdict.DENIED:
             return None
         said = [one for one in decided if one.verdict is Verdict.AFFIRMED]
@@ -259,7 +268,7 @@ class Speech:
                 own.setdefault(at, []).append(span)
         kept: list[Clause] = []
         for at, phrase in enumerate(self.phrases):
-            kept += self._besides(phrase, own[at]) if at in own else self._substance(phrase)
+            kept += self._besides(phrase, own[at]) if at in own else self._substances[at]
         return self._written(kept)
 
     @cached_property
@@ -330,8 +339,9 @@ class Speech:
             return Verdict.MENTIONED
         if after is not None and _TAG.fullmatch(self._words(after)):
             return Verdict.ASKED
-        head = _RESTART.split(_HARMLESS.sub("", letters[scope.start : span.start]))[-1]
-        tail = _HARMLESS.sub("", letters[span.end : scope.end])
+        start, end = max(scope.start, span.start - _REACH), min(scope.end, span.end + _REACH)
+        head = _RESTART.split(_HARMLESS.sub("", letters[start : span.start]))[-1]
+        tail = _HARMLESS.sub("", letters[span.end : end])
         return _judged(_Said(keyword, span, scope, head, tail, is_fact))
 
     def _scope(self, span: Span) -> tuple[Clause, Clause | None]:
@@ -360,22 +370,46 @@ class Speech:
             return False
         return (letters[at - 1] + letters[at]).isascii()
 
-    def _refuses(self, spans: Sequence[Span]) -> bool:
-        """Is there a phrase that says no, other than by one of the keywords?"""
-        own = {at for span in spans for at in self._touched(span)}
-        return any(
-            not phrase.asked and at not in own and _REFUSAL.fullmatch(self._words(phrase))
+    def _takes_back(self, spans: Sequence[Span], *, is_fact: bool) -> bool:
+        """Is there a phrase that undoes what is said, other than by one of the keywords?"""
+        undoing = self._undoings if is_fact else self._refusals
+        return bool(undoing) and not undoing <= {at for one in spans for at in self._touched(one)}
+
+    @cached_property
+    def _refusals(self) -> frozenset[int]:
+        return self._phrases_like(_REFUSAL)
+
+    @cached_property
+    def _undoings(self) -> frozenset[int]:
+        return self._phrases_like(_UNDOING)
+
+    def _phrases_like(self, pattern: re.Pattern[str]) -> frozenset[int]:
+        return frozenset(
+            at
             for at, phrase in enumerate(self.phrases)
+            if not phrase.asked and pattern.fullmatch(self._words(phrase))
         )
 
-    def _is_calm(self) -> bool:
-        """Nothing in the message denies or asks: what stands for agreement in an emoji."""
-        return not any(
-            phrase.asked
-            or _NEGATION.search(_HARMLESS.sub("", self._words(phrase)))
-            or _ASKS_OPENLY.search(self._words(phrase))
-            for phrase in self.phrases
-        )
+    def _shows(self, keyword: Keyword) -> bool:
+        """An emoji agrees where the phrase before it neither denies nor asks; punctuation counts
+        only as the whole message.
+        """
+        emoji = self.reading.emoji_at
+        ends = {phrase.end: phrase for phrase in self.phrases}
+        if any(keyword.key in shown and self._is_calm(ends.get(at)) for at, shown in emoji.items()):
+            return True
+        return not self.reading.letters and keyword.key in self.reading.signs
+
+    def _is_calm(self, phrase: Clause | None) -> bool:
+        if phrase is None:
+            return True
+        words = self._words(phrase)
+        denies = _NEGATION.search(_HARMLESS.sub("", words))
+        return not (phrase.asked or denies or _ASKS_OPENLY.search(words))
+
+    @cached_property
+    def _substances(self) -> list[list[Clause]]:
+        return [self._substance(phrase) for phrase in self.phrases]
 
     def _substance(self, phrase: Clause) -> list[Clause]:
         words = self._words(phrase)
@@ -393,7 +427,8 @@ class Speech:
         last = min(phrase.end, max(one.end for one in spans))
         before = self.reading.letters[phrase.start : first]
         head = _LOOSE_END.sub("", before)
-        after = self._substance(Clause(last, phrase.end, phrase.asked))
+        tail_words = _without_particles(self.reading.letters[last : phrase.end])
+        after = self._substance(Clause(phrase.end - len(tail_words), phrase.end, phrase.asked))
         tail = after[0] if after and _has_weight(self._words(after[0])) else None
         if _FILLER.fullmatch(head) or not (len(head) > 4 or _REQUEST.search(head)):
             return [tail] if tail else []
@@ -426,11 +461,11 @@ class Speech:
 def _judged(said: _Said) -> Verdict:
     key, head, tail = said.keyword.key, said.head, said.tail
     asked = said.scope.asked
-    if not said.is_fact and _REFUSAL.fullmatch(tail):
+    if (_UNDOING if said.is_fact else _REFUSAL).fullmatch(tail):
         return Verdict.ASKED if asked or _QUESTION_ALONE.fullmatch(tail) else Verdict.DENIED
     if _starts_anew(said):
         tail, asked = "", False
-    if asked or _asks(head) or _is_asked_by(key, tail):
+    if asked or _asks(head) or _is_asked_by(key, head, tail):
         return Verdict.ASKED
     if _NEGATION.search(head):
         return Verdict.DENIED
@@ -442,7 +477,9 @@ def _judged(said: _Said) -> Verdict:
 def _starts_anew(said: _Said) -> bool:
     """Does something new begin behind the keyword, with no comma: 「好的能开发票吗」?"""
     key, tail = said.keyword.key, _without_particles(said.tail)
-    if not tail or _QUESTION_ALONE.fullmatch(said.tail) or _SUPPOSED_AFTER.match(said.tail):
+    if not tail or _turns_around(key, said.tail):
+        return False
+    if _QUESTION_ALONE.fullmatch(said.tail) or _SUPPOSED_AFTER.match(said.tail):
         return False
     if key in _ACCEPTS:
         return not _NOUN_AFTER.match(tail)
@@ -461,10 +498,14 @@ def _asks(head: str) -> bool:
     return _QUESTION.search(_ANYTHING.sub("", head)) is not None
 
 
-def _is_asked_by(key: str, tail: str) -> bool:
-    """好 in 好不好 is asked as much as 好的 in 好的吗."""
-    if _QUESTION_END.search(tail) or _asks(tail):
+def _is_asked_by(key: str, head: str, tail: str) -> bool:
+    """可以 in 可不可以 and 好 in 好不好 are asked as much as 好的 in 好的吗."""
+    if _QUESTION_END.search(tail) or _asks(tail) or _turns_around(key, tail):
         return True
+    return re.search(_A_NOT_A, head[-3:] + key[:2]) is not None
+
+
+def _turns_around(key: str, tail: str) -> bool:
     return re.match(rf"[不没]{re.escape(key[:1])}", tail) is not None
 
 

@@ -95,15 +95,19 @@ class _Sign(NamedTuple):
 class Reading:
     """``letters``: folded, nothing but letters and digits; ``positions``: their places in
     ``text``. ``gaps``: what stands before each letter that something stands before, and what ends
-    the message at ``len(letters)``; an emoji is a blank in them.
+    the message at ``len(letters)``; an emoji is a blank in them and stands in ``emoji_at``.
     """
 
     text: str
     letters: str
-    emoji: str
     signs: str
     positions: tuple[int, ...]
     gaps: dict[int, str]
+    emoji_at: dict[int, str]
+
+    @cached_property
+    def emoji(self) -> str:
+        return "".join(self.emoji_at.values())
 
     @cached_property
     def breaks(self) -> dict[int, Break]:
@@ -201,7 +205,7 @@ class _Written:
         self._letters: list[str] = []
         self._positions: list[int] = []
         self._gaps: dict[int, str] = {}
-        self._emoji: list[str] = []
+        self._emoji: dict[int, str] = {}
         self._signs: list[str] = []
 
     def add(self, text: str, start: int, end: int) -> None:
@@ -225,24 +229,24 @@ class _Written:
             sign = _sign(char)
             self._letters.append(sign.letters)
             self._positions.extend([at] * len(sign.letters))
-            self._emoji.append(sign.emoji)
             self._signs.append(sign.gap)
-            self._leave(sign.gap)
+            self._leave(sign.gap, sign.emoji)
 
     def leave_out(self, hole: re.Match[str]) -> None:
         code = "" if hole[0][0] in "@＠" else hole[0].lower()
-        self._emoji.append(_SAME_EMOJI.get(code, code))
-        self._leave(_BLANK)
+        self._leave(_BLANK, _SAME_EMOJI.get(code, code))
 
-    def _leave(self, gap: str) -> None:
+    def _leave(self, gap: str, emoji: str) -> None:
+        at = len(self._positions)
         if gap:
-            at = len(self._positions)
             self._gaps[at] = self._gaps.get(at, "") + gap
+        if emoji:
+            self._emoji[at] = self._emoji.get(at, "") + emoji
 
     def read(self, text: str) -> Reading:
         signs = "".join("".join(self._signs).replace(_BLANK, "").split())
-        emoji, letters = "".join(self._emoji), "".join(self._letters)
-        return Reading(text, letters, emoji, signs, tuple(self._positions), self._gaps)
+        letters, positions = "".join(self._letters), tuple(self._positions)
+        return Reading(text, letters, signs, positions, self._gaps, self._emoji)
 
 
 _BLANK = "\N{OBJECT REPLACEMENT CHARACTER}"
