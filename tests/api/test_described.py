@@ -24,6 +24,7 @@ _anything: Values = st.recursive(
 
 _USUAL = {
     "account": st.just("shop"),
+    "name": st.sampled_from(["send_message", "get_customer", "add_tag", "list_handoffs"]),
     "limit": st.integers(1, 9),
     "offset": st.integers(0, 9),
     "page": st.integers(1, 9),
@@ -36,6 +37,11 @@ OPERATIONS = [
     ("get", "/api/v1/messages/{message_id}/answer"),
     ("post", "/api/ai_chat"),
     ("post", "/api/channels/webhook/{account}/messages"),
+    ("post", "/api/task/receive"),
+    ("get", "/api/task/status/{task_id}"),
+    ("post", "/api/task/cancel"),
+    ("post", "/api/task/retry"),
+    ("get", "/api/task/list"),
     ("get", "/api/health"),
     ("get", "/health"),
     ("get", "/metrics"),
@@ -78,6 +84,9 @@ OPERATIONS = [
     ("post", "/api/knowledge/suggestions/{suggestion_id}/reject"),
     ("post", "/api/knowledge/suggestions/{suggestion_id}/undo"),
     ("post", "/api/knowledge/suggestions/{suggestion_id}/reopen"),
+    ("get", "/api/tools"),
+    ("get", "/api/tools/{name}"),
+    ("post", "/api/tools/{name}"),
 ]
 
 
