@@ -61,20 +61,22 @@ Url = Annotated[str, typer.Option(help="Address of the service; default: as the 
 @task.command()
 def send(
     file: Annotated[
-        typer.FileBinaryRead, typer.Argument(help="JSON: a task or a list of them; - for stdin.")
+        typer.FileBinaryRead,
+        typer.Argument(help="JSON: a task or a list of them; - for stdin.", metavar="FILE"),
     ],
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Hand tasks to the service; sending one again changes nothing."""
     orders = _orders(file.read(MAX_FILE_BYTES + 1))
+    answers: list[Answer] = []
     with _service(url) as service:
-        answers = [_ask(service, "POST", RECEIVE, order) for order in orders]
+        for order in orders:
+            answers.append(_ask(service, "POST", RECEIVE, order))
+            if not as_json:
+                _say_state(answers[-1], order)
     if as_json:
         print_json(answers if len(answers) != 1 else answers[0])
-    else:
-        for order, answer in zip(orders, answers, strict=True):
-            _say_state(answer, order)
     if any(answer["code"] != 200 for answer in answers):
         raise typer.Exit(1)
 
