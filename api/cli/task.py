@@ -245,18 +245,20 @@ def _say_state(answer: Answer, asked: Any) -> None:
 
 
 def _table(tasks: list[Answer]) -> "Table":
-    from rich.table import Table
+    """Ids are shown whole, whatever else has to break: they are what the other commands take."""
+    from rich.table import Column, Table
 
-    table = Table("任务编号", "状态", "客户", "触发", "动作", "优先级", "接收时间", "说明")
+    whole = [Column(title, no_wrap=True) for title in ("任务编号", "状态", "接收时间")]
+    rest = [Column(title, overflow="fold") for title in ("客户", "触发", "动作", "说明")]
+    table = Table(*whole, *rest)
     for row in tasks:
         table.add_row(
             row["task_id"],
             _shown("status", row["status"]),
+            _shown("created_at", row["created_at"])[len("2026-") : -len(":00")],
             row["customer_name"] or row["customer_id"] or "-",
             TRIGGERS.get(row["trigger_type"], row["trigger_type"] or "-"),
             row["action_type"] or "-",
-            row["priority"],
-            _shown("created_at", row["created_at"]),
             _shown("error_message", row["error_message"]),
         )
     return table

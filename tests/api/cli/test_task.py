@@ -46,6 +46,7 @@ def test_a_task_is_sent_listed_shown_and_cancelled(service: Service, tmp_path: P
     assert done("send", str(file), *url) == f"{task_id}  任务接收成功  待触发\n"
     listed = done("list", "--customer", customer, "--status", "pending", *url)
     assert "共 1 个任务,第 1 页,本页 1 个" in listed
+    assert task_id in listed
     assert "小[明]" in listed
     assert "客户付款" in listed
     shown = done("show", task_id, *url)
