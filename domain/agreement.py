@@ -14,22 +14,22 @@ from typing import NamedTuple
 from domain.trigger_text import Break, Clause, Reading, read_message, read_plain
 
 # Loops over these words are possessive (*+): what a customer writes must not cost exponential time.
-_INTERJECTION = "嗯|恩|哦|噢|喔|哎呀|哎|唉|诶|欸|额|呃|啊|呀|哇|哈|嘿|呵|嘻|唔|emm+|em|hi|hello"
+_INTERJECTION = "嗷|嗯|恩|哦|噢|喔|哎呀|哎|唉|诶|欸|额|呃|啊|呀|哇|哈|嘿|呵|嘻|唔|emm+|em|hi|hello"
 _PARTICLE = "的|了|吧|呀|啊|哈|呢|哦|噢|喔|啦|嘞|咧|呗|哟|哒|滴|捏|嘿|哇|咯|哩"
 _THANKS = (
     "(?:非常|十分|太)?(?:多谢|感谢|感恩|谢谢|谢啦|谢了|谢)(?:你们|您们|你|您|老板|亲|啦|了|哈|啊|呀|哦)*+"
-    "|(?:麻烦|辛苦)(?:你们|您们|你|您|了|啦|老师|大家)++|thankyou|thanks?|thx|3q"
+    "|(?:麻烦|辛苦)(?:你们|您们|你|您|了|啦|老师|大家)++|thankyou|thanks?|thx|3q|please|pls"
 )
 _GREETING = "(?:早上|上午|中午|下午|晚上)好|早安|晚安|您好|你好|大家好|再见|拜拜|bye"
-_ADDRESS = "亲亲|亲|老板|老师|客服|小姐姐|美女|帅哥|宝子|宝|姐|哥"
+_ADDRESS = "亲爱的|亲亲|亲|老板|老师|客服|小姐姐|美女|帅哥|宝子|宝|姐|哥"
 _NO_PROBLEM = "没(?:有)?(?:什么|啥)?(?:问题|意见|毛病)|没(?:什么|啥)?(?:事|关系|错)"
 _YES = (
-    f"好(?:的|滴|哒|嘞|呀|啊|吧|啦|了|哦)|okay|ok|yes|嗯|可以|收到|明白|知道|了解|同意|{_NO_PROBLEM}"
+    f"好(?:的|滴|哒|嘞|呀|啊|吧|啦|了|哦)|ok+(?:ay|ey|y)?|yes|嗯|可以|收到|明白|知道|了解|同意|{_NO_PROBLEM}"
     "|就?这么(?:定|办)|不错|行|好|对|是|确认|挺好|很好|太好|真棒|哈哈"
 )
 _CALM = (
     "不(?:好意思|客气|用谢|用客气|着急|急|用急|用着急|要紧|介意|用担心|担心)|慢慢来|抱歉|静候佳音"
-    "|(?:我|那我|我们)?(?:等(?:着|你们|您们|你|您|好消息|消息)++|期待|坐等)"
+    "|(?:我|那我|我们)?(?:等(?:着|你们|您们|你|您|的|好消息|消息|通知|回复|结果)++|期待|坐等)"
 )
 _LINK = (
     "那就|那么|那|就|都|也|先|这样|我觉得|我看|感觉|我这边|这边|我们|咱们|我"
@@ -41,6 +41,13 @@ _GO_AHEAD = (
 )
 
 
+_SOON = (
+    "(?:我|先|再|一会儿?|等会儿?|待会儿?|晚点|稍后|现在|马上|就|去){1,6}+"
+    "(?:看看|看一?下|付款|付|下单|拍|转|回复你?|联系你)(?:了|哈|啊|吧|哦)*+"
+    "|稍等(?:我?看看|一?下)?|等一?下|等等|不是"
+)
+
+
 def _loop(*alternatives: str) -> re.Pattern[str]:
     return re.compile(f"(?:{'|'.join(alternatives)})*+")
 
@@ -48,11 +55,13 @@ def _loop(*alternatives: str) -> re.Pattern[str]:
 _PLAIN_HEAD = _loop(_INTERJECTION, _THANKS, _GREETING, _ADDRESS, _CALM, _YES, _PARTICLE, _LINK)
 _PLAIN_TAIL = _loop(_PARTICLE, _INTERJECTION, _THANKS, _ADDRESS, _CALM, _YES)
 _FILLER = _loop(
-    *(_INTERJECTION, _THANKS, _GREETING, _ADDRESS, _CALM, _GO_AHEAD, _YES, _PARTICLE, _LINK)
+    *(_INTERJECTION, _THANKS, _GREETING, _ADDRESS, _SOON, _CALM, _GO_AHEAD, _YES, _PARTICLE),
+    _LINK,
 )
-_POLITE_START = _loop(_INTERJECTION, _THANKS, _GREETING, _CALM, "亲(?!自|手|子|友)")
+_POLITE_START = _loop(_INTERJECTION, _THANKS, _GREETING, _CALM, "亲(?:爱的|亲)?(?!自|手|子|友)")
 _POLITE_END = re.compile(f"(?:{_THANKS})$")
 _PARTICLES = _loop(_PARTICLE)
+_CALM_ALONE = _loop(_CALM, _THANKS, _INTERJECTION, _PARTICLE)
 
 # 没问题 and 不错 deny nothing; neither does 别 in 特别 nor 非 in 非常.
 _HARMLESS = re.compile(
@@ -86,21 +95,21 @@ _SUPPOSED = re.compile(
     "|(?:你|您|们|客服|店家|商家|之前|上次|刚才|昨天|本来|原来)(?:都|也|还)?(?:说|讲|答应|告诉我|写)[了过的是着]*$"
 )
 _SUPPOSED_AFTER = re.compile(
-    "的?话|才怪|就怪|个(?:屁|鬼|头)|[不得](?:了|到|成|起)|失败|的?时候?(?!间)|之?后(?!天|面)|以[后前]|之前|前(?!天|台|面)"
+    "的?话|才怪|就怪|个(?:屁|鬼|头)|不?得?(?:不了|得了|不到|不成|不起)|失败|的?时候?(?!间)|之?后(?!天|面)|以[后前]|之前|前(?!天|台|面)"
 )
 _INTENDED = re.compile(
-    "准备|打算|计划|马上|等下|等会|待会|一会|明天|后天|过几天|下周|月底|回头|想|如何|才能|快要|即将|应该|去$"
+    "准备|打算|计划|马上|等下|等会|待会|一会|明天|后天|过几天|下周|月底|回头|想|如何|才能|快要|即将|应该|[去要]$"
 )
 
 _OWN = (
-    "我们|我|你们|您们|你|您|请|这个|这次|今天|现在|目前|暂时|先|还是|真的|所以|但是|但|不过|可是|那|就"
+    "我们|我|你们|您们|你|您|请|这个|这次|今天|现在|目前|暂时|先(?!等)|还是|真的|所以|但是|但|不过|可是|那|就"
     "|都|也"
 )
 _REFUSAL = re.compile(
     f"(?:{_INTERJECTION}|{_OWN})*+(?:"
-    "不(?:(?:用|要|需要|必|想要|想|考虑|合作|方便|同意|可以|能|行)?(?:再)?(?:发货|发|做|弄|麻烦|要|买|寄|下单|拍|付|改|画|定)?)"
-    "|别(?:再)?(?:发货|发|弄|做|寄|画|改)?|算了|免了|没兴趣|不感兴趣|取消|拒绝|没想好"
-    "|再(?:说|看看?|想想|想一想|考虑考虑|考虑一?下|商量一?下|比较一?下)|考虑(?:一下|下|考虑)?|想想|想一想"
+    "不(?:(?:用|要|需要|必|想要|想|考虑|合作|方便|同意|可以|能|行)?(?:再)?(?:发货|发|做|弄|麻烦|要|买|寄|下单|拍|付|定)?)"
+    "|别(?:再)?(?:发货|发|弄|做|寄)?|算了|免了|没兴趣|不感兴趣|取消|拒绝|没想好"
+    "|(?:先|再)*(?:看看|看一?下)再说|再(?:说|看看?|想想|想一想|考虑考虑|考虑一?下|商量一?下|比较一?下)|考虑(?:一下|下|考虑)?|想想|想一想"
     "|改天|改日|下次|以后再说|先等一?等|先等一?下|nope|no)"
     f"(?:给我|过来|文件|东西|订单|图|单|我|一下|下|再说|先|{_THANKS}|{_PARTICLE})*+"
 )
@@ -387,7 +396,9 @@ class Speech:
         return frozenset(
             at
             for at, phrase in enumerate(self.phrases)
-            if not phrase.asked and pattern.fullmatch(self._words(phrase))
+            if not phrase.asked
+            and pattern.fullmatch(self._words(phrase))
+            and not _CALM_ALONE.fullmatch(self._words(phrase))
         )
 
     def _shows(self, keyword: Keyword) -> bool:
@@ -502,7 +513,7 @@ def _is_asked_by(key: str, head: str, tail: str) -> bool:
     """可以 in 可不可以 and 好 in 好不好 are asked as much as 好的 in 好的吗."""
     if _QUESTION_END.search(tail) or _asks(tail) or _turns_around(key, tail):
         return True
-    return re.search(_A_NOT_A, head[-3:] + key[:2]) is not None
+    return re.search(f"{_A_NOT_A}|有没", head[-3:] + key[:2]) is not None
 
 
 def _turns_around(key: str, tail: str) -> bool:
@@ -512,6 +523,8 @@ def _turns_around(key: str, tail: str) -> bool:
 def _is_part(said: _Said, tail: str) -> bool:
     """Is the keyword but a part of another word or of a wider statement?"""
     key, head = said.keyword.key, said.head
+    if head.endswith("就") and not _is_plain(head):
+        return True  # 便宜点就可以 is a condition
     if key.isascii() and (key.isdecimal() or len(key) == 1):
         return not (_CHOOSES.fullmatch(head) and _PLAIN_TAIL.fullmatch(tail))
     if len(key) == 1:
