@@ -71,6 +71,7 @@ class QingjianLink:
         self._mapping, self._clock = mapping, clock
         self._connection = QingjianConnection(url, mapping, self, zone=zone, clock=clock)
         self._receive: Receive | None = None
+        self._on_connected: Callable[[], None] | None = None
         self._recent = RecentMessages()
         self._types: dict[str, str] = {}
         self._lanes: dict[str, deque[_Stored]] = {}
@@ -88,10 +89,10 @@ class QingjianLink:
             "1 while messages can be sent to Qingjian",
             registry=metrics.registry,
         )
-        connected.set_function(lambda: float(self.connected))
+        connected.set_function(lambda: float(self.is_connected))
 
     @property
-    def connected(self) -> bool:
+    def is_connected(self) -> bool:
         return self._connection.state.status == "connected"
 
     @property
@@ -99,10 +100,13 @@ class QingjianLink:
         """For health pages: plain values, nothing secret."""
         return {"peer": self._connection.peer, **asdict(self._connection.state)}
 
-    async def start(self, receive: Receive) -> None:
+    async def start(
+        self, receive: Receive, *, on_connected: Callable[[], None] | None = None
+    ) -> None:
         """``receive`` stores a message once: `engine.engine.Engine.receive`. (Not known earlier:
-        the engine is built over its channels, and one of them is over this.)"""
-        self._receive = receive
+        the engine is built over its channels, and one of them is over this.) ``on_connected``:
+        what was postponed for want of a connection may be tried again."""
+        self._receive, self._on_connected = receive, on_connected
         await self._connection.start()
 
     async def stop(self) -> None:
@@ -129,6 +133,10 @@ class QingjianLink:
         return self._types.get(account) or configured or str(default or "")
 
     # In: what the connection tells ---------------------------------------------------------
+
+    def connected(self) -> None:
+        if self._on_connected is not None:
+            self._on_connected()
 
     async def customer(self, frame: CustomerFrame, acknowledge: Acknowledge) -> None:
         message = frame.message

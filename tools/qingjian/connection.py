@@ -40,7 +40,7 @@ _websockets_log.setLevel(logging.INFO)
 FIRST_BACKOFF_S = 0.25
 LONGEST_BACKOFF_S = 30.0
 STABLE_S = 30.0
-"""A connection that lived as long is no failed attempt."""
+"""A connection that lived as long is no failed attempt; nor is one that carried a message."""
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 RETRY_AFTER_S = 1.0
@@ -53,6 +53,9 @@ Acknowledge = Callable[[], Awaitable[None]]
 
 
 class Listener(Protocol):
+    def connected(self) -> None:
+        """From now on messages can be sent."""
+
     async def customer(self, frame: CustomerFrame, acknowledge: Acknowledge) -> None:
         """Take over ``frame`` in its order; the next frame is read when this returns.
 
@@ -134,6 +137,7 @@ class QingjianConnection:
         self._task: asyncio.Task[None] | None = None
         self._session: _Session | None = None
         self._ready = asyncio.Event()
+        self._carried = False
         self._late: OrderedDict[str, AckFrame] = OrderedDict()
         self.state = ConnectionState(since=clock())
 
@@ -224,7 +228,8 @@ class QingjianConnection:
             except Exception as error:
                 log.exception("qingjian: our own code failed; connecting again")
                 problem = type(error).__name__
-            failures = 0 if time.monotonic() - opened >= STABLE_S else failures + 1
+            lasted = time.monotonic() - opened >= STABLE_S
+            failures = 0 if lasted or self._carried else failures + 1
             pause = self._pause(failures)
             self.state.last_error = problem
             self._become("waiting")
@@ -238,6 +243,7 @@ class QingjianConnection:
     async def _connect_once(self) -> str:
         """Serve one connection to its end; returns why it ended."""
         self._become("connecting")
+        self._carried = False
         options = self._mapping.connection
         session: _Session | None = None
         try:
@@ -293,6 +299,7 @@ class QingjianConnection:
         self._session = session
         self._ready.set()
         self._become("connected")
+        self._listener.connected()
         log.info("qingjian: connected to %s", self.peer)
 
     async def _await_login(self, session: _Session, frame: str) -> None:
@@ -327,8 +334,10 @@ class QingjianConnection:
         frame = read_frame(self._mapping, raw, received_at=now, zone=self._zone)
         match frame:
             case CustomerFrame(answer=answer):
+                self._carried = True
                 await self._listener.customer(frame, lambda: session.tell(answer))
             case AckFrame():
+                self._carried = True
                 self._acknowledged(session, frame)
             case LoginFrame():
                 if not session.login.done():

@@ -165,7 +165,11 @@ class Recorder:
         self.customers: list[CustomerFrame] = []
         self.unknowns: list[UnknownFrame] = []
         self.acknowledges = True
+        self.connects = 0
         self._changed = asyncio.Event()
+
+    def connected(self) -> None:
+        self.connects += 1
 
     async def customer(self, frame: CustomerFrame, acknowledge: Acknowledge) -> None:
         self.customers.append(frame)

@@ -19,12 +19,12 @@ from tests.tools.qingjian.bridge import (
     running_bridge,
 )
 from tools.qingjian.connection import QingjianConnection
-from tools.qingjian.mapping import load_mapping
+from tools.qingjian.mapping import QingjianMapping, load_mapping
 
 UNACKNOWLEDGED = [rule for rule in NESTED["incoming"] if rule["kind"] != "ack"]
 
 
-def login_mapping(timeout_s: float = 5.0) -> object:
+def login_mapping(timeout_s: float = 5.0) -> QingjianMapping:
     rule = {"kind": "login", "when": {"cmd": "hi"}, "success": {"ok": True}, "reason": "why"}
     return mapping_of(
         incoming=[*NESTED["incoming"], rule],
@@ -134,7 +134,7 @@ async def test_after_the_peer_is_gone_and_back_messages_go_both_ways_again() -> 
             await second.say(nested())
             await recorder.until(1)
             assert second.sent() == ["在的"]
-            assert connection.state.connects == 2
+            assert (connection.state.connects, recorder.connects) == (2, 2)
     finally:
         await connection.stop()
 
@@ -145,6 +145,19 @@ async def test_pauses_between_attempts_grow_to_half_a_minute() -> None:
     assert pauses == [0.25, 0.5, 1.0, 2.0, 30.0, 30.0]
     half = QingjianConnection("ws://h", mapping_of(), Recorder(), chance=lambda: 0.0)
     assert half._pause(1_000) == 15.0
+
+
+async def test_a_connection_that_carried_messages_is_opened_again_soon_however_often_it_ends() -> (
+    None
+):
+    async with running_bridge() as bridge, connected(bridge.url, mapping_of()) as connection:
+        async with asyncio.timeout(5):
+            for number in range(8):
+                await connection.send(a_text(f"t{number}"), wait_s=5.0)
+                bridge.sockets[0].transport.abort()
+                while connection.state.status == "connected":  # noqa: ASYNC110 - tells nobody
+                    await asyncio.sleep(0.005)
+        assert connection.state.connects == 8
 
 
 async def test_heartbeats_are_sent_and_answered() -> None:
@@ -168,12 +181,14 @@ async def test_a_connection_on_which_nothing_comes_is_given_up() -> None:
 
 
 async def test_nothing_is_sent_before_the_peer_has_let_us_in() -> None:
+    recorder = Recorder()
     async with running_bridge() as bridge:
-        connection = QingjianConnection(bridge.url, login_mapping(), Recorder())  # type: ignore[arg-type]
+        connection = QingjianConnection(bridge.url, login_mapping(), recorder)
         await connection.start()
         await bridge.until_frames("login")
         with pytest.raises(PeerUnavailable, match="not connected"):
             await connection.send(a_text(), wait_s=0.05)
+        assert recorder.connects == 0
         await bridge.say({"cmd": "hi", "ok": True})
         await connection.send(a_text(), wait_s=5.0)
         await connection.stop()
@@ -185,7 +200,7 @@ async def test_a_login_that_is_refused_or_not_answered_ends_the_connection(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with running_bridge() as bridge:
-        connection = QingjianConnection(bridge.url, login_mapping(0.1), Recorder())  # type: ignore[arg-type]
+        connection = QingjianConnection(bridge.url, login_mapping(0.1), Recorder())
         await connection.start()
         await bridge.until_frames("login")
         if answer is not None:
