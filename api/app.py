@@ -19,7 +19,7 @@ from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
 from api.guard import LIMIT_HEADER, Guard
-from api.identity import MCP_PATH, Surfaces, Tokens, surfaces_of_roles
+from api.identity import MCP_PATH, Tokens
 from api.knowledge.endpoints import IMPORTS_PATH
 from api.knowledge.endpoints import router as knowledge
 from api.knowledge.imports import Imports
@@ -80,7 +80,6 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         max_body_bytes=kefu.settings.max_body_bytes,
         uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES},
         tokens=_tokens(kefu.settings),
-        surfaces=_surfaces(kefu.settings),
     )
     app.add_middleware(Addresses, settings=kefu.settings)
     return app
@@ -89,12 +88,6 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
 def _tokens(settings: Settings) -> Tokens | None:
     secret = settings.secret_key
     return Tokens(secret.get_secret_value()) if secret is not None else None
-
-
-def _surfaces(settings: Settings) -> Surfaces:
-    return surfaces_of_roles(
-        (settings.task_receive, settings.task_status, settings.task_cancel, settings.task_list)
-    )
 
 
 def _page() -> Callable[[], Awaitable[HTMLResponse]]:

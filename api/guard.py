@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.envelopes import error_response, too_large
-from api.identity import Surfaces, TokenRefused, Tokens
+from api.identity import TokenRefused, Tokens, admits
 from tools.registry import Caller, NotAllowed, Role
 
 _PUBLIC = frozenset(
@@ -41,11 +41,10 @@ class Guard:
         max_body_bytes: int,
         uploads: Mapping[str, int] | None = None,
         tokens: Tokens | None = None,
-        surfaces: Surfaces | None = None,
     ) -> None:
         self._app = app
         self._key = api_key.encode() if api_key is not None else None
-        self._tokens, self._surfaces = tokens, surfaces or Surfaces({})
+        self._tokens = tokens
         self._open = (_ASSETS, _SIGNED) if signed else (_ASSETS,)
         self._max_body, self._uploads = max_body_bytes, uploads or {}
 
@@ -87,7 +86,7 @@ class Guard:
         elif not self._is_token(bearer):
             return LOCAL
         caller = await self._identified(bearer)
-        if not self._surfaces.admit(caller.role, path):
+        if not admits(caller.role, path):
             raise NotAllowed("", f"{caller.role} 的令牌不能使用这个地址")
         return caller
 

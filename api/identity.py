@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from domain.errors import ConfigurationError, InvalidInput
@@ -16,8 +15,10 @@ MIN_SECRET_BYTES = 32
 """RFC 7518, 3.2: at least the hash's size. Shorter ones can be tried out by who has a token."""
 TOOLS_PATH = "/api/tools"
 MCP_PATH = "/mcp"
-_TASKS_PATH = "/api/task"
-_HEALTH_PATHS = ("/health", "/api/health")
+_SURFACES = {
+    Role.CUSTOMER: (TOOLS_PATH, MCP_PATH),
+    Role.TIANWANG: (TOOLS_PATH, MCP_PATH, "/api/task", "/health", "/api/health"),
+}
 _CONTACT_CHARS = 3 * MAX_ID_CHARS + 2  # channel, account and id
 _REFUSED = {
     "ExpiredSignatureError": "令牌已过期，请重新签发",
@@ -37,22 +38,10 @@ class TokenRefused(InvalidInput):
         super().__init__(field, reason, status=401)
 
 
-@dataclass(frozen=True, slots=True)
-class Surfaces:
-    """Addresses, and all below them, that a role may use; a role that is not named uses all."""
-
-    by_role: Mapping[Role, tuple[str, ...]]
-
-    def admit(self, role: Role, path: str) -> bool:
-        roots = self.by_role.get(role)
-        return roots is None or any(path == root or path.startswith(root + "/") for root in roots)
-
-
-def surfaces_of_roles(task_paths: tuple[str, ...] = ()) -> Surfaces:
-    """``task_paths``: where the settings put Tianwang's surface."""
-    tools = (TOOLS_PATH, MCP_PATH)
-    tasks = (_TASKS_PATH, *(path.rstrip("/") for path in task_paths))
-    return Surfaces({Role.CUSTOMER: tools, Role.TIANWANG: (*tools, *tasks, *_HEALTH_PATHS)})
+def admits(role: Role, path: str) -> bool:
+    """Whether a token of that role may be used there; agents and operators may use all."""
+    roots = _SURFACES.get(role)
+    return roots is None or any(path == root or path.startswith(root + "/") for root in roots)
 
 
 class Tokens:

@@ -103,18 +103,12 @@ def rebinding_protection(settings: Settings) -> TransportSecuritySettings:
     which a machine is reached cannot be told from here."""
     if not is_loopback(settings.host):
         return TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    own = f"[{settings.host}]" if ":" in settings.host else settings.host
-    hosts = [*_LOOPBACK_NAMES, own]
-    if settings.public_url:
-        hosts.append(urlsplit(settings.public_url).netloc.rpartition(":")[0])
-        hosts.append(urlsplit(settings.public_url).netloc)
-    hosts = [host for host in dict.fromkeys(hosts) if host]
-    with_ports = [*hosts, *(f"{host}:*" for host in hosts)]
+    known = (*_LOOPBACK_NAMES, settings.host, urlsplit(settings.public_url).hostname or "")
+    names = [f"[{name}]" if ":" in name else name for name in dict.fromkeys(known) if name]
+    hosts = [*names, *(f"{name}:*" for name in names)]
     return TransportSecuritySettings(
-        allowed_hosts=with_ports,
-        allowed_origins=[
-            f"{scheme}://{host}" for scheme in ("http", "https") for host in with_ports
-        ],
+        allowed_hosts=hosts,
+        allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
     )
 
 
