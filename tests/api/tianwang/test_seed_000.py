@@ -215,13 +215,16 @@ def test_the_printed_date_of_the_third_scenario_has_passed(service: Service) -> 
 def test_a_task_that_will_fail_fails_and_can_be_retried(service: Service) -> None:
     soon = f"{datetime.now(SHANGHAI) + timedelta(seconds=2):%Y-%m-%d %H:%M:%S}"
     order = SCENARIOS[2] | {"task_id": "TASK_FAILS", "customer": {"id": "never_wrote"}}
-    _send(service, order | {"trigger": {"type": "time_reach", "time": soon}, "max_retry": 0})
+    order |= {"trigger": {"type": "time_reach", "time": soon}, "max_retry": 0}
+    _send(service, order)
     status = STATUS.replace("TASK_20260227_001", "TASK_FAILS")
     ends = time.monotonic() + 20
     while (told := run_curl(status, service.url)["data"])["status"] != "failed":
         assert time.monotonic() < ends, told
         time.sleep(0.1)
     assert told["error_message"]
+    again = _send(service, order)  # its time is past now, but it is the task that is known
+    assert (again["code"], again["data"]["status"]) == (200, "failed")
     cancel = CANCEL.replace("TASK_20260227_001", "TASK_FAILS")
     refused = run_curl(cancel, service.url)
     assert refused["code"] == 409
