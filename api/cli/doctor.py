@@ -349,17 +349,38 @@ def check_peers(settings: "Settings") -> Iterator[Finding]:
     peers = (
         ("webhook", "KEFU_WEBHOOK_URL", settings.webhook_url),
         ("staff", "KEFU_STAFF_NOTICE_URL", notice.get_secret_value() if notice else ""),
+        ("tianwang", "TIANWANG_CALLBACK_URL", settings.tianwang_callback_url),
+        ("qingjian", "QINGJIAN_URL", settings.qingjian_url),
+        ("tuhui", "TUHUI_URL", settings.tuhui_url),
         ("sandbox", "KEFU_SANDBOX_URL", settings.sandbox_url),
     )
     for name, variable, url in peers:
         if url:
             yield _check_peer(name, variable, url)
+    yield from check_callbacks(settings)
+
+
+def check_callbacks(settings: "Settings") -> Iterator[Finding]:
+    """Seed 000's own example has the service call itself back."""
+    url, name = settings.tianwang_callback_url, "callbacks"
+    if not url:
+        return
+    parts = urlsplit(url)
+    if parts.port == settings.port and parts.hostname in {settings.host, "localhost", "127.0.0.1"}:
+        detail = "TIANWANG_CALLBACK_URL 指向本服务自己,回调不会送达天网"
+        yield Finding(name, State.FAULT, detail, "改为天网服务器接收回调的地址")
+    if settings.tianwang_callback_secret is None:
+        detail = "未设置 TIANWANG_CALLBACK_SECRET,回调不带签名"
+        yield Finding(name, State.NOTE, detail, "与天网约定密钥并在两边设置")
 
 
 def _check_peer(name: str, variable: str, url: str) -> Finding:
     """Only the host is shown: paths of such addresses may be keys."""
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = (
+        parts.hostname or "",
+        parts.port or (443 if parts.scheme in {"https", "wss"} else 80),
+    )
     try:
         socket.create_connection((host, port), CONNECT_S).close()
     except OSError as error:

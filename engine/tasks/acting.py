@@ -136,10 +136,12 @@ class Acting:
         self, row: TaskRow, cause: Mapping[str, Any], to: Recipient | None, now: float
     ) -> dict[str, str]:
         at = datetime.fromtimestamp(now, self.policy.zone)
+        # A task that anybody may fire acts for whoever did.
+        own = to is None or row.customer_id in (to.sender_id, to.contact_id)
         return {
             "task.id": row.task_id,
-            "customer.id": row.customer_id or (to.sender_id if to else ""),
-            "customer.name": row.customer_name or (to.name if to else ""),
+            "customer.id": to.sender_id if to else row.customer_id or "",
+            "customer.name": (row.customer_name or "") if own else to.name if to else "",
             "trigger.keyword": cause.get("keyword", ""),
             "trigger.text": cause.get("text", ""),
             "trigger.time": f"{at:%Y-%m-%d %H:%M:%S}",

@@ -182,7 +182,8 @@ class TaskDesk:
 
 def _known_fields(order: TaskOrder) -> frozenset[str]:
     known = set(message_fields.LONGEST) - {"customer.name"}
-    if order.customer.name:
+    anybody = order.kind in (TriggerKind.CUSTOMER_REPLY, TriggerKind.CUSTOMER_KEYWORD)
+    if order.customer.name and not anybody:
         known.add("customer.name")
     # Time says no word, and a payment may be an event without one.
     wordless = order.kind in (TriggerKind.TIME_REACH, TriggerKind.CUSTOMER_PAYMENT)

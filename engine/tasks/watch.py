@@ -1,6 +1,7 @@
 """Which tasks a message fires: an index in memory that follows the rows."""
 
 import asyncio
+import heapq
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,13 +26,14 @@ class Hit:
 
 
 class TaskWatch:
-    """Pending tasks that messages fire. It may know tasks that have ended elsewhere: who fires one
-    of those is told by the rows, and forgets it."""
+    """Pending tasks that messages fire. It may know tasks that have ended: the rows are asked
+    about those that a message would fire, and no task is remembered past its expiry."""
 
     def __init__(self, database: Database, book: TaskBook) -> None:
         self._database, self._book = database, book
         self._index = TaskIndex()
         self._rows: dict[str, TaskRow] = {}
+        self._expiries: list[tuple[float, str]] = []
         self._version = 0
         self._loading = asyncio.Lock()
 
@@ -42,6 +44,7 @@ class TaskWatch:
         """At most one for each task: the first message that fires it; in the tasks' order."""
         if claim.tasks_version > self._version:
             await self._catch_up(claim.tasks_version)
+        self._forget_expired(claim.messages[-1].received_ts)
         if not self._rows:
             return []
         found: dict[str, Hit] = {}
@@ -49,6 +52,8 @@ class TaskWatch:
             said = _said(claim, message)
             for match in self._index.matches(said):
                 found.setdefault(match.task.task_id, Hit(message, said, match))
+        if found:
+            await self._keep_pending(found)
         return sorted(found.values(), key=lambda hit: hit.match.task.order)
 
     def row(self, task_id: str) -> TaskRow:
@@ -59,6 +64,22 @@ class TaskWatch:
         for task_id in task_ids:
             if self._rows.pop(task_id, None) is not None:
                 self._index.discard(task_id)
+
+    async def _keep_pending(self, found: dict[str, Hit]) -> None:
+        """A turn that acts for a task which has ended is lost, and is run again for each such."""
+        ids = list(found)
+        pending = await self._database.read(lambda c: self._book.pending_among(c, ids))
+        ended = [task_id for task_id in ids if task_id not in pending]
+        self.forget(ended)
+        for task_id in ended:
+            del found[task_id]
+
+    def _forget_expired(self, now: float) -> None:
+        while self._expiries and self._expiries[0][0] < now:
+            _, task_id = heapq.heappop(self._expiries)
+            row = self._rows.get(task_id)
+            if row is not None and row.due_at is not None and row.due_at < now:
+                self.forget([task_id])
 
     async def _catch_up(self, version: int) -> None:
         async with self._loading:
@@ -80,6 +101,8 @@ class TaskWatch:
             log.error("task %s cannot be watched for: %r", row.task_id, error)
             return
         self._rows[row.task_id] = row
+        if row.due_at is not None:
+            heapq.heappush(self._expiries, (row.due_at, row.task_id))
         self._index.discard(row.task_id)
         self._index.add(task)
 

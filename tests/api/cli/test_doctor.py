@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
-from engine.settings import describe_settings
+from api.cli.doctor import State, check_callbacks
+from engine.settings import describe_settings, load_settings
 from storage.database import Database
 from storage.migrate import HEAD, migrate
 from tests.api.cli.conftest import Command
@@ -237,3 +239,18 @@ def test_all_settings_are_listed_with_default_and_meaning(kefu: Command) -> None
         assert listed[setting.name]["default"] == setting.default
         assert f"{setting.name} = {setting.default}" in printed or not setting.default
         assert setting.meaning in printed
+
+
+def test_callbacks_to_the_service_itself_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEFU_PORT")
+    settings = load_settings(
+        env_files=None,
+        tianwang_callback_url="http://127.0.0.1:6060/api/task/callback",
+        tianwang_callback_secret=SecretStr("s"),
+    )
+    assert [finding.state for finding in check_callbacks(settings)] == [State.FAULT]
+
+
+def test_callbacks_without_a_secret_are_noted() -> None:
+    settings = load_settings(env_files=None, tianwang_callback_url="https://tianwang.example/done")
+    assert [finding.state for finding in check_callbacks(settings)] == [State.NOTE]
