@@ -9,18 +9,24 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, cast
+from zoneinfo import ZoneInfo
 
 import httpx
 from sqlalchemy import Connection
 
 from domain.decisions import Evidence, Retrieval
 from domain.messages import InboundMessage
-from engine.bootstrap import assemble_engine, build_services
+from engine.bootstrap import TaskParts, assemble_engine, build_services
 from engine.channels import StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
 from engine.engine import Engine
+from engine.metrics import Metrics
 from engine.policy import EnginePolicy
 from engine.settings import load_settings
+from engine.settling import Settling
+from engine.tasks.acting import ActingPolicy
+from engine.tasks.desk import TaskDesk
+from engine.tasks.work import TaskPolicy, TaskWork
 from engine.turns import Turns
 from graphs.context import Services
 from graphs.templates import Templates
@@ -29,7 +35,9 @@ from storage import history
 from storage.database import Database
 from storage.migrate import migrate
 from tests.sandbox_server import SandboxServer
+from tools.catalog import catalogue
 from tools.notify.client import StaffNotifier
+from tools.registry import Tool, ToolRegistry
 from tools.webhook.client import WebhookClient
 
 T = TypeVar("T")
@@ -41,6 +49,7 @@ QUICK = EnginePolicy(
     outbox_backoff_base_s=60.0,
     outbox_backoff_max_s=600.0,
 )
+ZONE = ZoneInfo("Asia/Shanghai")
 _numbers = itertools.count(1)
 
 
@@ -113,6 +122,12 @@ class Process:
     knowledge: EchoKnowledge
     database: Database
     templates: Templates
+    work: TaskWork | None = None
+
+    @property
+    def tasks(self) -> TaskDesk:
+        assert self.work is not None, "start it with tasks=..."
+        return self.work.desk
 
     async def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
         return await self.database.read(lambda c: history.rows(c, sql, **params))
@@ -139,6 +154,16 @@ class Process:
         await self.until(nothing_left)
 
 
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """That a process works on tasks, and how; ``tools`` besides the catalogue's."""
+
+    late_s: float = 3_600.0
+    lease_s: float = 30.0
+    backoff_base_s: float = 0.02
+    tools: tuple[Tool[Any], ...] = ()
+
+
 @contextlib.asynccontextmanager
 async def running_process(
     url: str,
@@ -148,14 +173,19 @@ async def running_process(
     clock: Callable[[], float] = time.time,
     owner: str = "p1",
     alone: bool = False,
+    tasks: Tasks | None = None,
 ) -> AsyncIterator[Process]:
     """A started engine on the database at ``url``, stopped with the block."""
     database = await asyncio.to_thread(_open, url)
-    process = _assemble(database, channels or {}, policy, clock, owner, alone=alone)
+    process = _assemble(database, channels or {}, policy, clock, owner, alone=alone, tasks=tasks)
     await process.engine.start()
+    if process.work is not None:
+        await process.work.start()
     try:
         yield process
     finally:
+        if process.work is not None:
+            await process.work.stop()
         await process.engine.stop(grace_s=2.0)
         await asyncio.to_thread(database.close)
 
@@ -175,15 +205,44 @@ def _assemble(
     owner: str,
     *,
     alone: bool,
+    tasks: Tasks | None,
 ) -> Process:
-    knowledge = EchoKnowledge()
-    services = replace(_services(), retriever=knowledge)
+    knowledge, metrics = EchoKnowledge(), Metrics()
+    registry = ToolRegistry(catalogue() + (tasks.tools if tasks else ()))
+    services = replace(_services(), retriever=knowledge, tools=registry)
+    work = None
+    if tasks is not None:
+        work = TaskWork(
+            database,
+            registry,
+            metrics,
+            _task_policy(tasks, channels),
+            owner=owner,
+            alone=alone,
+            clock=clock,
+        )
     parts = assemble_engine(
-        database, services, channels, policy, owner=owner, alone=alone, clock=clock
+        database,
+        services,
+        channels,
+        policy,
+        owner=owner,
+        alone=alone,
+        clock=clock,
+        metrics=metrics,
+        tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))) if work else None,
     )
+    if work is not None:
+        work.on_queues = parts.wake_queues
     return Process(
-        parts.engine, parts.turns, parts.deliverer, knowledge, database, services.templates
+        parts.engine, parts.turns, parts.deliverer, knowledge, database, services.templates, work
     )
+
+
+def _task_policy(tasks: Tasks, channels: Mapping[str, Channel]) -> TaskPolicy:
+    acting = ActingPolicy(ZONE, frozenset(channels), backoff_base_s=tasks.backoff_base_s)
+    told = "tianwang" in channels
+    return TaskPolicy(acting, callbacks=told, late_s=tasks.late_s, lease_s=tasks.lease_s)
 
 
 @functools.cache
