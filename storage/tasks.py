@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 
 from domain.tasks import ENDED, TaskStatus, TriggerKind
 from storage import outbox
@@ -122,6 +122,9 @@ _WATCHED = Statement(
     f"SELECT {_COLUMNS} FROM tasks"  # noqa: S608
     " WHERE status = 'pending' AND watch_no > :after ORDER BY watch_no LIMIT :limit"
 )
+_PENDING_AMONG = text(
+    "SELECT task_id FROM tasks WHERE task_id IN :task_ids AND status = 'pending'"
+).bindparams(bindparam("task_ids", expanding=True))
 _FIRE = Statement(
     f"""
     UPDATE tasks SET status = 'triggered', triggered_at = :at, run_no = run_no + 1, cause = :cause,
@@ -257,6 +260,10 @@ class TaskBook:
         """Pending tasks that messages fire, numbered above ``number``, in order."""
         rows = _WATCHED.all(connection, {"after": number, "limit": limit})
         return [_task(row) for row in rows]
+
+    def pending_among(self, connection: Connection, task_ids: Sequence[str]) -> set[str]:
+        found = connection.execute(_PENDING_AMONG, {"task_ids": list(task_ids)})
+        return {row[0] for row in found}
 
     # Firing and ending ---------------------------------------------------------------------
 

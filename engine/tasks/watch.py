@@ -69,7 +69,8 @@ class TaskWatch:
         """A turn that acts for a task which has ended is lost, and is run again for each such."""
         ids = list(found)
         pending = await self._database.read(lambda c: self._book.pending_among(c, ids))
-        ended = [task_id for task_id in ids if task_id not in pending]
+        known = pending & self._rows.keys()  # another turn may have forgotten one meanwhile
+        ended = [task_id for task_id in ids if task_id not in known]
         self.forget(ended)
         for task_id in ended:
             del found[task_id]
