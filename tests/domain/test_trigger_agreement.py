@@ -1,6 +1,8 @@
 """Agreement: which messages fire a keyword, which only mention it, and what is left to answer."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +182,9 @@ AGREEMENT = [
     ("ok", "ok的,什么时候发货?", "什么时候发货"),
     ("ok", "not ok", NO),
     ("ok", "is it ok?", NO),
+    ("ok", "this is not really ok", NO),
+    ("发票", "下午出发,票", NO),
+    ("好的", "好?的", NO),
     # width, script, spaces, marks
     ("好的", "好 的", ""),
     ("好的", "好\u200b的", ""),
@@ -333,6 +338,23 @@ def test_a_keyword_fires_where_the_message_agrees_to_it(
 @pytest.mark.parametrize(("keyword", "text", "rest"), ADVERSARIAL)
 def test_everyday_agreement_and_refusal(keyword: str, text: str, rest: str | None) -> None:
     assert fired(keyword, text) == rest
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "triggers.md"
+DOCUMENTED = re.findall(
+    r"^\| (.+?) \| (.+?) \| (yes|no) \| ?(.*?) ?\|$", DOCS.read_text("utf-8"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("keyword", "text", "fires", "rest"), DOCUMENTED)
+def test_the_documented_examples_are_true(keyword: str, text: str, fires: str, rest: str) -> None:
+    assert fired(keyword, text) == (rest if fires == "yes" else None)
+
+
+def test_the_documented_words_that_leave_it_open_do_not_fire() -> None:
+    open_words = (("好的", "这个挺好的"), ("可以", "可以嘛"), ("可以", "可能可以"))
+    assert [fired(*one) for one in open_words] == [None, None, None]
+    assert len(DOCUMENTED) > 25
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,11 @@ def test_a_match_names_the_first_keyword_agreed_to_as_the_task_wrote_it() -> Non
     assert (found.keyword, found.rest) == ("ＯＫ", "能开发票吗")
 
 
+def test_a_task_fires_once_where_several_of_its_keywords_are_said() -> None:
+    index = TaskIndex([task(Trigger(KEYWORD, ("行", "ok", "好的")))])
+    assert len(index.matches(said("好的,ok,行"))) == 1
+
+
 def test_a_payment_event_has_no_keyword_and_leaves_nothing_to_answer() -> None:
     paid = task(Trigger(PAYMENT, PAYMENT_WORDS))
     assert match(paid, said("[订单已付款]", event=PAYMENT_EVENT)) == Match(paid, "", "")
