@@ -77,6 +77,7 @@ bench: setup
 
 crash: setup
 	$(BIN)/python -m tests.crash
+	$(BIN)/python -m tests.crash --tasks --kills 50
 
 # The house set, and each folder of $KEFU_EVAL_DATA with dev/faq.jsonl and dev/queries.jsonl.
 eval: setup

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.crash.deployment import DatabaseKind
 from tests.crash.records import Verdict
 from tests.crash.run import run
+from tests.crash.task_run import run_tasks
 
 
 def parse() -> argparse.Namespace:
@@ -17,6 +18,9 @@ def parse() -> argparse.Namespace:
         "--kills", type=int, default=100, help="of each database (default %(default)s)"
     )
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument(
+        "--tasks", action="store_true", help="Tianwang's tasks instead of customers' questions"
+    )
     parser.add_argument("--seed", type=int, help="repeats the moments of an earlier run's kills")
     return parser.parse_args()
 
@@ -47,7 +51,10 @@ def main() -> int:
     failed = False
     for database in databases:
         with tempfile.TemporaryDirectory(prefix="kefu-crash-") as folder:
-            verdict = run(database, Path(folder), kills=options.kills, seed=seed, progress=progress)
+            runs = run_tasks if options.tasks else run
+            verdict = runs(
+                database, Path(folder), kills=options.kills, seed=seed, progress=progress
+            )
         report(database, verdict)
         failed = failed or bool(verdict.problems)
     return 1 if failed else 0

@@ -50,8 +50,15 @@ class Deployment:
     def starts(self) -> int:
         return sum(service.starts for service in self.services)
 
-    def kill_at_random(self, kills: int, chance: random.Random, progress: Progress) -> None:
-        """SIGKILL ``kills`` times, each time a process at a moment that ``chance`` picks.
+    def kill_at_random(
+        self,
+        kills: int,
+        chance: random.Random,
+        progress: Progress,
+        on_kill: Callable[[], object] = lambda: None,
+    ) -> None:
+        """SIGKILL ``kills`` times, each time a process at a moment that ``chance`` picks; while it
+        is dead, ``on_kill`` may look around.
 
         Raises RuntimeError if a process does not come back.
         """
@@ -65,6 +72,7 @@ class Deployment:
             else:
                 time.sleep(chance.uniform(SOONEST_S, LATEST_S))
             self._kill(service)
+            on_kill()
             service.start()
             progress(f"{self.kills} of {kills} kills")
 
@@ -97,12 +105,18 @@ def _backlog(metrics: str) -> float:
 
 @contextlib.contextmanager
 def running_deployment(
-    kind: DatabaseKind, folder: Path, sandbox: SandboxServer
+    kind: DatabaseKind,
+    folder: Path,
+    sandbox: SandboxServer,
+    more_settings: Mapping[str, str] | None = None,
 ) -> Iterator[Deployment]:
     """Processes in ``folder``, configured to the sandbox; the first one is its target."""
     sandbox.set_webhook_secret(SETTINGS["KEFU_WEBHOOK_SECRET"])
     with contextlib.ExitStack() as stack:
-        url, settings = f"sqlite:///{folder / 'data0' / 'kefu.db'}", dict(SETTINGS)
+        url, settings = (
+            f"sqlite:///{folder / 'data0' / 'kefu.db'}",
+            {**SETTINGS, **(more_settings or {})},
+        )
         if kind == "postgresql":
             server = stack.enter_context(postgres_server())
             url = stack.enter_context(fresh_postgres_database(server))

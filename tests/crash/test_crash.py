@@ -1,8 +1,9 @@
-"""A short run of ``python -m tests.crash``; the long one is ``make crash``."""
+"""Short runs of ``python -m tests.crash``; the long ones are ``make crash``."""
 
 from pathlib import Path
 
 from tests.crash.run import run
+from tests.crash.task_run import run_tasks
 
 KILLS = 6
 
@@ -16,3 +17,14 @@ def test_kill_9_loses_no_message_and_shows_no_reply_twice(tmp_path: Path) -> Non
     assert verdict.counts["of those offered more than once"] > 0
     assert verdict.counts["calls repeated because the process was away"] > 0
     assert verdict.counts["messages merged into another's turn"] > 0
+
+
+def test_kill_9_lets_every_task_fire_once_end_once_and_be_told(tmp_path: Path) -> None:
+    verdict = run_tasks("sqlite", tmp_path, kills=KILLS, seed=4, progress=print, rate=3)
+    assert verdict.problems == []
+    assert verdict.counts["kills"] >= KILLS
+    assert verdict.counts["tasks completed"] > 0
+    # The run is worth nothing if the service was idle when it was killed.
+    assert verdict.counts["kills while an action was under way"] > 0
+    assert verdict.counts["kills while a callback was due"] > 0
+    assert verdict.counts["calls repeated because the process was away"] > 0
