@@ -27,7 +27,7 @@ def main() -> int:
         running_target(Path(folder)) as target,
     ):
         chosen = [*at_random(options.examples, seed), "--include-path-regex", options.paths]
-        done = fuzz(target.url, Path(folder), chosen, known=target.known)
+        done = fuzz(target, Path(folder), chosen)
     print(done.report)
     return 1 if done.failed else 0
 

@@ -11,8 +11,9 @@ import hypothesis_jsonschema._from_schema as from_schema
 import schemathesis
 from hypothesis.internal.conjecture.utils import many
 
-KNOWN_VARIABLE = "KEFU_FUZZ_KNOWN"
-_KNOWN: Mapping[str, list[Any]] = json.loads(os.environ.get(KNOWN_VARIABLE, "{}"))
+_KNOWN: Mapping[str, list[Any]] = json.loads(os.environ.get("KEFU_FUZZ_KNOWN", "{}"))
+_IDS = {name: ids for name, ids in _KNOWN.items() if name != "name"}
+"""A tool is called by its name; in a query or a body a name is anybody's."""
 
 
 class Many:
@@ -47,14 +48,17 @@ def before_call(
     context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]
 ) -> None:
     """Half of the made-up ids become ids of rows that exist, lest everything end in a 404."""
-    for place in (case.path_parameters, case.query, case.body):
-        if isinstance(place, dict):
-            _make_known(place)
+    _make_known(case.path_parameters, _KNOWN)
+    for place in (case.query, case.body):
+        _make_known(place, _IDS)
 
 
-def _make_known(values: dict[str, Any]) -> None:
-    for name in _KNOWN.keys() & values.keys():
+def _make_known(place: object, known: Mapping[str, list[Any]]) -> None:
+    if not isinstance(place, dict):
+        return
+    for name, value in place.items():
+        _make_known(value, known)
         # Chosen by the value itself: the same run makes the same choices.
-        chance = zlib.crc32(repr(values[name]).encode())
-        if chance % 2:
-            values[name] = _KNOWN[name][chance // 2 % len(_KNOWN[name])]
+        chance = zlib.crc32(repr(value).encode())
+        if name in known and chance % 2:
+            place[name] = known[name][chance // 2 % len(known[name])]

@@ -5,12 +5,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.fuzz.hooks import KNOWN_VARIABLE
+from tests.fuzz.target import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKS = (
@@ -51,19 +50,19 @@ def at_random(examples: int, seed: int) -> list[str]:
     return [*chosen, "--generation-database", "none"]
 
 
-def fuzz(
-    url: str, folder: Path, generation: Sequence[str], *, known: Mapping[str, list[Any]]
-) -> Fuzzed:
-    """``known``: ids that exist, by the name of the parameter or member that takes them.
-    ``folder`` is where the runner may leave files."""
-    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", *generation]
+def fuzz(target: Target, folder: Path, generation: Sequence[str]) -> Fuzzed:
+    """``folder`` is where the runner may leave files."""
+    document = folder / "openapi.json"
+    document.write_text(json.dumps(target.document), "utf-8")
+    command = [sys.executable, "-m", "schemathesis.cli", "run", str(document)]
+    command += ["--url", target.url, *generation]
     command += ["--checks", ",".join(CHECKS), "--suppress-health-check", "all"]
     command += ["--continue-on-failure", "--request-timeout", "30", "--warnings", "off"]
     command += ["--no-color", "--output-truncate", "false"]
     variables = {
         "PYTHONPATH": str(ROOT),
         "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
-        KNOWN_VARIABLE: json.dumps(known),
+        "KEFU_FUZZ_KNOWN": json.dumps(target.known),
     }
     done = subprocess.run(
         command,

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.fuzz.document import JsonObject, sharpened
 from tests.fuzz.rows import fill
 from tests.sandbox_server import running_sandbox
 from tests.service import running_service
@@ -15,11 +16,14 @@ from tests.service import running_service
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``known``: see `tests.fuzz.run.fuzz`. ``paths``: of every operation that is described."""
+    """``known``: ids that exist, by the name of the parameter or member that takes them."""
 
     url: str
     known: dict[str, list[Any]]
-    paths: list[str]
+    document: JsonObject
+
+    def operations(self) -> int:
+        return sum(len(methods) for methods in self.document["paths"].values())
 
 
 @contextmanager
@@ -31,5 +35,6 @@ def running_target(folder: Path) -> Iterator[Target]:
         httpx.Client(base_url=service.url, timeout=30.0, trust_env=False) as client,
     ):
         known = fill(client)
-        paths = client.get("/openapi.json").raise_for_status().json()["paths"]
-        yield Target(service.url, known, [path for path, methods in paths.items() for _ in methods])
+        document = client.get("/openapi.json").raise_for_status().json()
+        tools = client.get("/api/tools").raise_for_status().json()["tools"]
+        yield Target(service.url, known, sharpened(document, tools))
