@@ -44,7 +44,7 @@ from graphs.context import Searches, Services
 from graphs.conversation import build_conversation_graph
 from graphs.templates import Templates
 from knowledge.lock import FolderLock
-from storage import history
+from storage import history, outbox
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
@@ -57,6 +57,7 @@ from tools.models.prices import parse_prices
 from tools.models.providers import ProviderConfig, provider_config
 from tools.notify.client import StaffNotifier
 from tools.qingjian.mapping import load_mapping
+from tools.qingjian.protocol import CHANNEL as QINGJIAN
 from tools.registry import ToolRegistry
 from tools.tianwang.client import CallbackClient
 from tools.tuhui.client import TuhuiClient
@@ -64,6 +65,8 @@ from tools.webhook.client import WebhookClient
 
 log = logging.getLogger(__name__)
 GC_THRESHOLD = 50_000
+QINGJIAN_PATIENCE_S = 7_200.0
+"""It runs on somebody's desk: an answer may wait for the end of a lunch break."""
 _DEFAULTS = resources.files("engine") / "defaults"
 
 
@@ -98,8 +101,11 @@ class Kefu:
         await self.engine.start()
         await self.task_work.start()
         if self.qingjian is not None:
-            await self.qingjian.start(self.engine.receive)
+            await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
         self.warming = asyncio.create_task(self._warm(), name="warm")
+
+    def _qingjian_is_back(self) -> None:
+        self.engine.database.write(lambda c: outbox.hasten(c, QINGJIAN))
 
     async def _warm(self) -> None:
         """What the first message would otherwise pay for; nobody waits for it."""
@@ -340,12 +346,15 @@ def engine_policy(settings: Settings) -> EnginePolicy:
         outbox_max_attempts=settings.outbox_max_attempts,
         outbox_backoff_base_s=settings.outbox_backoff_base_s,
         outbox_backoff_max_s=settings.outbox_backoff_max_s,
-        patience_s={CALLBACK_CHANNEL: settings.callback_hours * 3_600},
+        patience_s={
+            CALLBACK_CHANNEL: settings.callback_hours * 3_600,
+            QINGJIAN: QINGJIAN_PATIENCE_S,
+        },
     )
 
 
 def task_policy(settings: Settings, channels: Mapping[str, Channel]) -> TaskPolicy:
-    default = "qingjian" if "qingjian" in channels else ""
+    default = QINGJIAN if QINGJIAN in channels else ""
     acting = ActingPolicy(
         zone=settings.zone(),
         channels=frozenset(channels),
@@ -438,7 +447,7 @@ def build_channels(
     """Channels that can push; a channel that is not here keeps its answers for fetching."""
     channels: dict[str, Channel] = {}
     if qingjian is not None:
-        channels["qingjian"] = QingjianChannel(qingjian)
+        channels[QINGJIAN] = QingjianChannel(qingjian)
     if settings.tianwang_callback_url:
         signs = settings.tianwang_callback_secret
         key = signs.get_secret_value() if signs else None

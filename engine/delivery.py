@@ -210,7 +210,7 @@ class Deliverer:
 
     def _gives_up(self, delivery: Delivery) -> bool:
         patience = self._policy.patience_s.get(delivery.channel)
-        if patience is not None:
+        if patience is not None and delivery.max_attempts is None:
             since = datetime.fromisoformat(delivery.created_at).timestamp()
             return self._clock() - since >= patience
         limit = delivery.max_attempts or self._policy.outbox_max_attempts

@@ -10,7 +10,7 @@ class EnginePolicy:
 
     ``failure_limit``: runs that may fail before messages are parked. ``crash_limit``: claims that
     may end without a word (the process died) before the same happens. ``patience_s``: channels
-    whose deliveries are tried for so long, however often.
+    whose deliveries are tried for so long, however often (a task's only as often as it says).
     """
 
     sync_deadline_s: float = 20.0

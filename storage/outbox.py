@@ -167,6 +167,17 @@ def renew_leases(
         )
 
 
+def hasten(connection: Connection, channel: str) -> None:
+    """The channel is back: what was postponed while it was away may be tried now."""
+    connection.execute(
+        text(
+            "UPDATE outbox SET next_attempt_at = 0"
+            " WHERE channel = :channel AND status = 'pending' AND next_attempt_at > 0"
+        ),
+        {"channel": channel},
+    )
+
+
 def delivered(connection: Connection, delivery: int, *, owner: str, now: float) -> bool:
     return _settle(connection, delivery, owner, "delivered", None, iso(now))
 
@@ -183,6 +194,22 @@ def dead(connection: Connection, delivery: int, *, owner: str, error: str, now: 
             detail={"error": error},
         )
     return settled
+
+
+def drop_rest(connection: Connection, delivery: Delivery, *, error: str) -> None:
+    """``delivery`` is dead: nor is sent what stands behind it for the same firing of a task."""
+    connection.execute(
+        text(
+            "UPDATE outbox SET status = 'dead', last_error = :error WHERE queue = :queue"
+            " AND status = 'pending' AND task_id = :task_id AND task_run = :task_run"
+        ),
+        {
+            "error": error,
+            "queue": delivery.queue,
+            "task_id": delivery.task_id,
+            "task_run": delivery.task_run,
+        },
+    )
 
 
 def _settle(

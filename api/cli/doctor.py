@@ -358,6 +358,7 @@ def check_peers(settings: "Settings") -> Iterator[Finding]:
         if url:
             yield _check_peer(name, variable, url)
     yield from check_callbacks(settings)
+    yield from check_mapping(settings)
 
 
 def check_callbacks(settings: "Settings") -> Iterator[Finding]:
@@ -372,6 +373,17 @@ def check_callbacks(settings: "Settings") -> Iterator[Finding]:
     if settings.tianwang_callback_secret is None:
         detail = "未设置 TIANWANG_CALLBACK_SECRET,回调不带签名"
         yield Finding(name, State.NOTE, detail, "与天网约定密钥并在两边设置")
+
+
+def check_mapping(settings: "Settings") -> Iterator[Finding]:
+    from tools.qingjian.mapping import load_mapping
+
+    if settings.qingjian_mapping_file is None:
+        return
+    try:
+        load_mapping(settings.qingjian_mapping_file)
+    except ConfigurationError as error:
+        yield Finding("qingjian", State.FAULT, str(error), "按 docs/qingjian.md 改正映射文件")
 
 
 def _check_peer(name: str, variable: str, url: str) -> Finding:

@@ -60,6 +60,8 @@ async def health(kefu: TheKefu) -> Response:
         "knowledge": _knowledge(kefu),
         "models": _models(kefu),
     }
+    if kefu.qingjian is not None:
+        parts["qingjian"] = kefu.qingjian.state
     ready = kefu.engine.ready and parts["database"] == "ok"
     body = {
         "status": "ok" if ready else "unavailable",
