@@ -223,7 +223,7 @@ class ServerSettings(BaseSettings):
     secret_key: SecretStr | None = _setting(
         "SECRET_KEY",
         None,
-        "Signs the tokens of the platform surface. Does not replace KEFU_API_KEY.",
+        "Signs the tokens of kefu token, at least 32 bytes. Does not replace KEFU_API_KEY.",
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1_048_576, "Largest request body, in bytes.", ge=1_024, le=104_857_600
