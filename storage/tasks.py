@@ -375,6 +375,7 @@ class TaskBook:
             if left is not None and left[0] == 0:
                 ended = self.complete(connection, task, now=now)
         elif outcome == "dead":
+            outbox.drop_rest(connection, delivery, error=f"{delivery.message_id} 未能送达")
             ended = self.fail(connection, task, error=error or "投递失败", now=now)
         else:
             self._note_attempt(connection, task, delivery.attempts, error or "")
