@@ -115,8 +115,8 @@ def test_examples_give_what_is_shown(name: str, running: dict[str, str]) -> None
     for readme, here in running.items():
         text = text.replace(readme, here)
     examples = examples_in(text)
-    assert len(examples) == 4
-    assert sum(example.shown is not None for example in examples) == 2
+    assert len(examples) == 5
+    assert sum(example.shown is not None for example in examples) == 3
     for example in examples:
         answer = call(example)
         if example.shown is not None:
