@@ -18,13 +18,15 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
 
-.PHONY: browser help setup run test lint format bench crash eval train lock readme clean
+.PHONY: browser help setup run test lint format bench crash fuzz tianwang-demo eval train lock readme clean
 
 help:
 	@echo "make setup   create .venv and install what is locked"
 	@echo "make run     start service and sandbox with sample knowledge"
 	@echo "make test    formatting, lint, import direction, types, tests"
 	@echo "make bench   benchmarks            make crash   kill -9 runs (minutes)"
+	@echo "make fuzz    minutes of made-up requests against the whole API"
+	@echo "make tianwang-demo   watch Tianwang's three scenarios being played"
 	@echo "make lint    the static checks     make format  format and fix"
 	@echo "make eval    measure retrieval, write docs/retrieval.md (KEFU_EVAL_DATA: more sets)"
 	@echo "make train   retrain classifier and retrieval model"
@@ -78,6 +80,12 @@ bench: setup
 crash: setup
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --tasks --kills 50
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz
+
+tianwang-demo: setup
+	@$(BIN)/python -m tests.demo.tianwang
 
 # The house set, and each folder of $KEFU_EVAL_DATA with dev/faq.jsonl and dev/queries.jsonl.
 eval: setup

@@ -7,7 +7,7 @@ import uuid
 from collections import deque
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 from fastapi import HTTPException, Query
@@ -147,7 +147,7 @@ class TianwangPeer(Peer):
         """Take note of a callback; the same event id again is a duplicate."""
         call = call_of(request)
         body = await request.body()
-        event_id = request.headers.get(EVENT_HEADER, "")
+        event_id = unquote(request.headers.get(EVENT_HEADER, ""))
         if (reason := self._distrust(request, body)) is not None:
             self._refused += 1
             call.verdict(accepted=False)

@@ -116,6 +116,13 @@ def test_the_same_event_again_is_a_counted_copy(tianwang: SandboxServer) -> None
     assert [entry["duplicate"] for entry in tianwang.journal("tianwang")] == [False, False, True]
 
 
+def test_an_event_id_may_be_of_any_script_percent_encoded_in_its_header(
+    tianwang: SandboxServer,
+) -> None:
+    call_back(tianwang, "evt_%E4%BB%BB%E5%8A%A1_1")
+    assert [shown["event_id"] for shown in callbacks(tianwang)] == ["evt_任务_1"]
+
+
 def test_an_event_that_comes_back_with_another_body_is_a_conflict(tianwang: SandboxServer) -> None:
     call_back(tianwang, "e1")
     call_back(tianwang, "e1", callback(status="failed"))
