@@ -1,13 +1,13 @@
-"""``make bench``: throughput against LangGraph's floor and its dev server, a slow model, growth.
+"""``make bench``: throughput against LangGraph's floor and its dev server, a slow model, growth,
+tasks.
 
-``python -m tests.bench [throughput|model|growth|start] …`` runs single parts; ``--seconds N`` sets
-the length of each measurement. Figures go to the terminal as Markdown.
+``python -m tests.bench [throughput|model|growth|start|tasks] …`` runs single parts; ``--seconds N``
+sets the length of each measurement. Figures go to the terminal as Markdown.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import random
 import shutil
 import statistics
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
+from tests.bench import tasks
+from tests.bench.ground import prepare, print_machine, questions
 from tests.bench.load import Connection, Figures, run_load
 from tests.bench.servers import ROOT, Server, bare_graph, full_engine, langgraph_dev, sandbox
 
@@ -29,15 +30,6 @@ CONCURRENCIES = (1, 16, 64)
 CONVERSATIONS = 400
 MODEL_SECONDS = 0.8
 NO_CACHE = {"KEFU_RETRIEVAL_CACHE_SIZE": "0", "KEFU_LOG_LEVEL": "WARNING"}
-
-
-def questions() -> list[str]:
-    """The retrieval test questions of the three sample shops, in a fixed random order."""
-    found = []
-    for file in sorted((ROOT / "tests" / "knowledge" / "data").glob("*.jsonl")):
-        found += [json.loads(line)["query"] for line in file.read_text("utf-8").splitlines()]
-    random.Random(7).shuffle(found)
-    return found
 
 
 class Bodies:
@@ -301,26 +293,18 @@ def _copy(folder: Path, name: str) -> Path:
     return target
 
 
-def _prepare(folder: Path) -> None:
-    with full_engine(folder / "seed"):
-        pass
-    for leftover in (folder / "seed").glob("kefu.*"):
-        leftover.unlink()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = ("throughput", "model", "growth", "start")
+    parts = ("throughput", "model", "growth", "start", "tasks")
     parser.add_argument("parts", nargs="*", metavar="part", help=" ".join(parts))
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     chosen = options.parts or parts
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, load on the same machine")
-    print(f"memory {psutil.virtual_memory().total / 2**30:.0f} GiB, one service process")
+    print_machine()
     with tempfile.TemporaryDirectory(prefix="kefu-bench-") as name:
         folder = Path(name)
-        _prepare(folder)
+        prepare(folder)
         if "throughput" in chosen:
             throughput(folder, options.seconds, options.rounds)
         if "model" in chosen:
@@ -329,6 +313,8 @@ def main() -> None:
             growth(folder)
         if "start" in chosen:
             start(folder)
+        if "tasks" in chosen:
+            tasks.run(folder, list(tasks.PARTS), options.seconds, options.rounds)
 
 
 if __name__ == "__main__":
