@@ -404,17 +404,32 @@ class TaskBook:
         return row[0] if row else None
 
     def claim_due(
-        self, connection: Connection, *, owner: str, now: float, lease_s: float, limit: int
+        self,
+        connection: Connection,
+        status: TaskStatus = TaskStatus.PENDING,
+        *,
+        owner: str,
+        now: float,
+        lease_s: float,
+        limit: int,
     ) -> list[TaskRow]:
-        """Due tasks that nobody works on, taken under a lease; the most urgent of a time first."""
+        """Due tasks of ``status`` that nobody works on, taken under a lease."""
         skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
         rows = connection.execute(
             text(
                 "UPDATE tasks SET lease_owner = :owner, lease_until = :until WHERE task_id IN"  # noqa: S608
                 " (SELECT task_id FROM tasks WHERE due_at <= :now AND lease_until < :now"
+                # Not status alone: its index would have all that are pending read and sorted.
+                " AND status || '' = :status"
                 f" ORDER BY due_at LIMIT :limit{skip}) RETURNING {_COLUMNS}"
             ),
-            {"owner": owner, "until": now + lease_s, "now": now, "limit": limit},
+            {
+                "owner": owner,
+                "until": now + lease_s,
+                "now": now,
+                "limit": limit,
+                "status": status.value,
+            },
         ).all()
         return [_task(tuple(row)) for row in rows]
 

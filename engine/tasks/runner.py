@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection
 
 from domain.errors import TaskTaken
-from domain.tasks import TaskStatus, TriggerKind
+from domain.tasks import PRIORITY_ORDER, TaskPriority, TaskStatus, TriggerKind
 from engine.metrics import Metrics
 from engine.tasks.acting import Acting
 from storage.tasks import TaskRow
@@ -17,10 +18,12 @@ from tools.perform import Act, perform
 log = logging.getLogger(__name__)
 POLL_S = 0.5
 """Between two looks at what is due; one indexed question, whatever number of timers waits."""
-BATCH = 200
-CONCURRENT = 64
+AT_ONCE = {TaskStatus.PENDING: 200, TaskStatus.TRIGGERED: 64}
+"""Tasks in work: firing and expiring are short, calls of tools may be long and must not hold up
+timers, so each has its own measure. No more is taken under a lease than is worked on."""
 MOOR_EVERY_S = 10.0
 """Between two looks for tasks that were set to pending by hand."""
+_RANKS = {str(priority): rank for priority, rank in PRIORITY_ORDER.items()}
 
 
 class TaskRunner:
@@ -47,8 +50,10 @@ class TaskRunner:
         self._owner, self._alone = owner, alone
         self._late_s, self._lease_s = late_s, lease_s
         self._on_queues, self._clock = on_queues, clock
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(CONCURRENT)
+        self._running: dict[TaskStatus, dict[str, asyncio.Task[None]]] = {
+            status: {} for status in AT_ONCE
+        }
+        self._behind = False
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._next_moor = 0.0
@@ -64,7 +69,7 @@ class TaskRunner:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
-        running = set(self._running.values())
+        running = {task for lane in self._running.values() for task in lane.values()}
         if running:
             _, late = await asyncio.wait(running, timeout=grace_s)
             for task in late:
@@ -80,43 +85,44 @@ class TaskRunner:
 
     async def _run(self) -> None:
         while True:
+            self._wake.clear()
             try:
-                full = await self._look()
+                await self._look()
             except Exception:
                 log.exception("looking for due tasks failed; again in %.1f s", POLL_S)
-                full = False
-            if full:
-                continue
-            self._wake.clear()
             try:
                 async with asyncio.timeout(POLL_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass
 
-    async def _look(self) -> bool:
-        """Start what is due; whether there may be more at once."""
+    async def _look(self) -> None:
+        """Start what is due, as much as there is room for."""
         now = self._clock()
         await self._moor(now)
         await self._renew(now)
         due_at = await self._database.read(lambda c: self._book.next_due(c, now=now))
+        self._behind = False
         if due_at is None or due_at > now:
             if due_at is not None:
                 self.due(due_at)
-            return False
-        rows = await self._database.write(
-            lambda c: self._book.claim_due(
-                c, owner=self._owner, now=now, lease_s=self._lease_s, limit=BATCH
+            return
+        for status, room in AT_ONCE.items():
+            await self._take(status, room - len(self._running[status]), now)
+
+    async def _take(self, status: TaskStatus, room: int, now: float) -> None:
+        rows: list[TaskRow] = []
+        if room > 0:
+            rows = await self._database.write(
+                lambda c: self._book.claim_due(
+                    c, status, owner=self._owner, now=now, lease_s=self._lease_s, limit=room
+                )
             )
-        )
-        for row in rows:
-            self._running[row.task_id] = asyncio.create_task(
-                self._work(row), name=f"task {row.task_id}"
-            )
-        if len(rows) == BATCH:
-            await asyncio.wait(set(self._running.values()))
-            return True
-        return False
+        self._behind = self._behind or len(rows) == room
+        lane = self._running[status]
+        for group in _in_order(rows, status):
+            task = asyncio.create_task(self._work(lane, group), name=f"task {group[0].task_id}")
+            lane |= {row.task_id: task for row in group}
 
     async def _moor(self, now: float) -> None:
         if now >= self._next_moor:
@@ -126,17 +132,28 @@ class TaskRunner:
                 await self._database.write(lambda c: self._book.moor(c, now=now))
 
     async def _renew(self, now: float) -> None:
-        if self._running and now >= self._next_renewal:
-            self._next_renewal = now + self._lease_s / 3
-            held, until = list(self._running), now + self._lease_s
+        held = [task_id for lane in self._running.values() for task_id in lane]
+        if held and now >= self._next_renewal:
+            self._next_renewal, until = now + self._lease_s / 3, now + self._lease_s
             await self._database.write(
                 lambda c: self._book.renew(c, self._owner, held, until=until)
             )
 
-    async def _work(self, row: TaskRow) -> None:
+    async def _work(self, lane: dict[str, asyncio.Task[None]], group: Iterable[TaskRow]) -> None:
+        left = deque(group)
         try:
-            async with self._slots:
-                queues = await self._one(row)
+            while left:
+                await self._settle(left[0])
+                del lane[left.popleft().task_id]
+        finally:
+            for row in left:
+                del lane[row.task_id]
+            if self._behind:
+                self._wake.set()
+
+    async def _settle(self, row: TaskRow) -> None:
+        try:
+            queues = await self._one(row)
             if queues:
                 self._on_queues(queues)
         except TaskTaken:
@@ -144,8 +161,6 @@ class TaskRunner:
         except Exception:
             # Its lease runs out, and it is due still.
             log.exception("task %s: bookkeeping failed", row.task_id)
-        finally:
-            self._running.pop(row.task_id, None)
 
     async def _one(self, row: TaskRow) -> tuple[str, ...]:
         now = self._clock()
@@ -188,3 +203,18 @@ class TaskRunner:
             return acting.commit_act(connection, row, act, now=self._clock())
 
         return await self._database.write(unit)
+
+
+def _in_order(rows: Iterable[TaskRow], status: TaskStatus) -> list[list[TaskRow]]:
+    """What may go on side by side. A customer's timers fire one after the other: those of one
+    time by their priority, as tasks that one message fires."""
+    groups: dict[str, list[TaskRow]] = {}
+    for row in sorted(rows, key=_urgency):
+        timed = status is TaskStatus.PENDING and row.customer_id
+        groups.setdefault(f"customer {timed}" if timed else row.task_id, []).append(row)
+    return list(groups.values())
+
+
+def _urgency(row: TaskRow) -> tuple[float, int, float, str]:
+    rank = _RANKS.get(row.priority, _RANKS[TaskPriority.NORMAL])
+    return row.due_at or 0.0, rank, row.created_ts, row.task_id
