@@ -96,7 +96,7 @@ _HANDOFF = Statement(
 _IMAGE_TASK = Statement(
     "INSERT INTO image_tasks (key, contact_id, conversation_id, title, requirement, images, status,"
     " created_at, updated_at) VALUES (:key, :contact_id, :conversation_id, :title, :requirement,"
-    " :images, 'open', :at, :at) ON CONFLICT (key) DO NOTHING"
+    " :images, 'draft', :at, :at) ON CONFLICT (key) DO NOTHING"
 )
 CUSTOMER_COLUMNS = frozenset({"name", "remark", "state"})
 

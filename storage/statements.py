@@ -16,10 +16,18 @@ Params = Mapping[str, Any]
 
 
 class Statement:
-    """``sql`` with ``:name`` parameters. Rows come as plain tuples in the order of the columns."""
+    """``sql`` with ``:name`` parameters. Rows come as plain tuples in the order of the columns.
 
-    def __init__(self, sql: str) -> None:
-        self._by_dialect = {"sqlite": sql, "postgresql": _MARK.sub(r"%(\1)s", sql)}
+    ``sqlite_index``: for a SELECT from one table where SQLite, which has no statistics, would take
+    a worse one.
+    """
+
+    def __init__(self, sql: str, *, sqlite_index: str = "") -> None:
+        named = f" INDEXED BY {sqlite_index} WHERE " if sqlite_index else " WHERE "
+        self._by_dialect = {
+            "sqlite": sql.replace(" WHERE ", named, 1),
+            "postgresql": _MARK.sub(r"%(\1)s", sql),
+        }
 
     def first(self, connection: Connection, params: Params) -> Row | None:
         cursor = self._run(connection, params)

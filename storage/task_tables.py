@@ -110,10 +110,25 @@ class CustomerTag(Row, table=True):
 
 
 class ImageTask(Row, table=True):
-    """Work on pictures that a customer asked for. ``images``: addresses as a JSON list."""
+    """An order for work on pictures. ``status``: a `domain.orders.OrderStatus`, ``workflow`` a
+    `domain.orders.Workflow`; ``images``: addresses as a JSON list, ``pictures``: their sha256;
+    ``quote``: a Quote as JSON; ``tried``: what was tried before a designer got it;
+    ``deliverables``: sha256 or addresses. ``version`` grows with each change. ``due_at``: when the
+    runner has to look.
+    """
 
     __tablename__ = "image_tasks"
-    __table_args__ = (Index("ix_image_tasks_contact_id_id", "contact_id", "id"),)
+    __table_args__ = (
+        Index("ix_image_tasks_contact_id_id", "contact_id", "id"),
+        Index("ix_image_tasks_conversation_id_id", "conversation_id", "id"),
+        Index("ix_image_tasks_status_id", "status", "id"),
+        Index(
+            "ix_image_tasks_due",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     key: str = Field(unique=True)
@@ -122,6 +137,20 @@ class ImageTask(Row, table=True):
     title: str
     requirement: str = Field(sa_type=Text)
     images: str = Field(default="[]", sa_type=Text)
-    status: str = "open"
+    status: str = "draft"
     created_at: str
     updated_at: str
+    workflow: str = "design"
+    service: str = ""
+    quote: str | None = Field(default=None, sa_type=Text)
+    pictures: str = Field(default="[]", sa_type=Text)
+    tried: str = Field(default="[]", sa_type=Text)
+    deliverables: str = Field(default="[]", sa_type=Text)
+    designer: str | None = None
+    priority: str = "normal"
+    deadline_ts: float | None = Field(default=None, sa_type=Float)
+    version: int = 1
+    attempts: int = 0
+    due_at: float | None = Field(default=None, sa_type=Float)
+    lease_owner: str | None = None
+    lease_until: float = Field(default=0.0, sa_type=Float)

@@ -120,7 +120,8 @@ _VERSION = Statement("SELECT value FROM counters WHERE name = :name")
 _GET = Statement(f"SELECT {_COLUMNS} FROM tasks WHERE task_id = :task_id")  # noqa: S608
 _WATCHED = Statement(
     f"SELECT {_COLUMNS} FROM tasks"  # noqa: S608
-    " WHERE status = 'pending' AND watch_no > :after ORDER BY watch_no LIMIT :limit"
+    " WHERE status = 'pending' AND watch_no > :after ORDER BY watch_no LIMIT :limit",
+    sqlite_index="ix_tasks_watched",
 )
 _PENDING_AMONG = text(
     "SELECT task_id FROM tasks WHERE task_id IN :task_ids AND status = 'pending'"
@@ -167,7 +168,8 @@ _NEXT_DUE = Statement(
 )
 _ADRIFT = Statement(
     "SELECT task_id, created_ts, timeout_hours, trigger_type, watch_no FROM tasks"
-    " WHERE status = 'pending' AND due_at IS NULL LIMIT :limit"
+    " WHERE status = 'pending' AND due_at IS NULL LIMIT :limit",
+    sqlite_index="ix_tasks_adrift",
 )
 _MOOR = Statement(
     "UPDATE tasks SET due_at = :due_at, triggered_at = NULL, completed_at = NULL,"

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 import storage.knowledge_tables
 import storage.learning_tables
+import storage.order_tables
 import storage.task_tables  # noqa: F401
 from domain.errors import InvalidInput
 from storage import history, outbox
@@ -64,7 +65,8 @@ async def test_the_tables_are_those_of_the_migrations(database: Database) -> Non
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         found = compare_metadata(context, Row.metadata)
-        names = {"tasks", "counters", "tool_calls", "customer_tags", "image_tasks"}
+        names = {"tasks", "counters", "tool_calls", "customer_tags", "image_task"}
+        names |= {"pictures", "picture_sources", "dispatches", "approvals"}
         return [one for one in found if any(name in str(one) for name in names)]
 
     assert await database.read(differences) == []

@@ -79,7 +79,7 @@ async def test_work_on_pictures_is_kept_and_listed(writing_desk: Desk) -> None:
     assert (task["requirement"], task["image_urls"], task["status"]) == (
         "去掉水印,\n不要裁剪",
         ["https://cdn.example/a.png"],
-        "open",
+        "draft",
     )
     assert task["created_at"] == "2026-02-27T18:00:00+08:00"
     nobody = await writing_desk.call("list_image_tasks", about=XIAOHONG)
