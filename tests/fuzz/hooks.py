@@ -51,6 +51,16 @@ def before_call(
     _make_known(case.path_parameters, _KNOWN)
     for place in (case.query, case.body):
         _make_known(place, _IDS)
+    if isinstance(case.body, dict):
+        _make_agree(case.body)
+    if isinstance(case.headers, Mapping) and _chance(case.body) % 2:
+        # One key for all boundary cases would have all but the first refused as another call.
+        case.headers.pop("Idempotency-Key", None)
+
+
+def _chance(value: object) -> int:
+    """Made from the value itself: the same run makes the same choices."""
+    return zlib.crc32(repr(value).encode())
 
 
 def _make_known(place: object, known: Mapping[str, list[Any]]) -> None:
@@ -58,7 +68,17 @@ def _make_known(place: object, known: Mapping[str, list[Any]]) -> None:
         return
     for name, value in place.items():
         _make_known(value, known)
-        # Chosen by the value itself: the same run makes the same choices.
-        chance = zlib.crc32(repr(value).encode())
+        chance = _chance(value)
         if name in known and chance % 2:
             place[name] = known[name][chance // 2 % len(known[name])]
+
+
+def _make_agree(task: dict[str, Any]) -> None:
+    """A task has one customer, often one that exists, named twice; and an id of its own."""
+    customer, trigger, chance = task.get("customer"), task.get("trigger"), _chance(task)
+    if not (isinstance(customer, dict) and isinstance(trigger, dict) and chance % 4):
+        return
+    customer["id"] = _IDS["customer_id"][chance % len(_IDS["customer_id"])]
+    task["task_id"] = f"FUZZ_{chance}"
+    if "customer_id" in trigger:
+        trigger["customer_id"] = customer["id"]

@@ -7,17 +7,26 @@ import httpx
 
 UNKNOWN = ("露天车位能装充电桩吗", "支持以旧换新吗", "可以对公转账吗", "有没有线下门店")
 CUSTOMER = "fuzz-customer"
+"""Asks for answers itself; PUSHED is sent them."""
+PUSHED = "fuzz-pushed"
 _ROWS = [1, 2, 3, 4]
 
 
 def fill(client: httpx.Client) -> dict[str, list[Any]]:
-    """Ids that exist, by the names that the API gives them."""
+    """Ids that exist, and other values that can be used, by the names that the API gives them."""
     _talk(client)
+    _write(client)
+    tomorrow = time.time() + 86_400
     return {
         "account": ["shop"],
         "agent_id": ["fuzz"],
         "message_id": [f"fuzz-{number}" for number in range(len(UNKNOWN))],
-        "customer_id": [CUSTOMER],
+        "customer_id": [PUSHED, PUSHED, CUSTOMER],
+        "time": [time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(tomorrow))],
+        "timestamp": [int(time.time())],
+        "url": ["https://example.com/a.png"],
+        "file_url": ["https://example.com/a.pdf"],
+        "image_url": ["https://example.com/a.png"],
         "task_id": _tasks(client),
         "entry_id": _entries(client),
         "version": _ROWS,
@@ -39,16 +48,23 @@ def _talk(client: httpx.Client) -> None:
         _sent(client, "/api/v1/messages", body)
 
 
+def _write(client: httpx.Client) -> None:
+    """Over a channel that pushes."""
+    message: dict[str, Any] = {"message_id": "fuzz-w", "text": "转人工"}
+    message |= {"chat_id": PUSHED, "sender_id": PUSHED, "timestamp": int(time.time())}
+    _sent(client, "/api/channels/webhook/shop/messages", message)
+
+
 def _tasks(client: httpx.Client) -> list[str]:
     ids = [f"FUZZ_{number}" for number in range(3)]
     for task_id in ids:
         task = {
             "task_id": task_id,
             "type": "send_file_after_reply",
-            "customer": {"id": CUSTOMER, "name": "小明"},
+            "customer": {"id": PUSHED, "name": "小明"},
             "trigger": {
                 "type": "specified_customer_reply",
-                "customer_id": CUSTOMER,
+                "customer_id": PUSHED,
                 "keyword": "好的",
             },
             "action": {"type": "send_message", "message": "这是您要的文件"},
