@@ -9,7 +9,7 @@ import pytest
 from tests.fuzz.run import deterministic, fuzz
 from tests.fuzz.target import Target, running_target
 
-EXAMPLES = 10
+EXAMPLES = 5
 LEARNING = "/api/knowledge/(unknown|suggestions)"
 KNOWLEDGE = "/api/knowledge/(?!unknown|suggestions)"
 REST = "/(?!api/knowledge/)"
