@@ -123,9 +123,9 @@ _WATCHED = Statement(
     " WHERE status = 'pending' AND watch_no > :after ORDER BY watch_no LIMIT :limit",
     sqlite_index="ix_tasks_watched",
 )
-_PENDING_AMONG = text(
-    "SELECT task_id FROM tasks WHERE task_id IN :task_ids AND status = 'pending'"
-).bindparams(bindparam("task_ids", expanding=True))
+_STATUS_OF = text("SELECT task_id, status FROM tasks WHERE task_id IN :task_ids").bindparams(
+    bindparam("task_ids", expanding=True)
+)
 _FIRE = Statement(
     f"""
     UPDATE tasks SET status = 'triggered', triggered_at = :at, run_no = run_no + 1, cause = :cause,
@@ -264,8 +264,8 @@ class TaskBook:
         return [_task(row) for row in rows]
 
     def pending_among(self, connection: Connection, task_ids: Sequence[str]) -> set[str]:
-        found = connection.execute(_PENDING_AMONG, {"task_ids": list(task_ids)})
-        return {row[0] for row in found}
+        found = connection.execute(_STATUS_OF, {"task_ids": list(task_ids)})
+        return {task_id for task_id, status in found if status == TaskStatus.PENDING}
 
     # Firing and ending ---------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ POLL_S = 0.5
 AT_ONCE = {TaskStatus.PENDING: 200, TaskStatus.TRIGGERED: 64}
 """Tasks in work: firing and expiring are short, calls of tools may be long and must not hold up
 timers, so each has its own measure. No more is taken under a lease than is worked on."""
+TELL_WITHIN_S = 2.0
+"""While more timers are due than are in work, what they brought into the outbox waits so long at
+most for its wake-up: deliveries would take the time in which the timers are to fire."""
 MOOR_EVERY_S = 10.0
 """Between two looks for tasks that were set to pending by hand."""
 _RANKS = {str(priority): rank for priority, rank in PRIORITY_ORDER.items()}
@@ -53,7 +56,8 @@ class TaskRunner:
         self._running: dict[TaskStatus, dict[str, asyncio.Task[None]]] = {
             status: {} for status in AT_ONCE
         }
-        self._behind = False
+        self._behind: set[TaskStatus] = set()
+        self._untold: list[str] = []
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._next_moor = 0.0
@@ -75,6 +79,7 @@ class TaskRunner:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._tell()
         await self._database.write(lambda c: self._book.release(c, self._owner))
 
     def due(self, at: float) -> None:
@@ -102,7 +107,7 @@ class TaskRunner:
         await self._moor(now)
         await self._renew(now)
         due_at = await self._database.read(lambda c: self._book.next_due(c, now=now))
-        self._behind = False
+        self._behind.clear()
         if due_at is None or due_at > now:
             if due_at is not None:
                 self.due(due_at)
@@ -118,7 +123,8 @@ class TaskRunner:
                     c, status, owner=self._owner, now=now, lease_s=self._lease_s, limit=room
                 )
             )
-        self._behind = self._behind or len(rows) == room
+        if len(rows) == room:
+            self._behind.add(status)
         lane = self._running[status]
         for group in _in_order(rows, status):
             task = asyncio.create_task(self._work(lane, group), name=f"task {group[0].task_id}")
@@ -153,14 +159,24 @@ class TaskRunner:
 
     async def _settle(self, row: TaskRow) -> None:
         try:
-            queues = await self._one(row)
-            if queues:
-                self._on_queues(queues)
+            self._note(await self._one(row))
         except TaskTaken:
             log.debug("task %s was fired elsewhere", row.task_id)
         except Exception:
             # Its lease runs out, and it is due still.
             log.exception("task %s: bookkeeping failed", row.task_id)
+
+    def _note(self, queues: Sequence[str]) -> None:
+        if queues and not self._untold:
+            asyncio.get_running_loop().call_later(TELL_WITHIN_S, self._tell)
+        self._untold += queues
+        if TaskStatus.PENDING not in self._behind:
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._untold:
+            queues, self._untold = self._untold, []
+            self._on_queues(queues)
 
     async def _one(self, row: TaskRow) -> tuple[str, ...]:
         now = self._clock()
@@ -176,7 +192,7 @@ class TaskRunner:
 
     async def _expire(self, row: TaskRow, reason: str, now: float) -> tuple[str, ...]:
         ended = await self._database.write(
-            lambda c: self._book.expire(c, row, error=reason, now=now)
+            lambda c: self._book.expire(c, row, error=reason, now=now), key=row.task_id
         )
         return ended.queues if ended else ()
 
@@ -188,7 +204,7 @@ class TaskRunner:
         if not fired.deferred:
             act = await perform(acting.registry, fired.tool, fired.arguments, fired.call)
         queues = await self._database.write(
-            lambda c: acting.commit_firing(c, fired, act, now=self._clock())
+            lambda c: acting.commit_firing(c, fired, act, now=self._clock()), key=row.task_id
         )
         if act.deferred:
             self._wake.set()
@@ -202,7 +218,7 @@ class TaskRunner:
         def unit(connection: Connection) -> tuple[str, ...]:
             return acting.commit_act(connection, row, act, now=self._clock())
 
-        return await self._database.write(unit)
+        return await self._database.write(unit, key=row.task_id)
 
 
 def _in_order(rows: Iterable[TaskRow], status: TaskStatus) -> list[list[TaskRow]]:
