@@ -39,7 +39,8 @@ class Seen:
 class TaskRecords:
     """``audit``: of tasks, oldest first. ``callbacks``: as Tianwang keeps them, in the order of
     their first arrival; ``posts``: each copy, as the journal has it. ``refusals``: ids of what a
-    peer refused for good. ``tags``: those that customers have."""
+    peer refused for good. ``tags``: those that customers have.
+    ``dead_turns``: with messages that may say a word."""
 
     tasks: Rows
     audit: Rows
@@ -49,6 +50,7 @@ class TaskRecords:
     refusals: frozenset[str]
     tags: Sequence[str]
     open_deliveries: int
+    dead_turns: int
 
     def of_audit(self, task_id: str, *actions: str) -> list[JsonObject]:
         """Details of the records of ``task.<action>``, oldest first, with the action."""
@@ -72,6 +74,7 @@ def read_task_records(database_url: str, sandbox: SandboxServer) -> TaskRecords:
             audit = rows("SELECT * FROM audit WHERE action LIKE 'task.%' ORDER BY id")
             tags = rows("SELECT tag FROM customer_tags ORDER BY contact_id, tag")
             still_open = rows("SELECT id FROM outbox WHERE status = 'pending'")
+            dead = rows("SELECT id FROM dead_letters")
     finally:
         engine.dispose()
     journal = sandbox.journal_lines()
@@ -84,6 +87,7 @@ def read_task_records(database_url: str, sandbox: SandboxServer) -> TaskRecords:
         refusals=frozenset(_refused(journal)),
         tags=[row["tag"] for row in tags],
         open_deliveries=len(still_open),
+        dead_turns=len(dead),
     )
 
 
@@ -247,4 +251,6 @@ def task_problems(handed: Mapping[str, Handed], records: TaskRecords) -> list[st
     ]
     if records.open_deliveries:
         found.append(f"{records.open_deliveries} deliveries are still open")
+    if records.dead_turns:
+        found.append(f"{records.dead_turns} turns were given up")
     return found

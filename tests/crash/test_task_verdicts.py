@@ -62,6 +62,7 @@ class Run:
             refusals=frozenset(self.refusals),
             tags=self.tags,
             open_deliveries=0,
+            dead_turns=0,
         )
 
     def record(self, subject: str, action: str) -> Row:
@@ -198,7 +199,8 @@ def test_damage_to_a_run_is_reported(problem: str) -> None:
     assert any(problem in found for found in run.problems()), run.problems()
 
 
-def test_a_delivery_that_is_still_open_is_reported() -> None:
+def test_deliveries_that_are_still_open_and_turns_given_up_are_reported() -> None:
     run = sound()
-    left = replace(run.records(), open_deliveries=1)
-    assert task_problems(run.handed, left) == ["1 deliveries are still open"]
+    left = replace(run.records(), open_deliveries=1, dead_turns=2)
+    found = task_problems(run.handed, left)
+    assert found == ["1 deliveries are still open", "2 turns were given up"]
