@@ -1,0 +1,587 @@
+"""Orders for work on pictures as rows: each change is one conditional statement with its event and
+its audit record, in the same transaction.
+
+A change names the version that it was decided on. None instead of the changed row: somebody else
+was first, and what was decided must be decided anew.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, bindparam, text
+
+from domain.decisions import Quote, QuoteItem, as_dict
+from domain.errors import InvalidInput
+from domain.order_words import STATUSES
+from domain.orders import CLOSED, OPEN, Amendment, OrderStatus, Workflow, may_follow
+from storage.audit import record
+from storage.clock import iso
+from storage.statements import Statement
+
+MAX_TRIED = 20
+_CUSTOMER_TAIL = 4
+S = OrderStatus
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """``key`` names the order for good. ``title`` "": 图片处理-, and the customer's last four."""
+
+    key: str
+    contact_id: str
+    conversation_id: str
+    requirement: str
+    images: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    service: str = ""
+    workflow: Workflow = Workflow.DESIGN
+    quote: Quote | None = None
+    status: OrderStatus = OrderStatus.DRAFT
+    title: str = ""
+    priority: str = "normal"
+    deadline_ts: float | None = None
+    due_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """``images``: addresses, ``pictures``: sha256; ``tried``: what failed before; ``deliverables``:
+    sha256 or addresses."""
+
+    id: int
+    key: str
+    contact_id: str
+    conversation_id: str
+    title: str
+    requirement: str
+    images: tuple[str, ...]
+    pictures: tuple[str, ...]
+    status: OrderStatus
+    workflow: Workflow
+    service: str
+    quote: Quote | None
+    tried: tuple[dict[str, Any], ...]
+    deliverables: tuple[str, ...]
+    designer: str | None
+    priority: str
+    deadline_ts: float | None
+    version: int
+    attempts: int
+    due_at: float | None
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    id: int
+    at: str
+    actor: str
+    kind: str
+    detail: dict[str, Any]
+
+
+_NAMES = tuple(field.name for field in fields(OrderRow))
+_COLUMNS = ", ".join(_NAMES)
+_LISTS = frozenset({"images", "pictures", "tried", "deliverables"})
+_QUOTE_FIELDS = frozenset(field.name for field in fields(Quote))
+_INSERT = Statement(
+    f"""
+    INSERT INTO image_tasks (key, contact_id, conversation_id, title, requirement, images, pictures,
+        status, workflow, service, quote, tried, deliverables, priority, deadline_ts, version,
+        attempts, due_at, lease_until, created_at, updated_at)
+    VALUES (:key, :contact_id, :conversation_id, :title, :requirement, :images, :pictures, :status,
+        :workflow, :service, :quote, '[]', '[]', :priority, :deadline_ts, 1, 0, :due_at, 0, :at,
+        :at)
+    ON CONFLICT (key) DO NOTHING RETURNING {_COLUMNS}
+    """  # noqa: S608
+)
+_GET = Statement(f"SELECT {_COLUMNS} FROM image_tasks WHERE id = :id")  # noqa: S608
+_BY_KEY = Statement(f"SELECT {_COLUMNS} FROM image_tasks WHERE key = :key")  # noqa: S608
+_EVENT = Statement(
+    "INSERT INTO image_task_events (order_id, at, actor, kind, detail)"
+    " VALUES (:order_id, :at, :actor, :kind, :detail)"
+)
+_EVENTS = Statement(
+    "SELECT id, at, actor, kind, detail FROM image_task_events WHERE order_id = :order_id"
+    " ORDER BY id"
+)
+_NEXT_DUE = Statement(
+    "SELECT MIN(due_at) FROM image_tasks WHERE due_at IS NOT NULL AND lease_until < :now"
+)
+_FILTERS = {
+    "statuses": "status IN :statuses",
+    "workflow": "workflow = :workflow",
+    "conversation_id": "conversation_id = :conversation_id",
+    # As the channel names the customer, or channel:account:customer.
+    "customer": "(contact_id = :customer OR contact_id IN"
+    " (SELECT contact_id FROM conversations WHERE sender_id = :customer))",
+}
+
+
+class OrderBook:
+    """Holds nothing: all of it is rows."""
+
+    # Taking and reading --------------------------------------------------------------------
+
+    def create(
+        self, connection: Connection, order: NewOrder, *, actor: str, now: float
+    ) -> tuple[OrderRow, bool]:
+        """The order of this key, and whether it is new; a known one is left as it is."""
+        row = _INSERT.first(
+            connection,
+            {
+                "key": order.key,
+                "contact_id": order.contact_id,
+                "conversation_id": order.conversation_id,
+                "title": order.title or title_for(order.contact_id),
+                "requirement": order.requirement,
+                "images": _listed(order.images),
+                "pictures": _listed(order.pictures),
+                "status": order.status.value,
+                "workflow": order.workflow.value,
+                "service": order.service,
+                "quote": _quote_text(order.quote),
+                "priority": order.priority,
+                "deadline_ts": order.deadline_ts,
+                "due_at": order.due_at,
+                "at": iso(now),
+            },
+        )
+        if row is None:
+            known = _BY_KEY.first(connection, {"key": order.key})
+            assert known is not None
+            return _order(known), False
+        made = _order(row)
+        detail = {"status": made.status, "workflow": made.workflow, "service": made.service}
+        detail |= _priced(made.quote)
+        told = {"requirement": made.requirement, "pictures": list(made.pictures)}
+        self._note(connection, made.id, "created", detail, actor, now, private=told)
+        return made, True
+
+    def get(self, connection: Connection, order_id: int) -> OrderRow | None:
+        row = _GET.first(connection, {"id": order_id})
+        return _order(row) if row else None
+
+    def open_of_conversation(self, connection: Connection, conversation_id: str) -> list[OrderRow]:
+        """The oldest first: as a customer counts them."""
+        return self._open(connection, "conversation_id", conversation_id)
+
+    def open_of_contact(self, connection: Connection, contact_id: str) -> list[OrderRow]:
+        return self._open(connection, "contact_id", contact_id)
+
+    def listed(
+        self,
+        connection: Connection,
+        *,
+        statuses: Collection[OrderStatus] = (),
+        customer: str | None = None,
+        workflow: Workflow | None = None,
+        conversation_id: str | None = None,
+        limit: int,
+        offset: int,
+    ) -> tuple[list[OrderRow], int]:
+        """Newest first, and how many there are in all. ``customer``: a sender's or contact's id."""
+        chosen: dict[str, Any] = {
+            "statuses": [status.value for status in statuses] or None,
+            "customer": customer,
+            "workflow": workflow.value if workflow else None,
+            "conversation_id": conversation_id,
+        }
+        params = {name: value for name, value in chosen.items() if value is not None}
+        condition = " AND ".join(["1 = 1", *(_FILTERS[name] for name in params)])
+        many = "statuses" in params
+        expanding: list[BindParameter[Any]] = (
+            [bindparam("statuses", expanding=True)] if many else []
+        )
+        page = text(
+            f"SELECT {_COLUMNS} FROM image_tasks WHERE {condition}"  # noqa: S608
+            " ORDER BY id DESC LIMIT :limit OFFSET :offset"
+        ).bindparams(*expanding)
+        counted = text(
+            f"SELECT COUNT(*) FROM image_tasks WHERE {condition}"  # noqa: S608
+        ).bindparams(*expanding)
+        rows = connection.execute(page, params | {"limit": limit, "offset": offset}).all()
+        total = connection.execute(counted, params).scalar_one()
+        return [_order(tuple(row)) for row in rows], int(total)
+
+    def counts(self, connection: Connection) -> dict[str, int]:
+        rows = connection.execute(text("SELECT status, COUNT(*) FROM image_tasks GROUP BY status"))
+        return {row[0]: int(row[1]) for row in rows}
+
+    def events(self, connection: Connection, order_id: int) -> list[EventRow]:
+        """The oldest first."""
+        rows = _EVENTS.all(connection, {"order_id": order_id})
+        return [EventRow(no, at, who, kind, json.loads(told)) for no, at, who, kind, told in rows]
+
+    # What the customer wants ---------------------------------------------------------------
+
+    def amend(
+        self,
+        connection: Connection,
+        order: OrderRow,
+        amendments: Sequence[Amendment],
+        *,
+        requirement: str,
+        quote: Quote | None,
+        actor: str,
+        now: float,
+        images: Sequence[str] = (),
+        pictures: Sequence[str] = (),
+        due_at: float | None = None,
+    ) -> OrderRow | None:
+        """``requirement`` and ``quote`` instead of the old ones (quote None: it stays), further
+        pictures beside the old ones. What was delivered goes back to work, due at ``due_at``.
+        Raises InvalidInput where the order is closed."""
+        if order.status in CLOSED:
+            raise refused(order, "不能再修改要求")
+        changes: dict[str, Any] = {
+            "requirement": requirement,
+            "images": _listed(_joined(order.images, images)),
+            "pictures": _listed(_joined(order.pictures, pictures)),
+        }
+        if quote is not None:
+            changes |= {"quote": _quote_text(quote), "service": quote.service}
+        if order.status is S.DELIVERED:
+            changes |= _moved(S.REWORK, due_at)
+        after = self._change(connection, order, changes, now)
+        if after is None:
+            return None
+        detail: dict[str, Any] = {"kinds": [one.kind.value for one in amendments]}
+        detail |= _priced(after.quote)
+        if after.status is not order.status:
+            detail |= {"before": order.status, "after": after.status}
+        told: dict[str, Any] = {
+            "said": [one.requirement for one in amendments],
+            "from": order.requirement,
+            "to": requirement,
+        }
+        if order.quote is not None:
+            told["total_before"] = order.quote.total
+        self._note(connection, order.id, "amended", detail, actor, now, private=told)
+        return after
+
+    def requote(
+        self, connection: Connection, order: OrderRow, quote: Quote, *, actor: str, now: float
+    ) -> OrderRow | None:
+        """A draft is quoted by it; an order that was quoted or confirmed gets another price."""
+        changes: dict[str, Any] = {"quote": _quote_text(quote), "service": quote.service}
+        if order.status is S.DRAFT:
+            changes["status"] = S.QUOTED.value
+        elif order.status in CLOSED:
+            raise refused(order, "不能再报价")
+        after = self._change(connection, order, changes, now)
+        if after is not None:
+            self._note(connection, order.id, "quoted", _priced(quote), actor, now)
+        return after
+
+    # Statuses ------------------------------------------------------------------------------
+
+    def set_status(
+        self,
+        connection: Connection,
+        order: OrderRow,
+        status: OrderStatus,
+        *,
+        actor: str,
+        now: float,
+        due_at: float | None = None,
+        detail: Mapping[str, Any] | None = None,
+        designer: str | None = None,
+        workflow: Workflow | None = None,
+    ) -> OrderRow | None:
+        """``due_at``: when a runner has to look next, None: it has not. ``designer``, ``workflow``:
+        who and how from now on, None: as before. Raises InvalidInput (409) for what may not follow.
+        """
+        changes = _moved(status, due_at)
+        if designer is not None:
+            changes["designer"] = designer
+        if workflow is not None:
+            changes["workflow"] = workflow.value
+        known = {"designer": designer, "workflow": workflow}
+        noted = {name: value for name, value in known.items() if value is not None}
+        return self._follow(
+            connection, order, status, changes, actor, now, noted | dict(detail or {})
+        )
+
+    def confirm(
+        self,
+        connection: Connection,
+        order: OrderRow,
+        *,
+        actor: str,
+        now: float,
+        due_at: float | None = None,
+    ) -> OrderRow | None:
+        return self.set_status(
+            connection,
+            order,
+            S.CONFIRMED,
+            actor=actor,
+            now=now,
+            due_at=due_at,
+            detail=_priced(order.quote),
+        )
+
+    def deliver(
+        self,
+        connection: Connection,
+        order: OrderRow,
+        deliverables: Sequence[str],
+        *,
+        actor: str,
+        now: float,
+    ) -> OrderRow | None:
+        """The earlier deliverables of a rework stay in its events."""
+        changes = _moved(S.DELIVERED, None) | {"deliverables": _listed(deliverables)}
+        detail = {"deliverables": list(deliverables)}
+        return self._follow(connection, order, S.DELIVERED, changes, actor, now, detail)
+
+    def accept(
+        self, connection: Connection, order: OrderRow, *, actor: str, now: float
+    ) -> OrderRow | None:
+        return self.set_status(connection, order, S.ACCEPTED, actor=actor, now=now)
+
+    def rework(
+        self,
+        connection: Connection,
+        order: OrderRow,
+        note: str,
+        *,
+        actor: str,
+        now: float,
+        due_at: float | None = None,
+    ) -> OrderRow | None:
+        """``note``: what is to be better."""
+        changes = _moved(S.REWORK, due_at)
+        detail = {"note": note}
+        return self._follow(connection, order, S.REWORK, changes, actor, now, detail)
+
+    def cancel(
+        self, connection: Connection, order: OrderRow, reason: str, *, actor: str, now: float
+    ) -> OrderRow | None:
+        changes, detail = _moved(S.CANCELLED, None), {"reason": reason}
+        return self._follow(connection, order, S.CANCELLED, changes, actor, now, detail)
+
+    # Notes ---------------------------------------------------------------------------------
+
+    def note_tried(
+        self,
+        connection: Connection,
+        order: OrderRow,
+        tried: Mapping[str, Any],
+        *,
+        actor: str,
+        now: float,
+        due_at: float | None = None,
+    ) -> OrderRow | None:
+        """``tried``: plain JSON, e.g. what, outcome and reason; the designer is shown the newest
+        `MAX_TRIED`."""
+        kept = [*order.tried, dict(tried)][-MAX_TRIED:]
+        changes = {"tried": _listed(kept), "attempts": order.attempts + 1, "due_at": due_at}
+        after = self._change(connection, order, changes, now)
+        if after is not None:
+            self._note(connection, order.id, "tried", dict(tried), actor, now)
+        return after
+
+    def note(
+        self,
+        connection: Connection,
+        order_id: int,
+        kind: str,
+        detail: Mapping[str, Any],
+        *,
+        actor: str,
+        now: float,
+    ) -> None:
+        """An event that changes nothing: somebody was told something, a person wrote a note."""
+        self._note(connection, order_id, kind, dict(detail), actor, now)
+
+    # What is due by itself -----------------------------------------------------------------
+
+    def next_due(self, connection: Connection, *, now: float) -> float | None:
+        row = _NEXT_DUE.first(connection, {"now": now})
+        return row[0] if row else None
+
+    def claim_due(
+        self, connection: Connection, *, owner: str, now: float, lease_s: float, limit: int
+    ) -> list[OrderRow]:
+        """Due orders that nobody works on, taken under a lease. It leaves their version alone: what
+        is changed meanwhile makes the work's own change fail."""
+        skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
+        rows = connection.execute(
+            text(
+                "UPDATE image_tasks SET lease_owner = :owner, lease_until = :until WHERE id IN"  # noqa: S608
+                " (SELECT id FROM image_tasks WHERE due_at <= :now AND lease_until < :now"
+                f" ORDER BY due_at LIMIT :limit{skip}) RETURNING {_COLUMNS}"
+            ),
+            {"owner": owner, "until": now + lease_s, "now": now, "limit": limit},
+        ).all()
+        return sorted((_order(tuple(row)) for row in rows), key=lambda one: one.due_at or now)
+
+    def renew(
+        self, connection: Connection, owner: str, order_ids: Sequence[int], *, until: float
+    ) -> None:
+        if order_ids:
+            connection.execute(
+                text(
+                    "UPDATE image_tasks SET lease_until = :until"
+                    " WHERE id = :id AND lease_owner = :owner"
+                ),
+                [{"until": until, "id": at, "owner": owner} for at in sorted(order_ids)],
+            )
+
+    def look_again(
+        self, connection: Connection, order_id: int, owner: str, *, due_at: float | None
+    ) -> bool:
+        """Give one lease back, to look again at ``due_at``; False if it is somebody else's."""
+        done = connection.execute(
+            text(
+                "UPDATE image_tasks SET due_at = :due_at, lease_owner = NULL, lease_until = 0"
+                " WHERE id = :id AND lease_owner = :owner"
+            ),
+            {"id": order_id, "owner": owner, "due_at": due_at},
+        )
+        return done.rowcount > 0
+
+    def release(self, connection: Connection, owner: str | None = None) -> None:
+        """Give up leases: those of ``owner``, or all (after a crash of the only process)."""
+        whose = " AND lease_owner = :owner" if owner else ""
+        connection.execute(
+            text(
+                "UPDATE image_tasks SET lease_owner = NULL, lease_until = 0"  # noqa: S608
+                f" WHERE due_at IS NOT NULL AND lease_until > 0{whose}"
+            ),
+            {"owner": owner} if owner else {},
+        )
+
+    # ---------------------------------------------------------------------------------------
+
+    def _open(self, connection: Connection, column: str, value: str) -> list[OrderRow]:
+        statement = text(
+            f"SELECT {_COLUMNS} FROM image_tasks WHERE {column} = :value"  # noqa: S608
+            " AND status IN :statuses ORDER BY id"
+        ).bindparams(bindparam("statuses", expanding=True))
+        statuses = sorted(status.value for status in OPEN)
+        rows = connection.execute(statement, {"value": value, "statuses": statuses})
+        return [_order(tuple(row)) for row in rows]
+
+    def _follow(
+        self,
+        connection: Connection,
+        order: OrderRow,
+        status: OrderStatus,
+        changes: Mapping[str, Any],
+        actor: str,
+        now: float,
+        detail: Mapping[str, Any],
+    ) -> OrderRow | None:
+        if not may_follow(order.status, status):
+            raise refused(order, f"不能变为「{STATUSES[status]}」")
+        after = self._change(connection, order, changes, now)
+        if after is None:
+            return None
+        kind = "confirmed" if status is S.CONFIRMED else "status"
+        noted = {"before": order.status, "after": status} | dict(detail)
+        self._note(connection, order.id, kind, noted, actor, now)
+        return after
+
+    def _change(
+        self, connection: Connection, order: OrderRow, changes: Mapping[str, Any], now: float
+    ) -> OrderRow | None:
+        sets = ", ".join(f"{column} = :{column}" for column in changes)
+        row = connection.execute(
+            text(
+                f"UPDATE image_tasks SET {sets}, version = version + 1, updated_at = :now_text"  # noqa: S608
+                " WHERE id = :row_id AND version = :row_version AND status = :row_status"
+                f" RETURNING {_COLUMNS}"
+            ),
+            dict(changes)
+            | {
+                "now_text": iso(now),
+                "row_id": order.id,
+                "row_version": order.version,
+                "row_status": order.status.value,
+            },
+        ).first()
+        return _order(tuple(row)) if row else None
+
+    def _note(
+        self,
+        connection: Connection,
+        order_id: int,
+        kind: str,
+        detail: dict[str, Any],
+        actor: str,
+        now: float,
+        *,
+        private: Mapping[str, Any] | None = None,
+    ) -> None:
+        """``private``: the customer's words, which belong to the order and to no audit log."""
+        whole = json.dumps(detail | dict(private or {}), ensure_ascii=False)
+        _EVENT.run(
+            connection,
+            {"order_id": order_id, "at": iso(now), "actor": actor, "kind": kind, "detail": whole},
+        )
+        record(
+            connection,
+            at=iso(now),
+            actor=actor,
+            action=f"order.{kind}",
+            subject=str(order_id),
+            detail=detail,
+        )
+
+
+def title_for(contact_id: str) -> str:
+    """As the seed names tasks: 图片处理-{last 4 of the customer's id}."""
+    return f"图片处理-{sender_of(contact_id)[-_CUSTOMER_TAIL:]}"
+
+
+def sender_of(contact_id: str) -> str:
+    """The customer as the channel names them; a contact id is channel:account:sender."""
+    return contact_id.split(":", 2)[-1]
+
+
+def refused(order: OrderRow, reason: str) -> InvalidInput:
+    return InvalidInput("status", f"订单 {order.id} {STATUSES[order.status]},{reason}", status=409)
+
+
+def quote_from(values: Mapping[str, Any]) -> Quote:
+    """A Quote as `as_dict` made it, also by another version of us."""
+    known = {name: value for name, value in values.items() if name in _QUOTE_FIELDS}
+    return Quote(**known | {"items": tuple(QuoteItem(**item) for item in values["items"])})
+
+
+def _moved(status: OrderStatus, due_at: float | None) -> dict[str, Any]:
+    """Whoever worked on it in the old status has nothing to hold any more."""
+    return {"status": status.value, "due_at": due_at, "lease_owner": None, "lease_until": 0.0}
+
+
+def _priced(quote: Quote | None) -> dict[str, Any]:
+    return {} if quote is None else {"service": quote.service, "total": quote.total}
+
+
+def _joined(before: Sequence[str], more: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys((*before, *more)))
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return json.dumps(list(values), ensure_ascii=False)
+
+
+def _quote_text(quote: Quote | None) -> str | None:
+    return None if quote is None else json.dumps(as_dict(quote), ensure_ascii=False)
+
+
+def _order(row: Sequence[Any]) -> OrderRow:
+    values = dict(zip(_NAMES, row, strict=True))
+    for name in _LISTS:
+        values[name] = tuple(json.loads(values[name]))
+    quote = values["quote"]
+    values["quote"] = quote_from(json.loads(quote)) if quote else None
+    values["status"] = OrderStatus(values["status"])
+    values["workflow"] = Workflow(values["workflow"])
+    return OrderRow(**values)
