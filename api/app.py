@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.approvals.endpoints import router as approvals
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
@@ -67,7 +68,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         redoc_url=None,
     )
     app.state.kefu, app.state.imports = kefu, imports
-    for router in (platform, campus, channels, knowledge, ops, tools, tianwang):
+    for router in (platform, campus, channels, knowledge, ops, tools, tianwang, approvals):
         app.include_router(router)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)

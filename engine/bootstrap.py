@@ -346,6 +346,7 @@ def engine_policy(settings: Settings) -> EnginePolicy:
         outbox_max_attempts=settings.outbox_max_attempts,
         outbox_backoff_base_s=settings.outbox_backoff_base_s,
         outbox_backoff_max_s=settings.outbox_backoff_max_s,
+        approval_s=settings.approval_hours * 3_600,
         patience_s={
             CALLBACK_CHANNEL: settings.callback_hours * 3_600,
             QINGJIAN: QINGJIAN_PATIENCE_S,

@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection
 
-from domain.decisions import Action
-from domain.errors import StorageError
+from domain.approvals import Verdict, edited, quote_of
+from domain.decisions import Action, as_dict
+from domain.errors import InvalidInput, StorageError
 from domain.messages import InboundMessage
 from engine.answers import answer_for, bare_answer
 from engine.delivery import Deliverer, sweep_outbox
@@ -20,7 +21,7 @@ from engine.policy import EnginePolicy
 from engine.turns import Turns
 from engine.waiting import MessageKey, Waiter, WaitingRoom, Watcher
 from graphs.templates import Templates
-from storage import history, inbox, outbox, turns
+from storage import approvals, history, inbox, outbox, turns
 from storage.database import Database
 from storage.inbox import Receipt
 
@@ -183,6 +184,35 @@ class Engine:
         )
         self._deliverer.wake(queue)
 
+    async def decide_approval(
+        self, approval: int, verdict: Verdict, *, by: str, note: str = "", total: int | None = None
+    ) -> dict[str, Any]:
+        """A person's word on a quote; the conversation goes on with it. ``total`` in fen.
+
+        Raises NotFound, and InvalidInput for a total under the floor or what is decided already.
+        """
+        now = self._clock()
+
+        def unit(connection: Connection) -> dict[str, Any]:
+            quote = approvals.get(connection, approval)["quote"]
+            if verdict is Verdict.EDITED:
+                quote = as_dict(edited(quote_of(quote), total if total is not None else -1))
+            approvals.decide(
+                connection, approval, status=verdict.value, by=by, note=note, quote=quote, now=now
+            )
+            return approvals.get(connection, approval)
+
+        decided = await self.database.write(unit)
+        self._turns.wake(decided["conversation_id"], now)
+        return decided
+
+    async def _expire_approvals(self, now: float) -> None:
+        for approval in await self.database.read(lambda c: approvals.overdue(c, now=now)):
+            try:
+                await self.decide_approval(approval, Verdict.EXPIRED, by="timeout")
+            except InvalidInput as error:
+                log.debug("approval %d: %s", approval, error)
+
     async def backlog(self) -> dict[str, float]:
         """Counts of waiting rows; also sets the gauges."""
         now = self._clock()
@@ -233,6 +263,7 @@ class Engine:
             if due_at <= horizon:
                 self._turns.wake(conversation, due_at)
         await sweep_outbox(self.database, self._deliverer, now=now)
+        await self._expire_approvals(now)
         if write_sessions:
             await self.database.write(lambda c: turns.close_expired_sessions(c, now=now))
 

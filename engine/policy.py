@@ -9,7 +9,8 @@ class EnginePolicy:
     """Durations in seconds.
 
     ``failure_limit``: runs that may fail before messages are parked. ``crash_limit``: claims that
-    may end without a word (the process died) before the same happens. ``patience_s``: channels
+    may end without a word (the process died) before the same happens. ``approval_s``: how long a
+    quote waits for a person's word. ``patience_s``: channels
     whose deliveries are tried for so long, however often (a task's only as often as it says).
     """
 
@@ -33,6 +34,7 @@ class EnginePolicy:
     outbox_backoff_base_s: float = 1.0
     outbox_backoff_max_s: float = 300.0
     deliveries_per_channel: int = 64
+    approval_s: float = 14_400.0
     patience_s: Mapping[str, float] = field(default_factory=dict)
 
     def debounce(self, channel: str, route: str) -> float:

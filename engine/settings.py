@@ -334,6 +334,11 @@ class AnswerSettings(BaseSettings):
         "Confidence from which we ask back; below it a person takes over. "
         "Not set: 0.55, or the answering threshold where that is lower.",
     )
+    approval_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = _setting(
+        "APPROVAL_HOURS",
+        4,
+        "Hours for which a quote waits for a person's approval; then a person takes over.",
+    )
     kb_top_k: int = _setting(
         "KB_TOP_K", 3, "Knowledge entries that a question is answered from.", ge=1, le=50
     )

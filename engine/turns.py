@@ -10,8 +10,10 @@ from typing import Any
 import orjson
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.types import Command
 from sqlalchemy import Connection
 
+from domain.approvals import Verdict
 from domain.decisions import Action, EffectKind
 from domain.errors import StaleTurn, TaskTaken
 from domain.ids import TurnId, effect_key, turn_id
@@ -24,7 +26,9 @@ from engine.waiting import MessageKey, WaitingRoom
 from graphs.context import FiredTask, Services, TurnContext
 from graphs.conversation import Graph
 from graphs.nodes.act import act_on
-from storage import inbox, turns
+from graphs.state import ConversationState
+from storage import approvals, inbox, turns
+from storage.approvals import NewApproval
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.inbox import Claim
@@ -49,6 +53,7 @@ class _Ran:
     answer: dict[str, Any]
     acts: tuple[tuple[FiredTask, Act], ...] = ()
     shown_in: str = ""
+    approval: NewApproval | None = None
 
 
 class Turns:
@@ -249,10 +254,26 @@ class Turns:
         ):
             return self._parked(claim, started)
         context = await self._context(claim, calls, started)
-        events = all(message.kind == MessageKind.EVENT for message in claim.messages)
-        if claim.mode == "human" or events:
+        if claim.mode == "human":
             return await self._silent(claim, context)
-        return await self._run_graph(claim, context)
+        if all(message.kind == MessageKind.EVENT for message in claim.messages):
+            verdict = await self._verdict(claim)
+            if verdict is None:
+                return await self._silent(claim, context)
+            return await self._run_graph(claim, context, Command(resume=verdict))
+        return await self._run_graph(claim, context, _said(claim))
+
+    async def _verdict(self, claim: Claim) -> dict[str, Any] | None:
+        """A person's word on the quote at which this conversation's last run stopped."""
+        if claim.checkpoint is None or not claim.checkpoint.pending:
+            return None
+        event = claim.messages[-1].event
+        row = await self._database.read(lambda c: approvals.spoken(c, event))
+        if row is None or row["conversation_id"] != claim.conversation_id:
+            return None
+        if row["status"] not in set(Verdict):
+            return None
+        return {"verdict": row["status"], "total": row["quote"]["total"], "note": row["note"]}
 
     async def _context(self, claim: Claim, calls: list[ModelCall], started: float) -> TurnContext:
         keys = _keys(claim)
@@ -274,21 +295,58 @@ class Turns:
             context.fired, context.asks = await self._tasks.fired_by(claim, started)
         return context
 
-    async def _run_graph(self, claim: Claim, context: TurnContext) -> _Ran:
-        text = "\n".join(m.text for m in claim.messages if m.text)
-        message = HumanMessage(content=text, id=f"m{claim.messages[-1].row_id}")
+    async def _run_graph(
+        self, claim: Claim, context: TurnContext, given: ConversationState | Command[Any]
+    ) -> _Ran:
         config: RunnableConfig = {"configurable": {"thread_id": claim.conversation_id}}
         self._saver.stage(claim.conversation_id, claim.checkpoint)
         async with asyncio.timeout(self._policy.turn_timeout_s):
-            state = await self._graph.ainvoke(
-                {"messages": [message]}, config, context=context, durability="exit"
-            )
+            state = await self._graph.ainvoke(given, config, context=context, durability="exit")
         run = self._saver.collect(claim.conversation_id)
         ended = self._clock()
+        approval = self._asked_for(state, ended)
+        if approval is not None:
+            state |= self._waits(context)
         answer = build_answer(state, context, latency_ms=round((ended - context.now) * 1000))
         commit = self._as_commit(claim, context, state, answer, ended)
         shown_in = self._shown_in(claim)
-        return _Ran(replace(commit, run=run), answer, tuple(context.acts), shown_in)
+        return _Ran(replace(commit, run=run), answer, tuple(context.acts), shown_in, approval)
+
+    def _asked_for(self, state: dict[str, Any], now: float) -> NewApproval | None:
+        """The quote at which the run stopped to be approved."""
+        for stop in state.pop("__interrupt__", ()):
+            asked = stop.value
+            if asked.get("kind") == "quote_approval":
+                expires = now + self._policy.approval_s
+                return NewApproval(
+                    asked["quote"], tuple(asked["reasons"]), asked["request"], expires
+                )
+        return None
+
+    def _waits(self, context: TurnContext) -> dict[str, Any]:
+        """What the customer is told meanwhile, and staff."""
+        templates = self._services.templates
+        content = templates.render("awaiting_approval", seed=context.turn_id)
+        decision = {
+            "action": Action.REPLY.value,
+            "decision": "approval",
+            "content": content,
+            "confidence": 1.0,
+            "citations": [],
+            "source": "template:awaiting_approval",
+        }
+        notice = {
+            "title": "报价待审批",
+            "text": f"会话 {context.conversation_id} 的报价需要主管确认后才会发给客户。",
+            "priority": "high",
+            "reason": "quote_approval",
+        }
+        effects = [
+            {"kind": "message", "name": "reply", "payload": {"text": content}},
+            {"kind": "notice", "name": "notice", "payload": notice},
+        ]
+        # The quote is not the customer's to see before somebody has approved it.
+        return {"decision": decision, "effects": effects, "quote": None}
 
     def _shown_in(self, claim: Claim) -> str:
         return "" if self._is_pushed(claim) else claim.conversation_id
@@ -352,13 +410,31 @@ class Turns:
             if rebuildable and turns.is_stale(connection, claim):
                 return None, []
             queues = self._fire(connection, claim, ran)
-            return turns.commit(connection, ran.commit), queues
+            committed = turns.commit(connection, ran.commit)
+            self._keep_approval(connection, claim, ran)
+            return committed, queues
 
         committed, queues = await self._database.write(unit, key=claim.conversation_id)
         if committed is not None and ran.acts and self._tasks is not None:
             self._tasks.fired(ran.acts)
             self._on_deliveries(queues)
         return committed
+
+    def _keep_approval(self, connection: Connection, claim: Claim, ran: _Ran) -> None:
+        now = ran.commit.ended
+        if ran.approval is not None:
+            approvals.open_approval(
+                connection,
+                ran.approval,
+                conversation_id=claim.conversation_id,
+                contact_id=claim.contact_id,
+                turn_id=ran.commit.turn_id,
+                now=now,
+            )
+        elif (
+            claim.checkpoint is not None and claim.checkpoint.pending and ran.commit.run.checkpoints
+        ):
+            approvals.supersede(connection, claim.conversation_id, now=now)
 
     def _fire(self, connection: Connection, claim: Claim, ran: _Ran) -> list[str]:
         """What tasks said stands in the outbox before the turn's own reply."""
@@ -489,6 +565,11 @@ def _reply_row(
         tokens_total=tokens,
         latency_ms=latency_ms,
     )
+
+
+def _said(claim: Claim) -> ConversationState:
+    text = "\n".join(m.text for m in claim.messages if m.text)
+    return {"messages": [HumanMessage(content=text, id=f"m{claim.messages[-1].row_id}")]}
 
 
 def _turn_id(claim: Claim) -> TurnId:

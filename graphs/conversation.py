@@ -12,13 +12,14 @@ from langgraph.types import Command
 
 from graphs.context import TurnContext
 from graphs.nodes.act import act
+from graphs.nodes.approve import approve
 from graphs.nodes.classify import classify
 from graphs.nodes.escalate import escalate
 from graphs.nodes.price_estimate import price_estimate
 from graphs.nodes.reply import reply
 from graphs.nodes.retrieve import retrieve
 from graphs.nodes.risk_check import risk_check
-from graphs.routing import after_act, after_classify, after_risk_check
+from graphs.routing import after_act, after_approve, after_classify, after_risk_check
 from graphs.state import ConversationState, Update
 
 Node = Callable[[ConversationState, TurnContext], Awaitable[Update]]
@@ -44,7 +45,8 @@ def build_conversation_graph(
     add(act, after_act, to=(*paths, END))
     add(retrieve)
     add(price_estimate)
-    add(risk_check, after_risk_check, to=("reply", "escalate"))
+    add(risk_check, after_risk_check, to=("approve", "reply", "escalate"))
+    add(approve, after_approve, to=("reply", "escalate"))
     add(reply)
     add(escalate)
 

@@ -40,6 +40,11 @@ def what_is_asked(state: ConversationState) -> list[str]:
 
 
 def after_risk_check(state: ConversationState) -> str:
+    """A quote that a person has to approve stops at `approve` before anybody is told of it."""
+    return "approve" if state["risk"].get("approval") else after_approve(state)
+
+
+def after_approve(state: ConversationState) -> str:
     handed_over = state["risk"]["outcome"] == RiskOutcome.HANDOFF.value
     return "escalate" if handed_over or _has_nothing_to_say(state) else "reply"
 

@@ -62,6 +62,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "decline_content": _uses(),
         "default_sentence": _uses(),
         "pending": _uses(),
+        "awaiting_approval": _uses(),
         "notice_title": _uses("reason", "customer"),
         "notice_text": _uses("customer question reason", "time conversation"),
     }

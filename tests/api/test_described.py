@@ -87,6 +87,8 @@ OPERATIONS = [
     ("get", "/api/tools"),
     ("get", "/api/tools/{name}"),
     ("post", "/api/tools/{name}"),
+    ("get", "/api/approvals"),
+    ("post", "/api/approvals/{approval_id}"),
 ]
 
 

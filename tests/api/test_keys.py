@@ -71,6 +71,8 @@ GUARDED = (
     ("GET", "/api/tools"),
     ("GET", "/api/tools/send_message"),
     ("POST", "/api/tools/send_message"),
+    ("GET", "/api/approvals"),
+    ("POST", "/api/approvals/1"),
     ("POST", "/mcp"),
     ("GET", "/mcp"),
     ("GET", "/metrics"),

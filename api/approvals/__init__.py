@@ -1,0 +1,1 @@
+"""Quotes that wait for a person's word."""
