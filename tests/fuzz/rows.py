@@ -14,6 +14,7 @@ _ROWS = [1, 2, 3, 4]
 
 def fill(client: httpx.Client) -> dict[str, list[Any]]:
     """Ids that exist, and other values that can be used, by the names that the API gives them."""
+    entries = _entries(client)
     _talk(client)
     _write(client)
     tomorrow = time.time() + 86_400
@@ -28,7 +29,7 @@ def fill(client: httpx.Client) -> dict[str, list[Any]]:
         "file_url": ["https://example.com/a.pdf"],
         "image_url": ["https://example.com/a.png"],
         "task_id": _tasks(client),
-        "entry_id": _entries(client),
+        "entry_id": entries,
         "version": _ROWS,
         "cluster_id": _clusters(client),
         "question_id": _ROWS,
@@ -74,19 +75,22 @@ def _tasks(client: httpx.Client) -> list[str]:
 
 
 def _entries(client: httpx.Client) -> list[str]:
-    page = client.get("/api/knowledge/entries", params={"limit": 5}).raise_for_status().json()
-    return [entry["id"] for entry in page["items"]]
+    return [entry["id"] for entry in _items(client, "/api/knowledge/entries")]
 
 
 def _clusters(client: httpx.Client) -> list[int]:
-    """Questions are gathered into clusters a moment after they were asked."""
-    ends = time.monotonic() + 20
+    return [cluster["id"] for cluster in _items(client, "/api/knowledge/unknown")]
+
+
+def _items(client: httpx.Client, path: str) -> list[dict[str, Any]]:
+    """Samples are imported, and questions gathered into clusters, a moment later."""
+    ends = time.monotonic() + 60
     while time.monotonic() < ends:
-        page = client.get("/api/knowledge/unknown").raise_for_status().json()
-        if page["items"]:
-            return [cluster["id"] for cluster in page["items"]]
+        items: list[dict[str, Any]] = client.get(path).raise_for_status().json()["items"]
+        if items:
+            return items
         time.sleep(0.05)
-    raise AssertionError("no question became a cluster")
+    raise AssertionError(f"{path} stays empty")
 
 
 def _tools(client: httpx.Client) -> list[str]:

@@ -27,11 +27,17 @@ class Target:
 
 
 @contextmanager
-def running_target(folder: Path) -> Iterator[Target]:
-    """A block that ends well fails all the same if the service has logged a stack trace."""
+def running_target(folder: Path, database_url: str = "") -> Iterator[Target]:
+    """A block that ends well fails all the same if the service has logged a stack trace.
+
+    ``database_url``: an empty database; without it the service has its own.
+    """
+    data, env = folder / "service", {"DATABASE_URL": database_url} if database_url else {}
+    if database_url:
+        data.mkdir()  # the prepared folder's index belongs to another database
     with (
         running_sandbox() as sandbox,
-        running_service(folder / "service", sandbox_url=sandbox.url) as service,
+        running_service(data, sandbox_url=sandbox.url, env=env) as service,
         httpx.Client(base_url=service.url, timeout=30.0, trust_env=False) as client,
     ):
         known = fill(client)
