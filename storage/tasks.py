@@ -167,13 +167,14 @@ _NEXT_DUE = Statement(
     "SELECT MIN(due_at) FROM tasks WHERE due_at IS NOT NULL AND lease_until < :now"
 )
 _ADRIFT = Statement(
-    "SELECT task_id, created_ts, timeout_hours, trigger_type, watch_no FROM tasks"
+    f"SELECT {_COLUMNS} FROM tasks"  # noqa: S608
     " WHERE status = 'pending' AND due_at IS NULL LIMIT :limit",
     sqlite_index="ix_tasks_adrift",
 )
 _MOOR = Statement(
-    "UPDATE tasks SET due_at = :due_at, triggered_at = NULL, completed_at = NULL,"
-    " error_message = NULL WHERE task_id = :task_id AND status = 'pending'"
+    "UPDATE tasks SET due_at = :due_at, triggered_at = NULL, completed_at = NULL, retry_count = 0,"
+    " error_message = NULL, result = NULL, waiting = 0, lease_owner = NULL, lease_until = 0"
+    " WHERE task_id = :task_id AND status = 'pending'"
 )
 
 
@@ -464,14 +465,18 @@ class TaskBook:
     def moor(self, connection: Connection, *, now: float, limit: int = 200) -> int:
         """Take up tasks that an operator set to pending by hand (seed 000's troubleshooting)."""
         rows = _ADRIFT.all(connection, {"limit": limit})
-        for task_id, _created, hours, trigger, watched in rows:
-            timed = trigger == TriggerKind.TIME_REACH
-            due_at = now if timed else now + float(hours) * 3600
-            _MOOR.run(connection, {"task_id": task_id, "due_at": due_at})
-            if not timed or watched:
-                _number(connection, task_id)
-            self._audit(connection, task_id, "reset", "database", now, {"status": "pending"})
+        for row in rows:
+            self.moor_one(connection, _task(row), now=now)
         return len(rows)
+
+    def moor_one(self, connection: Connection, task: TaskRow, *, now: float) -> None:
+        """It waits anew for its trigger; a timer's time has come."""
+        timed = task.trigger_type == TriggerKind.TIME_REACH
+        due_at = now if timed else now + task.timeout_hours * 3600
+        _MOOR.run(connection, {"task_id": task.task_id, "due_at": due_at})
+        if not timed:
+            _number(connection, task.task_id)
+        self._audit(connection, task.task_id, "reset", "database", now, {"status": "pending"})
 
     # ---------------------------------------------------------------------------------------
 

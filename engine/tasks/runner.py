@@ -182,6 +182,9 @@ class TaskRunner:
         now = self._clock()
         if row.status == TaskStatus.TRIGGERED:
             return await self._act_again(row, now)
+        if row.triggered_at is not None:  # it had fired, and was set to pending by hand
+            await self._database.write(lambda c: self._book.moor_one(c, row, now=now))
+            return ()
         if row.trigger_type != TriggerKind.TIME_REACH:
             hours = f"{row.timeout_hours:g}"
             return await self._expire(row, f"{hours} 小时内没有等到触发条件", now)
