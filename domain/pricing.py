@@ -4,9 +4,10 @@ The file is written in yuan, everything below counts in fen (1/100 yuan).
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import yaml
@@ -24,6 +25,7 @@ from pydantic import (
 
 from domain.decisions import Quote, QuoteItem
 from domain.errors import ConfigurationError
+from domain.pictures import PictureFacts, PictureKind
 from domain.text import fold
 
 MAX_QUANTITY = 10_000
@@ -38,6 +40,8 @@ _QUANTITY = re.compile(
     r"|[个款套份版](?=的?(?:图|照片|原图|主图|logo|海报|头像|名片|菜单|包装|详情|设计|素材)))"
 )
 _TEXT_CHARS = re.compile(_NUMBER + r" ?[多来几]? ?个?(?:汉字|文字|字)(?![体号])")
+
+_TOGETHER = re.compile(r"合成|合在|合到|拼[到成在图]|拼一起|放到一起|放在一起|组成一|p到一")
 
 # 「抠一下图」, 「抠这3张图」 and 「抠图」 are one request: measure words would hide the keyword.
 _MEASURE = re.compile(
@@ -100,6 +104,9 @@ Yuan = Annotated[int, BeforeValidator(_to_fen)]
 """Written in yuan, held in fen."""
 
 Percent = Annotated[int, Field(strict=True, ge=0, le=100)]
+Sharpness = Annotated[float, Field(gt=0, le=1)]
+"""As `PictureFacts.sharpness`: 0 a blur, 1 crisp."""
+
 Words = tuple[Annotated[str, Field(min_length=1, max_length=40)], ...]
 
 
@@ -115,11 +122,21 @@ class SizeStep(_Part):
 
 
 class DifficultyStep(_Part):
-    """``surcharge`` an item when the customer says one of ``words``. The dearest step counts."""
+    """``surcharge`` an item when the customer says one of ``words``, or when the picture itself is
+    less sharp than ``sharpness_below`` or looks like one of ``kinds``. The dearest step counts.
+    """
 
     label: str = Field(min_length=1)
-    words: Words = Field(min_length=1)
+    words: Words = ()
+    sharpness_below: Sharpness | None = None
+    kinds: tuple[PictureKind, ...] = ()
     surcharge: Yuan
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if not self.words and self.sharpness_below is None and not self.kinds:
+            raise ValueError("give words, sharpness_below or kinds")
+        return self
 
 
 class TextBand(_Part):
@@ -174,11 +191,48 @@ class TierDiscounts(_Part):
     black: Percent = 0
 
 
+class NegotiationPolicy(_Part):
+    """``steps_percent``: how far below the quote each round of haggling may end, the last one for
+    all rounds that follow; after ``rounds`` of them a person talks. The floor always holds.
+    """
+
+    steps_percent: tuple[Percent, ...] = Field((5, 8), min_length=1)
+    never_below_floor: Literal[True] = True
+    rounds: Annotated[int, Field(strict=True, ge=0, le=20)] = 3
+
+    @field_validator("steps_percent")
+    @classmethod
+    def _rising(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        _check_rising(list(steps), "steps_percent")
+        return steps
+
+    def step(self, round_no: int) -> int:
+        """``round_no`` counts from 1."""
+        return self.steps_percent[min(max(round_no, 1), len(self.steps_percent)) - 1]
+
+
+class ApprovalRule(_Part):
+    """Quotes that a person approves first: of at least ``from_total``, or for ``services``."""
+
+    from_total: Yuan | None = None
+    services: tuple[str, ...] = ()
+
+
+class PictureNeeds(_Part):
+    """What a picture must be for the work to make sense, else the customer is asked for a better
+    one (``clarify``) or a designer looks first (``person``). ``min_side`` in pixels.
+    """
+
+    min_side: Annotated[int, Field(strict=True, ge=1)] = 32
+    min_sharpness: Sharpness | None = None
+    otherwise: Literal["clarify", "person"] = "clarify"
+
+
 class Service(_Part):
     """``base`` and ``floor`` are per item.
 
     ``text_priced``: the amount of text on the picture counts. ``starting_price``: the base is
-    where the price begins, and a designer settles it.
+    where the price begins, and a designer settles it. ``fastest_hours``: nobody does it in less.
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -191,6 +245,8 @@ class Service(_Part):
     difficulties: tuple[DifficultyStep, ...] = ()
     text_priced: bool = False
     starting_price: bool = False
+    needs: PictureNeeds = PictureNeeds()
+    fastest_hours: Annotated[float, Field(gt=0, le=10_000)] | None = None
 
     @field_validator("floor")
     @classmethod
@@ -219,6 +275,11 @@ def _check_limits(limits: list[int | None], name: str) -> None:
 def _check_rising(values: list[int], name: str) -> None:
     if values != sorted(values):
         raise ValueError(f"{name} must not fall from step to step")
+
+
+def _check_known(service: str, info: ValidationInfo) -> None:
+    if service not in [known.id for known in info.data.get("services", ())]:
+        raise ValueError(f"{service!r} is none of the services")
 
 
 T = TypeVar("T")
@@ -286,6 +347,8 @@ class PriceBook(_Part):
     rush: RushRule | None = None
     bulk: tuple[BulkStep, ...] = ()
     tiers: TierDiscounts = TierDiscounts()
+    negotiation: NegotiationPolicy = NegotiationPolicy()
+    approval: ApprovalRule = ApprovalRule()
 
     _index: "_Index" = PrivateAttr()
 
@@ -305,10 +368,16 @@ class PriceBook(_Part):
     @field_validator("default_service")
     @classmethod
     def _exists(cls, default: str | None, info: ValidationInfo) -> str | None:
-        known = [service.id for service in info.data.get("services", ())]
-        if default is not None and default not in known:
-            raise ValueError(f"{default!r} is none of the services")
+        if default is not None:
+            _check_known(default, info)
         return default
+
+    @field_validator("approval")
+    @classmethod
+    def _of_the_services(cls, approval: ApprovalRule, info: ValidationInfo) -> ApprovalRule:
+        for service in approval.services:
+            _check_known(service, info)
+        return approval
 
     @field_validator("bulk")
     @classmethod
@@ -336,12 +405,18 @@ class PriceBook(_Part):
     def service(self, service_id: str) -> Service | None:
         return self._index.services.get(service_id)
 
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of what the book says: the same for files that differ in comments only."""
+        return self._index.fingerprint
+
 
 class _Index:
     """The book's words, compiled once: pydantic's private attributes are slow to reach."""
 
     def __init__(self, book: PriceBook) -> None:
         self.services = {service.id: service for service in book.services}
+        self.fingerprint = sha256(book.model_dump_json().encode()).hexdigest()[:16]
         self.keywords = _Phrases(
             (_squash(fold(word)), service.id)
             for service in book.services
@@ -374,8 +449,26 @@ def _configuration_error(error: ValidationError) -> ConfigurationError:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What pricing takes of one picture; sizes in pixels. None: nobody has measured it."""
+
+    width: int | None = None
+    height: int | None = None
+    text_chars: int | None = None
+    sharpness: float | None = None
+    kind: PictureKind | None = None
+
+    @property
+    def pixels(self) -> int | None:
+        if not self.width or not self.height or self.width < 0 or self.height < 0:
+            return None
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True)
 class QuoteRequest:
-    """What is known of the order. ``width`` and ``height`` in pixels, of one picture.
+    """What is known of the order. The measured facts are of its one picture; where there are
+    several, ``pictures`` has them, and each is priced by its own.
 
     None means unknown: quantity and amount of text are then read from ``text``.
     """
@@ -388,6 +481,39 @@ class QuoteRequest:
     quantity: int | None = None
     level: str = "gray"
     service: str | None = None
+    sharpness: float | None = None
+    kind: PictureKind | None = None
+    pictures: tuple[Measured, ...] = ()
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        one = Measured(self.width, self.height, self.text_chars, self.sharpness, self.kind)
+        return self.pictures or (one,)
+
+
+def measure(facts: PictureFacts) -> Measured:
+    chars = facts.text_chars if facts.text_read else None
+    return Measured(facts.width, facts.height, chars, facts.sharpness, facts.kind)
+
+
+def request_for(
+    pictures: Sequence[PictureFacts],
+    text: str,
+    *,
+    level: str = "gray",
+    service: str | None = None,
+    quantity: int | None = None,
+) -> QuoteRequest:
+    """A request about pictures that were looked at."""
+    measured = tuple(measure(facts) for facts in pictures)
+    return QuoteRequest(
+        text,
+        has_image=bool(measured),
+        quantity=quantity,
+        level=level,
+        service=service,
+        pictures=measured,
+    )
 
 
 def find_service(book: PriceBook, request: QuoteRequest) -> str | None:
@@ -424,14 +550,16 @@ def quote(book: PriceBook, request: QuoteRequest) -> Quote | None:
     service = book.service(_find_service(book, request, text) or "")
     if service is None:
         return None
-    quantity = _quantity(request, text)
-    chars = _text_chars(book, request, text) if service.text_priced else None
-    items = list(_work_items(book, service, request, text, chars, quantity))
+    quantity, pictures = _quantity(request, text), _pictures(request, text)
+    said = _said_chars(book, text)
+    pictures = tuple(
+        one if one.text_chars is not None else replace(one, text_chars=said) for one in pictures
+    )
+    items = list(_work_items(book, service, text, pictures, quantity))
     work = sum(item.amount for item in items)
     items += _order_items(book, service, request.level, text, work, quantity)
     floor = service.floor * quantity
     items += _floor_item(service, sum(item.amount for item in items), floor)
-    unknown_size = bool(service.sizes) and not _pixels(request)
     return Quote(
         service=service.id,
         service_name=service.name,
@@ -441,36 +569,72 @@ def quote(book: PriceBook, request: QuoteRequest) -> Quote | None:
         valid_hours=book.valid_hours,
         book_version=book.version,
         quantity=quantity,
-        estimate=service.starting_price or unknown_size or (service.text_priced and chars is None),
+        estimate=service.starting_price or _unmeasured(service, pictures, quantity),
     )
+
+
+def _unmeasured(service: Service, pictures: tuple[Measured, ...], quantity: int) -> bool:
+    """Whether facts that the price hangs on are missing."""
+    no_size = bool(service.sizes) and any(one.pixels is None for one in pictures)
+    no_text = service.text_priced and any(one.text_chars is None for one in pictures)
+    unseen = 1 < len(pictures) < quantity and (bool(service.sizes) or service.text_priced)
+    return no_size or no_text or unseen
 
 
 def _work_items(
     book: PriceBook,
     service: Service,
-    request: QuoteRequest,
     text: str,
-    chars: int | None,
+    pictures: tuple[Measured, ...],
     quantity: int,
 ) -> Iterator[QuoteItem]:
-    """The price of one item, each line multiplied by ``quantity``."""
+    """The price of one item, times ``quantity``; of several pictures, each by its own facts."""
     start = "起步价" if service.starting_price else "单价"
     per_item = f"{format_yuan(service.base)}/{service.unit}"
     yield QuoteItem(service.name, service.base * quantity, f"{start} {per_item} × {quantity}")
-    price = service.base
-    for label, amount, reason in (
-        _size_surcharge(service, _pixels(request)),
-        _difficulty_surcharge(book, service, text),
-    ):
-        price += amount
-        if amount:
+    if len(pictures) == 1:
+        for label, amount, reason in _surcharges(book, service, text, pictures[0]):
             yield QuoteItem(label, amount * quantity, reason)
-    amount, reason = _text_surcharge(book, service, price, chars)
+    else:
+        surcharges = [list(_surcharges(book, service, text, one)) for one in pictures]
+        yield from _collected(surcharges, service.unit)
+
+
+Surcharge = tuple[str, int, str]
+"""Label, amount and reason of one picture's line."""
+
+
+def _surcharges(book: PriceBook, service: Service, text: str, one: Measured) -> Iterator[Surcharge]:
+    price = service.base
+    for found in (
+        _size_surcharge(service, one.pixels),
+        _difficulty_surcharge(book, service, text, one),
+    ):
+        price += found[1]
+        if found[1]:
+            yield found
+    amount, reason = _text_surcharge(book, service, price, one.text_chars)
     if amount:
-        yield QuoteItem("文字加价", amount * quantity, reason)
+        yield "文字加价", amount, reason
 
 
-def _size_surcharge(service: Service, pixels: int | None) -> tuple[str, int, str]:
+def _collected(surcharges: list[list[Surcharge]], unit: str) -> Iterator[QuoteItem]:
+    """One line for each label; its reason says which of the pictures it is for."""
+    amounts: dict[str, int] = {}
+    numbers: dict[str, dict[str, list[int]]] = {}
+    for number, lines in enumerate(surcharges, 1):
+        for label, amount, reason in lines:
+            amounts[label] = amounts.get(label, 0) + amount
+            numbers.setdefault(label, {}).setdefault(reason, []).append(number)
+    for label, amount in amounts.items():
+        reasons = [
+            f"第 {'、'.join(map(str, which))} {unit}{reason}"
+            for reason, which in numbers[label].items()
+        ]
+        yield QuoteItem(label, amount, "；".join(reasons))
+
+
+def _size_surcharge(service: Service, pixels: int | None) -> Surcharge:
     if pixels is None or not service.sizes:
         return "", 0, ""
     step = next(s for s in service.sizes if s.max_pixels is None or pixels <= s.max_pixels)
@@ -478,20 +642,52 @@ def _size_surcharge(service: Service, pixels: int | None) -> tuple[str, int, str
     return "尺寸加价", step.surcharge, f"{size}，每{service.unit}加 {format_yuan(step.surcharge)}"
 
 
-def _difficulty_surcharge(book: PriceBook, service: Service, text: str) -> tuple[str, int, str]:
-    hits = book._index.difficulties[service.id].find(text)
-    word, step = max(hits, key=lambda hit: hit[1].surcharge, default=("", None))
+def _difficulty_surcharge(book: PriceBook, service: Service, text: str, one: Measured) -> Surcharge:
+    """What was measured goes before what was said where both lead to the same price."""
+    steps = [(_measurement(step, one), step) for step in service.difficulties]
+    hits = [(reason, step) for reason, step in steps if reason]
+    hits += [(f"您提到「{word}」", step) for word, step in _said(book, service, text)]
+    reason, step = max(hits, key=lambda hit: hit[1].surcharge, default=("", None))
     if step is None:
         return "", 0, ""
     added = f"每{service.unit}加 {format_yuan(step.surcharge)}"
-    return step.label, step.surcharge, f"您提到「{word}」，{added}"
+    return step.label, step.surcharge, f"{reason}，{added}"
+
+
+def _said(book: PriceBook, service: Service, text: str) -> Iterator[tuple[str, DifficultyStep]]:
+    return book._index.difficulties[service.id].find(text)
+
+
+_KIND_NAMES = {
+    PictureKind.PHOTO: "照片",
+    PictureKind.TEXT: "文字图",
+    PictureKind.LOGO: "标志",
+    PictureKind.SCREENSHOT: "截图",
+    PictureKind.DOCUMENT: "证件或文书",
+    PictureKind.BLANK: "空白图",
+}
+
+
+def _measurement(step: DifficultyStep, one: Measured) -> str:
+    """Why the picture itself is of this step, "" if it is not."""
+    limit, found = step.sharpness_below, one.sharpness
+    if limit is not None and found is not None and found < limit:
+        return f"图片实测清晰度 {as_points(found)} 分（满分 100）"
+    if one.kind is not None and one.kind in step.kinds:
+        return f"图片看起来是{_KIND_NAMES[one.kind]}"
+    return ""
+
+
+def as_points(share: float) -> int:
+    """0 to 1 as customers read it: 0 to 100."""
+    return round(100 * min(max(share, 0.0), 1.0))
 
 
 def _text_surcharge(
     book: PriceBook, service: Service, price: int, chars: int | None
 ) -> tuple[int, str]:
     """``price``: of one item before its text."""
-    if not chars or not book.text.bands:
+    if not service.text_priced or not chars or not book.text.bands:
         return 0, ""
     band = next(b for b in book.text.bands if b.max_chars is None or chars <= b.max_chars)
     amount = max(band.surcharge, band.item_at_least - price)
@@ -531,21 +727,36 @@ def _floor_item(service: Service, total: int, floor: int) -> Iterator[QuoteItem]
         yield QuoteItem("最低价补足", floor - total, reason)
 
 
-def _pixels(request: QuoteRequest) -> int | None:
-    if not request.width or not request.height or request.width < 0 or request.height < 0:
-        return None
-    return request.width * request.height
-
-
 def _quantity(request: QuoteRequest, text: str) -> int:
     """The largest count named: 「一张多少钱，我有20张」 is an order of 20."""
-    counts = [request.quantity] if request.quantity is not None else _numbers(_QUANTITY, text)
-    return min(max([1, *counts]), MAX_QUANTITY)
+    if request.quantity is not None:
+        return min(max(1, request.quantity), MAX_QUANTITY)
+    sent = len(_pictures(request, text))
+    return min(max([1, sent, *_numbers(_QUANTITY, text)]), MAX_QUANTITY)
 
 
-def _text_chars(book: PriceBook, request: QuoteRequest, text: str) -> int | None:
-    if request.text_chars is not None:
-        return request.text_chars
+def _pictures(request: QuoteRequest, text: str) -> tuple[Measured, ...]:
+    """Several pictures that are to become fewer are priced as the hardest of them."""
+    pictures = request.measured
+    fewer = request.quantity is not None and request.quantity < len(pictures)
+    if len(pictures) > 1 and (fewer or _TOGETHER.search(text)):
+        return (_hardest(pictures),)
+    return pictures
+
+
+def _hardest(pictures: tuple[Measured, ...]) -> Measured:
+    largest = max(pictures, key=lambda one: one.pixels or 0)
+    chars = [one.text_chars for one in pictures if one.text_chars is not None]
+    sharpness = [one.sharpness for one in pictures if one.sharpness is not None]
+    return replace(
+        largest,
+        text_chars=max(chars, default=None),
+        sharpness=min(sharpness, default=None),
+    )
+
+
+def _said_chars(book: PriceBook, text: str) -> int | None:
+    """The amount of text that the customer speaks of."""
     if counts := _numbers(_TEXT_CHARS, text):
         return max(counts)
     return book.text.heavy_chars if book._index.heavy.any(text) else None
@@ -571,6 +782,25 @@ def _number(written: str) -> int:
         else:
             digit = _DIGITS[char]
     return total + (digit or 0)
+
+
+def approval_reasons(book: PriceBook, offered: Quote) -> tuple[str, ...]:
+    """Why a person has to approve ``offered`` before the customer sees it; empty: nobody has to."""
+    rule, reasons = book.approval, []
+    if rule.from_total is not None and offered.total >= rule.from_total:
+        reasons.append(
+            f"报价 {format_yuan(offered.total)}，达到需审批的 {format_yuan(rule.from_total)}"
+        )
+    if offered.service in rule.services:
+        reasons.append(f"「{offered.service_name}」的报价需要审批")
+    return tuple(reasons)
+
+
+def quote_lines(offered: Quote) -> str:
+    """The items as every reply lists them, one a line."""
+    return "\n".join(
+        f"· {item.label} {format_yuan(item.amount)}({item.reason})" for item in offered.items
+    )
 
 
 def format_yuan(fen: int) -> str:
