@@ -157,7 +157,7 @@ def spoken(connection: Connection, event: str) -> dict[str, Any] | None:
 def _word(connection: Connection, conversation: str, approval: int, now: float) -> InboundMessage:
     row = connection.execute(
         text(
-            "SELECT channel, account, chat_id, sender_id, route FROM conversations c"
+            "SELECT c.channel, c.account, c.chat_id, c.sender_id, m.route FROM conversations c"
             " JOIN messages m ON m.conversation_id = c.id WHERE c.id = :id AND m.role = 'user'"
             " ORDER BY m.id DESC LIMIT 1"
         ),

@@ -2,7 +2,10 @@
 
 from typing import Literal
 
+from domain.approvals import quote_of
+from domain.decisions import RiskDecision, RiskOutcome
 from domain.intents import Intent, Sentiment
+from domain.pricing import approval_reasons
 from domain.risk import RiskFacts, assess, priority
 from graphs.context import TurnContext
 from graphs.state import ConversationState, Update, earlier_questions
@@ -18,8 +21,17 @@ async def risk_check(state: ConversationState, context: TurnContext) -> Update:
             "reasons": list(decision.reasons),
             "missing": list(decision.missing),
             "priority": priority(decision, facts),
+            "approval": _approval(state, context, decision),
         }
     }
+
+
+def _approval(state: ConversationState, context: TurnContext, decision: RiskDecision) -> list[str]:
+    """Why a person has to approve the quote that the customer would be told now."""
+    offered = state.get("quote")
+    if offered is None or decision.outcome is not RiskOutcome.ACCEPT:
+        return []
+    return list(approval_reasons(context.services.price_book, quote_of(offered)))
 
 
 def _facts(state: ConversationState, context: TurnContext) -> RiskFacts:
