@@ -23,7 +23,10 @@ from tests.e2e.studio_server import ROOT, StudioServer, running_studio
 from tests.filling import fill
 
 GRAPH = "conversation"
-NODES = {"classify", "retrieve", "price_estimate", "risk_check", "reply", "escalate"}
+NODES = {
+    *("classify", "act", "retrieve", "price_estimate", "risk_check", "approve"),
+    *("reply", "escalate"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -267,3 +270,41 @@ async def opened_knowledge(folder: Path) -> AsyncIterator[Knowledge]:
         yield knowledge
     finally:
         await close_knowledge(knowledge)
+
+
+async def stopped_for_approval(client: LangGraphClient, thread: str) -> dict[str, Any]:
+    """What a person is asked: the quote, and why."""
+    await client.runs.wait(thread, GRAPH, input=says("设计2个logo多少钱"))
+    state: Any = await client.threads.get_state(thread)
+    (stop,) = [one for task in state["tasks"] for one in task["interrupts"]]
+    asked: dict[str, Any] = stop["value"]
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("word", "said", "action"),
+    [
+        ({"verdict": "approved"}, "600元", "reply"),
+        ({"verdict": "edited", "total": 55_000}, "550元", "reply"),
+        ({"verdict": "rejected"}, "", "escalate"),
+        ({"verdict": "expired"}, "", "escalate"),
+    ],
+)
+async def test_a_quote_that_waits_for_approval_goes_on_with_the_word_given(
+    client: LangGraphClient, thread: str, word: dict[str, Any], said: str, action: str
+) -> None:
+    asked = await stopped_for_approval(client, thread)
+    assert (asked["kind"], asked["quote"]["total"]) == ("quote_approval", 60_000)
+    values: Any = await client.runs.wait(thread, GRAPH, command={"resume": word})
+    assert values["decision"]["action"] == action
+    assert said in values["decision"]["content"]
+
+
+async def test_a_new_message_leaves_the_quote_that_waited_behind(
+    client: LangGraphClient, thread: str
+) -> None:
+    await stopped_for_approval(client, thread)
+    values = await run(client, thread, "充电桩质保几年")
+    assert "3 年" in values["decision"]["content"]
+    state: Any = await client.threads.get_state(thread)
+    assert list(state["next"]) == []
