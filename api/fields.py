@@ -32,6 +32,17 @@ def _web_address(value: str) -> str:
 Identifier = Annotated[
     str, Field(min_length=1, max_length=MAX_ID_CHARS), AfterValidator(_identifier)
 ]
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("不能含有空字符")
+    return value
+
+
+WithoutNul = AfterValidator(_without_nul)
+"""For texts that the database is asked for: PostgreSQL takes none with a NUL."""
+
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(one_line)]
 OptionalText = Annotated[str, Field(max_length=MAX_TEXT_CHARS), AfterValidator(clean)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_something)]

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/api", tags=["campus"])
 CHANNEL, ACCOUNT = "campus", "campus"
 RECORDS = 20
 ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": CampusError} for code in (400, 401, 413, 422, 503)
+    code: {"model": CampusError} for code in (400, 401, 403, 413, 415, 422, 503)
 }
 
 

@@ -24,7 +24,7 @@ from tools.webhook.protocol import (
 
 router = APIRouter(prefix="/api/channels", tags=["channels"])
 ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorOut} for code in (400, 401, 404, 413, 422, 503)
+    code: {"model": ErrorOut} for code in (400, 401, 403, 404, 413, 415, 422, 503)
 }
 
 

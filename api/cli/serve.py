@@ -45,10 +45,13 @@ def serve(
     if not sandbox:
         _run(settings, samples=samples)
         return
+    own: dict[str, SecretStr] = {}
     if settings.api_key is not None and settings.webhook_secret is None:
         # Simulated customers have no key; with a secret of this run their messages are signed.
-        secret = SecretStr(secrets.token_urlsafe(24))
-        settings = settings.model_copy(update={"webhook_secret": secret})
+        own["webhook_secret"] = SecretStr(secrets.token_urlsafe(24))
+    if settings.tianwang_callback_secret is None:
+        own["tianwang_callback_secret"] = SecretStr(secrets.token_urlsafe(24))
+    settings = settings.model_copy(update=own)
     with _sandbox_process(sandbox_port, settings.address()):
         _share_secret(settings)
         _run(settings, samples=samples)
@@ -56,11 +59,15 @@ def serve(
 
 def _share_secret(settings: "Settings") -> None:
     """Over loopback HTTP, since a command line can be read by everybody on the machine."""
-    if settings.webhook_secret is not None:
-        httpx.put(
-            f"{settings.sandbox_url}/_sandbox/webhook/secret",
-            json={"secret": settings.webhook_secret.get_secret_value()},
-        ).raise_for_status()
+    shared = (
+        ("webhook/secret", "secret", settings.webhook_secret),
+        ("tianwang/secret", "secret", settings.tianwang_callback_secret),
+        ("tianwang/key", "key", settings.api_key),
+    )
+    for address, name, value in shared:
+        if value is not None:
+            url = f"{settings.sandbox_url}/_sandbox/{address}"
+            httpx.put(url, json={name: value.get_secret_value()}).raise_for_status()
 
 
 def _run(settings: "Settings", *, samples: bool) -> None:

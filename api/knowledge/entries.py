@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.dependencies import TheActor, TheKefu
 from api.envelopes import Json
-from api.fields import Identifier
+from api.fields import Identifier, WithoutNul
 from api.knowledge.changes import conflicts, follow
 from api.knowledge.schemas import (
     ERRORS,
@@ -124,7 +124,9 @@ async def list_documents(kefu: TheKefu, page: PageNumber = 1, page_size: PageSiz
 
 @router.delete("/documents")
 async def delete_document(
-    name: Annotated[str, Query(min_length=1, max_length=1_000)], kefu: TheKefu, actor: TheActor
+    name: Annotated[str, Query(min_length=1, max_length=1_000), WithoutNul],
+    kefu: TheKefu,
+    actor: TheActor,
 ) -> Response:
     """Remove all entries of a document, as one version. The name may hold folders, so that it is a
     parameter and no part of the address."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from api.fields import Identifier, Name, Text
+from api.fields import Identifier, Name, Text, WithoutNul
 from api.platform.schemas import ErrorOut
 from domain.instructions import gives_orders
 from domain.messages import MAX_NAME_CHARS
@@ -20,14 +20,14 @@ MAX_NOTE_CHARS = 500
 MANUAL = "manual"
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorOut} for code in (400, 401, 404, 409, 413, 415, 422, 429, 503)
+    code: {"model": ErrorOut} for code in (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 }
 RowId = Annotated[int, Path(ge=1, le=2**62)]
 AnyRowId = Annotated[int, Field(ge=1, le=2**62)]
 PageNumber = Annotated[int, Query(ge=1, le=10_000, description="From 1.")]
 PageSize = Annotated[int, Query(ge=1, le=200)]
 TopK = Annotated[int | None, Query(ge=1, le=MAX_TOP_K, description="Default by setting.")]
-Filter = Annotated[str | None, Query(max_length=MAX_QUESTION_CHARS)]
+Filter = Annotated[Annotated[str, WithoutNul] | None, Query(max_length=MAX_QUESTION_CHARS)]
 
 
 def _informing(value: str) -> str:

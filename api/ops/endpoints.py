@@ -20,8 +20,9 @@ from storage import history
 
 router = APIRouter(tags=["ops"])
 ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorOut} for code in (400, 401, 404, 413, 422, 503)
+    code: {"model": ErrorOut} for code in (400, 401, 403, 404, 413, 415, 422, 503)
 }
+REFUSED: dict[int | str, dict[str, Any]] = {code: {"model": ErrorOut} for code in (401, 403)}
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 RowId = Annotated[int, Path(ge=1, le=2**62)]
@@ -97,7 +98,7 @@ def _models(kefu: Kefu) -> list[dict[str, Any]]:
     ]
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=REFUSED)
 async def metrics(kefu: TheKefu) -> Response:
     """Prometheus text format."""
     await kefu.engine.backlog()

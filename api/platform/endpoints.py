@@ -30,7 +30,7 @@ _Asking = asyncio.Task[dict[str, Any]]
 _LEFT_ALONE: set[_Asking] = set()
 """Tasks of streams whose reader went away; the event loop itself keeps only weak references."""
 ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": ErrorOut} for code in (400, 401, 404, 413, 422, 503)
+    code: {"model": ErrorOut} for code in (400, 401, 403, 404, 413, 415, 422, 503)
 }
 
 
