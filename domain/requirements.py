@@ -1,0 +1,202 @@
+"""What a requirement of picture work is about, and how requirements change. Pure.
+
+Requirements are lines in the customer's words. Two lines are about the same thing when they set
+the same aspect of the same object: 「字改成红色」 and 「把文字改成蓝色」, but not 「背景换成白色」.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.orders import Amendment, ChangeKind
+from domain.text import fold, letters
+
+RUSH, DEADLINE, SIZE, FORMAT, BACKGROUND = "rush", "deadline", "size", "format", "background"
+COLOUR, FONT, SCALE, POSITION, COUNT = "colour", "font", "scale", "position", "count"
+CONTENT, WHOLE = "content", "whole"
+
+_QUOTED = r"“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|\"[^\"\n]*\"|《[^》\n]*》"
+_CLAUSE = re.compile(
+    rf"(?:{_QUOTED}|(?<=\d)[,.，](?=\d)|[^,，。;；!！?？\n、…~]|(?<=\d)、(?=\d))+[?？]?"
+)
+_BREAK = re.compile(r"(?<=[\u4e00-\u9fff])[ \t\u3000]+(?=[\u4e00-\u9fff])")
+_MARKED = re.compile(_QUOTED)
+
+DAY = r"(?:今天|今晚|今日|明天|明早|明晚|明日|后天|大后天|下?(?:周|星期|礼拜)[一二三四五六日天末])"
+_SPAN = r"(?:[\d一二两三四五六七八九十半]+个?(?:小时|钟头|分钟|天|点钟?|号))"
+DEADLINE_WORDS = re.compile(
+    rf"{DAY}|{_SPAN}(?:之?内|之?前|以前|就?要|左右)|下班前|月底前|截止|交期|工期|晚点(?:给|要)|(?:早|提前)点?给我"
+)
+RUSH_WORDS = re.compile(
+    r"加急|急用|急要|急需|着急|不急|很急|特急|赶时间|尽快|马上要|立刻要|越快越好"
+)
+_SIZE = re.compile(
+    r"\d+ ?(?:[x×*乘]|px|像素) ?\d*|尺寸|分辨率|像素|比例|横版|竖版|横图|竖图|方图|正方形|\d+:\d+"
+    r"|\d ?(?:cm|mm|厘米|毫米|公分|寸|dpi)|a[0-6](?![a-z0-9])|[一二两]寸"
+)
+_FORMAT = re.compile(
+    r"(?<![a-z])(?:png|jpe?g|psd|pdf|cdr|svg|eps|tiff?|webp|gif|ai)(?![a-z])|格式|源文件|分层"
+)
+_BACKGROUND = re.compile(r"背景|底色|[白红蓝黑灰绿黄粉纯透][色明]?底|透明底|底图|换底")
+_COLOUR = re.compile(
+    r"[红橙黄绿青蓝紫黑白灰金银粉棕咖](?:色|的|一点|$)|上个?色|颜色|配色|色调|黑白|彩色|渐变|上色|深一?[点些]|浅一?[点些]"
+)
+_FONT = re.compile(r"字体|宋体|黑体|楷体|仿宋|隶书|行书|手写体|艺术字|加粗|粗体|斜体|毛笔字")
+_SCALE = re.compile(r"[大小粗细]一?[点些号]|放大|缩小|字号|太[大小粗细]")
+_POSITION = re.compile(
+    r"[靠居往移挪]?(?:左|右|中间|居中|上方|下方|上边|下边|角落)|位置|挪|移到|对齐"
+)
+_COUNT = re.compile(r"[做要出改][成]?[\d一二两三四五六七八九十]+[张份套版]$|数量|张数")
+
+_PICTURE = re.compile(r"第([一二两三四五六七八九十\d]+)[张幅个]")
+_OBJECTS = {
+    "title": r"标题|主题|大字",
+    "phone": r"电话|手机号|号码|联系方式|微信号",
+    "date": r"日期|时间|年份",
+    "price": r"价格|价钱|单价|金额",
+    "code": r"二维码|小程序码|条形?码",
+    "logo": r"logo|标志|商标|店标|图标",
+    "watermark": r"水印",
+    "name": r"名字|姓名|店名|人名|公司名",
+    "address": r"地址|门牌",
+    "person": r"人像|人物|人脸|脸|皮肤|美白|磨皮|瘦脸|痘|眼睛|表情",
+    "hair": r"头发|发丝|发型",
+    "clothes": r"衣服|服装|裙子|西装|正装|领带",
+    "border": r"边框|描边|外框|圆角",
+    "shadow": r"阴影|投影|倒影",
+    "product": r"产品|商品|瓶子|包装|盒子",
+    "light": r"亮度|亮一?[点些]|暗一?[点些]|提亮|调亮|曝光|对比度",
+    "sharpness": r"清晰|清楚|锐化|高清|模糊|去噪|降噪",
+    "cutout": r"抠",
+    "passers": r"路人|杂物|瑕疵|反光",
+}
+_OBJECT_PATTERNS = {name: re.compile(words) for name, words in _OBJECTS.items()}
+_TEXT = re.compile(r"(?<!名)字(?!号)|字号|文字|文案|标语|口号|广告语|排版|汉字|英文|一行|落款")
+TEXT_OBJECTS = frozenset({"text", "title", "phone", "date", "price", "name", "address"})
+_ADDS = re.compile(r"加(?!急)|添|补上|排版|[写印贴打]|放(?![在到左右大中])")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """``aspect`` of ``objects`` (none: of the whole picture) in ``pictures`` (numbers that were
+    named, none: in all); ``adds``: it puts something in that was not there."""
+
+    objects: frozenset[str]
+    aspect: str
+    pictures: frozenset[str] = frozenset()
+    adds: bool = False
+
+    @property
+    def known(self) -> bool:
+        return bool(self.objects) or self.aspect != CONTENT
+
+
+def clauses_of(text: str) -> list[str]:
+    """Parts between punctuation, which counts for nothing inside quotes; a question keeps its ?."""
+    spaced = _BREAK.sub(",", text)
+    return [part for match in _CLAUSE.finditer(spaced) if (part := match[0].strip())]
+
+
+def requirement_lines(text: str) -> list[str]:
+    """A requirement as lines, each about one thing; one that has lines already keeps them."""
+    if "\n" in text:
+        return [line.strip() for line in text.splitlines() if letters(line)]
+    return [part.rstrip("?？") for part in clauses_of(text) if letters(part)]
+
+
+def topic_of(line: str) -> Topic:
+    folded = fold(line)
+    plain = fold(_MARKED.sub("“”", folded))
+    objects = frozenset(name for name, pattern in _OBJECT_PATTERNS.items() if pattern.search(plain))
+    if _TEXT.search(plain) or (_MARKED.search(folded) and not objects):
+        objects |= {"text"}
+    adds = _ADDS.search(plain) is not None
+    pictures = frozenset(_PICTURE.findall(plain))
+    return Topic(objects, _aspect(plain, objects, adds=adds), pictures, adds)
+
+
+def _aspect(plain: str, objects: frozenset[str], *, adds: bool) -> str:
+    content_of = objects & (TEXT_OBJECTS | {"code", "logo", "watermark"})
+    if RUSH_WORDS.search(plain):
+        return RUSH
+    # 「加上日期3月8号」 says what to write, no deadline; 「字改大一点」 no size of the picture.
+    checks = (
+        (DEADLINE, DEADLINE_WORDS, not content_of),
+        (BACKGROUND, _BACKGROUND, not adds),
+        (SIZE, _SIZE, not content_of),
+        (FORMAT, _FORMAT, True),
+        (FONT, _FONT, True),
+        (COLOUR, _COLOUR, True),
+        (SCALE, _SCALE, True),
+        (POSITION, _POSITION, not adds),
+        (COUNT, _COUNT, True),
+    )
+    return next((name for name, words, may in checks if may and words.search(plain)), CONTENT)
+
+
+_OF_THE_WHOLE = frozenset({RUSH, DEADLINE, SIZE, FORMAT, BACKGROUND, COUNT})
+
+
+def same_thing(new: Topic, old: Topic) -> bool:
+    """Whether ``new`` says anew what ``old`` says."""
+    if new.pictures != old.pictures:
+        return False
+    if new.aspect == DEADLINE:
+        return old.aspect in (DEADLINE, RUSH)
+    if new.aspect != old.aspect:
+        return False
+    if new.aspect in _OF_THE_WHOLE:
+        return True
+    if new.aspect == CONTENT:
+        return bool(new.objects & old.objects) and bool(new.objects)
+    return bool(new.objects & old.objects) or not new.objects or not old.objects
+
+
+def merge_requirements(old: Sequence[str], amendment: Amendment) -> list[str]:
+    """The lines after ``amendment``. A change takes the place of the line about the same thing, a
+    withdrawal takes it away; where there is none, the customer's words become a line."""
+    if amendment.kind is ChangeKind.CANCEL:
+        return list(old)
+    topic = topic_of(amendment.requirement)
+    if amendment.kind is ChangeKind.WITHDRAW:
+        left = [line for line in old if not _withdrawn(topic, line, amendment.requirement)]
+        return left if len(left) < len(old) else _with(old, amendment.requirement)
+    return _replaced(old, amendment, topic)
+
+
+def _replaced(old: Sequence[str], amendment: Amendment, topic: Topic) -> list[str]:
+    # 「再加一行电话」 stands beside 「加上店名」: only what sets something takes another's place.
+    beside = amendment.kind is ChangeKind.ADD and topic.adds and topic.aspect == CONTENT
+    merged: list[str] = []
+    placed = False
+    for line in old:
+        if beside or not same_thing(topic, topic_of(line)):
+            merged.append(line)
+        elif not placed:
+            merged.append(amendment.requirement)
+            placed = True
+    return merged if placed else _with(merged, amendment.requirement)
+
+
+def _withdrawn(topic: Topic, line: str, said: str) -> bool:
+    before = topic_of(line)
+    if topic.adds and topic.objects and topic.aspect == CONTENT:
+        # Without the text there is no colour of it either.
+        whole = TEXT_OBJECTS if "text" in topic.objects else topic.objects
+        return bool(before.objects & whole) and before.aspect not in (RUSH, DEADLINE)
+    if topic.known:
+        return same_thing(topic, before)
+    return _shares_words(said, line)
+
+
+_EMPTY = re.compile(r"[不别要用需了再给我帮把的做弄去掉除取消先就还是这那个张一下吧]")
+
+
+def _shares_words(said: str, line: str) -> bool:
+    core = _EMPTY.sub("", letters(said))
+    return len(core) >= 2 and core in letters(line)
+
+
+def _with(lines: Sequence[str], new: str) -> list[str]:
+    known = {letters(line) for line in lines}
+    return [*lines] if letters(new) in known else [*lines, new]
