@@ -143,10 +143,15 @@ class TaskDesk:
         arguments = order.arguments()
         try:
             message_fields.check(arguments, _known_fields(order))
+            registry.get(name).parse(arguments)
+        except InvalidInput as error:
+            raise InvalidInput(f"action.{error.field}", error.reason) from error
+        try:
             longest = message_fields.longest_values()
             registry.get(name).parse(message_fields.fill(arguments, longest))
         except InvalidInput as error:
-            raise InvalidInput(f"action.{error.field}", error.reason) from error
+            reason = f"填入字段的值后可能不合格:{error.reason}"
+            raise InvalidInput(f"action.{error.field}", reason) from error
 
     def _new_task(self, order: TaskOrder, now: float) -> NewTask:
         zone, trigger = self._acting.policy.zone, order.trigger_for(self._acting.policy.zone)

@@ -105,7 +105,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "action.tags.0",
         "trigger.nothing",
     ),
-    ({"action": {**says("x"), "customer_id": "{{task.id}}"}}, "action.customer_id", "{{"),
+    ({"action": {**says("x"), "customer_id": "{{trigger.text}}"}}, "action.customer_id", "{{"),
+    ({"action": {"type": "add_tag", "tags": ["{{trigger.keyword}}"]}}, "action.tags.0", "填入字段"),
     ({"trigger": at_time(time.time() - 3_600)}, "trigger.time", "已过去"),
 ]
 
