@@ -20,6 +20,7 @@ import numpy as np
 from domain.decisions import Evidence, Retrieval
 from domain.errors import InvalidInput, KnowledgeError
 from domain.text import letters
+from knowledge.differences import with_differences
 from knowledge.documents import Entry, Progress
 from knowledge.doubts import judge_of
 from knowledge.encoder import TermEncoder
@@ -147,7 +148,7 @@ def adapt(
     fields = training_fields() if house is None else house
     start = _start(shipped, pairs, fields)
     say("学习表达方式")
-    full = fit_encoder(start, pairs, epochs=epochs, forget=FORGET, progress=plan.part())
+    full = _learned(start, pairs, epochs, plan)
     say("在未见过的问题上检验")
     apart, ours = _folds(pairs, start, full, current, fields, plan, folds, epochs)
     passages = _passages(full, fields, plan)
@@ -181,6 +182,11 @@ def _start(shipped: RankingModel, pairs: Sequence[Pair], fields: Sequence[Field]
     return blended(shipped.encoder, vocabulary_for(texts))
 
 
+def _learned(start: TermEncoder, pairs: Sequence[Pair], epochs: int, plan: "_Plan") -> TermEncoder:
+    encoder = fit_encoder(start, pairs, epochs=epochs, forget=FORGET, progress=plan.part())
+    return with_differences(encoder, pairs)
+
+
 def _folds(
     pairs: Sequence[Pair],
     start: TermEncoder,
@@ -200,7 +206,7 @@ def _folds(
     ours: list[list[Judged]] = []
     for fold in range(count):
         seen = [pair for pair in pairs if not _touches(pair, meaning, (fold, count))]
-        encoder = fit_encoder(start, seen, epochs=epochs, forget=FORGET, progress=plan.part())
+        encoder = _learned(start, seen, epochs, plan)
         judge = judge_of(
             [pair for pair in pairs if _touches(pair, meaning, (fold, count))], encoder
         )

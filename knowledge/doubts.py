@@ -46,9 +46,17 @@ def judge_of(pairs: Sequence[Pair], encoder: TermEncoder) -> PairJudge | None:
 def pair_rows(
     first: Sequence[str], second: Sequence[str], encoder: TermEncoder
 ) -> NDArray[np.float64]:
-    """What the two have in common, and what each has alone; the order of the two is no matter."""
+    """How near the two are, and `overlap_rows`; the order of the two is no matter."""
+    cosine = (encoder.embed(first) * encoder.embed(second)).sum(axis=1)
+    near = np.stack((cosine, cosine * cosine), axis=1).astype(np.float64)
+    return np.hstack((near, overlap_rows(first, second, encoder)))
+
+
+def overlap_rows(
+    first: Sequence[str], second: Sequence[str], encoder: TermEncoder
+) -> NDArray[np.float64]:
+    """What the two have in common, and what each has alone."""
     ours, theirs = terms_of(first), terms_of(second)
-    cosine = (encoder.embed_terms(ours) * encoder.embed_terms(theirs)).sum(axis=1)
     keys, places = np.unique(np.concatenate((ours.keys, theirs.keys)), return_inverse=True)
     one = _owners(ours) * keys.size + places[: ours.keys.size]
     other = _owners(theirs) * keys.size + places[ours.keys.size :]
@@ -56,8 +64,6 @@ def pair_rows(
     _, beyond, rarest_beyond = _masses(theirs, other, one, encoder, len(first))
     lengths = np.array([abs(len(a) - len(b)) for a, b in zip(first, second, strict=True)])
     columns = (
-        cosine,
-        cosine * cosine,
         2.0 * both / (2.0 * both + alone + beyond + 1e-6),
         alone + beyond,
         np.abs(alone - beyond),

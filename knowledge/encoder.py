@@ -5,7 +5,7 @@ hash, so that shared letters are near each other before any training, and new wo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 
@@ -55,11 +55,16 @@ def distinct_terms(keys: Keys, owners: NDArray[np.int32], size: int) -> Terms:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """How rare terms are in text at large: ``idf`` of each of ``keys``, which ascend."""
+    """How rare terms are in text at large: ``idf`` of each of ``keys``, which ascend.
+
+    ``differing``: what each says of two wordings when only one of them has it, below 0 where that
+    speaks against their meaning the same; empty where nobody has learned it.
+    """
 
     keys: Keys
     idf: Floats
     unseen: float
+    differing: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @classmethod
     def of(cls, terms: Terms, least: int = 1) -> "Vocabulary":
@@ -82,6 +87,12 @@ class Vocabulary:
         if not self.keys.size:
             return np.full(keys.size, self.unseen, np.float32)
         return np.where(known, self.idf[places], np.float32(self.unseen)).astype(np.float32)
+
+    def differences(self, keys: Keys) -> Floats:
+        if not self.differing.size:
+            return np.zeros(keys.size, np.float32)
+        places, known = self.places(keys)
+        return np.where(known, self.differing[places], np.float32(0.0)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ WORDING = (
     "encoder",
     "rarest_missing",
     "rarest_surplus",
+    "differing",
 )
 ANSWER = ("answer_cover", "answer_pairs", "answer_triples", "answer_encoder")
 ENTRY = (
@@ -432,6 +433,7 @@ def _wording_table(
     pair = terms.keys >> np.uint64(POINT_BITS) != 0
     query_pair = query.keys >> np.uint64(POINT_BITS) != 0
     rare = np.where(weight > 0.0, 0.0, view.vocabulary.rarity(terms.keys)).astype(np.float32)
+    differing = view.vocabulary.differences(terms.keys)
     summed = np.stack(
         (
             rarity,
@@ -441,10 +443,11 @@ def _wording_table(
             rarity * rarity * weight,
             rarity * rarity,
             weight,
+            np.where(weight > 0.0, -weight, 1.0) * differing,
         ),
         axis=1,
     )
-    total, total_pairs, both, both_pairs, dot, square, cover = segment_sums(
+    total, total_pairs, both, both_pairs, dot, square, cover, surplus = segment_sums(
         summed[terms.numbers], bounds
     ).T
     asked = query.asked
@@ -472,6 +475,7 @@ def _wording_table(
     table[:, 14] = cosines
     table[:, 15] = _rarest_missing(view.vocabulary, query, terms, shared, place)
     table[:, 16] = _segment_max(rare[terms.numbers], bounds)
+    table[:, 17] = surplus + view.vocabulary.differences(query.keys) @ query.weights
     return table
 
 

@@ -63,7 +63,7 @@ GATED = frozenset(
         *("encoder", "dice", "cosine", "cosine_plain", "cover", "union_cover", "bm25_share"),
         *("unknown_terms", "unknown_rarity", "familiar", "profile_z", "profile_share"),
         *("common_missing", "passage", "passage_bm25", "passage_triples", "passage_cover"),
-        *("token_contradicts", "length"),
+        *("token_contradicts", "length", "differing"),
     )
 )
 """What the gate may look at. All else it knows through the score; with more it fits the bases that

@@ -105,6 +105,7 @@ class RankingModel:
             "keys": self.encoder.vocabulary.keys,
             "idf": self.encoder.vocabulary.idf.astype(np.float16),
             "unseen": np.array(self.encoder.vocabulary.unseen),
+            "differing": self.encoder.vocabulary.differing.astype(np.float16),
             "learned": np.rint(learned / scale[:, None]).astype(np.int8),
             "scale": scale.astype(np.float32),
             "rank_names": np.array(RANK),
@@ -137,7 +138,10 @@ class RankingModel:
                 str(source), "the model was made by another version of the program"
             )
         vocabulary = Vocabulary(
-            arrays["keys"], arrays["idf"].astype(np.float32), float(arrays["unseen"])
+            arrays["keys"],
+            arrays["idf"].astype(np.float32),
+            float(arrays["unseen"]),
+            arrays["differing"].astype(np.float32),
         )
         learned = arrays["learned"].astype(np.float32) * arrays["scale"][:, None]
         rank, gate, scope = (

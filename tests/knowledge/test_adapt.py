@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from domain.errors import InvalidInput, KnowledgeError
@@ -27,7 +28,7 @@ class Learned:
         self.shelf = ModelShelf(folder)
         self.heard: list[tuple[int, int]] = []
         self.said: list[str] = []
-        self.pairs = few_pairs()
+        self.pairs = [*few_pairs(), *_apart(few_pairs())]
         self.result = self.again()
 
     def again(self) -> Adapted:
@@ -40,6 +41,11 @@ class Learned:
             folds=2,
             epochs=3,
         )
+
+
+def _apart(pairs: list[Pair]) -> list[Pair]:
+    """Wordings of neighbouring meanings."""
+    return [Pair(one.a, two.b, same=False) for one, two in zip(pairs, pairs[9:], strict=False)]
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +70,15 @@ def test_a_model_comes_into_use_because_it_is_better_on_meanings_it_has_not_seen
 
 def test_wordings_that_people_called_equal_come_nearer(learned: Learned) -> None:
     def nearness(model: RankingModel) -> float:
-        first = model.encoder.embed([pair.a for pair in learned.pairs])
-        second = model.encoder.embed([pair.b for pair in learned.pairs])
+        first = model.encoder.embed([pair.a for pair in few_pairs()])
+        second = model.encoder.embed([pair.b for pair in few_pairs()])
         return float((first * second).sum(axis=1).mean())
 
     assert nearness(learned.shelf.current()) > nearness(RankingModel.load()) + 0.1
+
+
+def test_what_differing_terms_say_is_learned_too(learned: Learned) -> None:
+    assert np.count_nonzero(learned.shelf.current().encoder.vocabulary.differing) > 50
 
 
 def test_progress_only_grows_and_ends_at_the_end(learned: Learned) -> None:

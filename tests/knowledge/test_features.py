@@ -8,6 +8,7 @@ import pytest
 
 from domain.decisions import Retrieval
 from knowledge.documents import Entry, make_entry
+from knowledge.encoder import terms_of
 from knowledge.evaluation import Question, ask_all
 from knowledge.features import ENTRY, Candidates, candidates, make_query, token_match, view_of
 from knowledge.fitting import AGAINST, EITHER, corpus_of
@@ -148,6 +149,21 @@ def test_the_very_question_covers_all_of_itself(model: RankingModel) -> None:
     for name in ("cover", "covered", "dice", "cosine", "encoder", "length_ratio"):
         assert value(found, name) == pytest.approx(1.0, abs=1e-3)
     assert value(found, "missing") == pytest.approx(0.0, abs=1e-5)
+
+
+def test_what_only_one_side_has_says_what_was_learned_of_it(model: RankingModel) -> None:
+    keys = model.encoder.vocabulary.keys
+    learned = replace(
+        model.encoder.vocabulary, differing=np.linspace(-1.0, 1.0, keys.size, dtype=np.float32)
+    )
+    told = replace(model, encoder=replace(model.encoder, vocabulary=learned))
+    known, query = "怎么申请退货", "怎么申请换货呢"
+    alone = np.setxor1d(terms_of([known]).keys, terms_of([query]).keys)
+    entries = [make_entry(known, "", source="a"), make_entry("几点开门", "", source="b")]
+    found = features(told, entries, query)
+    assert value(found, "differing") == pytest.approx(float(learned.differences(alone).sum()))
+    assert value(features(told, entries, known), "differing") == pytest.approx(0.0, abs=1e-5)
+    assert value(features(model, entries, query), "differing") == 0.0
 
 
 def test_hidden_rows_are_no_candidates(model: RankingModel, base: tuple[Entry, ...]) -> None:

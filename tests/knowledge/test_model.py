@@ -1,6 +1,7 @@
 """The ranking model as a file, and its parts."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,17 @@ def test_what_is_saved_comes_back_equal_within_quantisation(
         assert ours.bias == theirs.bias
     assert loaded.cap == shipped.cap
     assert [path.name for path in saved.parent.iterdir()] == ["model.npz"]
+
+
+def test_what_was_learned_of_differing_terms_is_saved(
+    shipped: RankingModel, tmp_path: Path
+) -> None:
+    vocabulary = shipped.encoder.vocabulary
+    weights = np.linspace(-1.0, 1.0, vocabulary.keys.size, dtype=np.float32)
+    told = replace(shipped.encoder, vocabulary=replace(vocabulary, differing=weights))
+    replace(shipped, encoder=told).save(tmp_path / "told.npz")
+    found = RankingModel.load(tmp_path / "told.npz").encoder.vocabulary.differing
+    assert found == pytest.approx(weights, abs=1e-3)
 
 
 def test_vectors_say_the_same_after_saving(shipped: RankingModel, saved: Path) -> None:
