@@ -16,10 +16,12 @@ async def act(state: ConversationState, context: TurnContext) -> Update:
     """Acts in the tasks' order; where the messages ask for nothing else, that is all."""
     done = [await act_on(fired, context) for fired in context.fired]
     update: Update = {"acts": done}
-    if not state["classification"]["settled"]:
-        return update
     content = "\n".join(line for one in done for line in one["said"])
-    context.emit("token", {"text": content})
+    settled = state["classification"]["settled"]
+    if content:
+        _show(content if settled else f"{content}\n", context)
+    if not settled:
+        return update
     update |= {
         "decision": _decision(content),
         "risk": {"outcome": "accept", "reasons": ["task"], "missing": [], "priority": "normal"},
@@ -44,6 +46,19 @@ async def act_on(fired: FiredTask, context: TurnContext) -> dict[str, Any]:
         and effect.payload["to"]["conversation_id"] == context.conversation_id
     ]
     return {"task_id": fired.task_id, "tool": fired.tool, "said": lines, "error": done.error}
+
+
+def _show(text: str, context: TurnContext) -> None:
+    """To whoever watches; an answer that starts anew starts after it."""
+    emit = context.emit
+
+    def emit_after(event: str, data: dict[str, Any]) -> None:
+        emit(event, data)
+        if event == "restart":
+            emit("token", {"text": text})
+
+    emit("token", {"text": text})
+    context.emit = emit_after
 
 
 def _decision(content: str) -> dict[str, Any]:
