@@ -18,6 +18,7 @@ from domain.order_words import STATUSES
 from domain.orders import CLOSED, OPEN, Amendment, OrderStatus, Workflow, may_follow
 from storage.audit import record
 from storage.clock import iso
+from storage.recipients import RecipientRow, find_recipient
 from storage.statements import Statement
 
 MAX_TRIED = 20
@@ -108,6 +109,11 @@ _EVENTS = Statement(
     "SELECT id, at, actor, kind, detail FROM image_task_events WHERE order_id = :order_id"
     " ORDER BY id"
 )
+_CONVERSATION = Statement(
+    "SELECT id, channel, account, chat_id, sender_id, contact_id, customer_name"
+    " FROM conversations WHERE id = :id"
+)
+_FACTS = Statement("SELECT facts FROM pictures WHERE sha256 = :sha256")
 _NEXT_DUE = Statement(
     "SELECT MIN(due_at) FROM image_tasks WHERE due_at IS NOT NULL AND lease_until < :now"
 )
@@ -168,6 +174,16 @@ class OrderBook:
     def open_of_conversation(self, connection: Connection, conversation_id: str) -> list[OrderRow]:
         """The oldest first: as a customer counts them."""
         return self._open(connection, "conversation_id", conversation_id)
+
+    def recipient(self, connection: Connection, order: OrderRow) -> RecipientRow | None:
+        """The conversation in which the customer is told; another of theirs if it is gone."""
+        row = _CONVERSATION.first(connection, {"id": order.conversation_id})
+        return RecipientRow(*row) if row else find_recipient(connection, order.contact_id)
+
+    def facts(self, connection: Connection, order: OrderRow) -> list[dict[str, Any]]:
+        """What is known of its pictures, in their order; a picture that is gone is left out."""
+        found = (_FACTS.first(connection, {"sha256": sha256}) for sha256 in order.pictures)
+        return [json.loads(row[0]) for row in found if row]
 
     def open_of_contact(self, connection: Connection, contact_id: str) -> list[OrderRow]:
         return self._open(connection, "contact_id", contact_id)
@@ -364,6 +380,14 @@ class OrderBook:
     ) -> OrderRow | None:
         changes, detail = _moved(S.CANCELLED, None), {"reason": reason}
         return self._follow(connection, order, S.CANCELLED, changes, actor, now, detail)
+
+    def set_designer(
+        self, connection: Connection, order: OrderRow, designer: str, *, actor: str, now: float
+    ) -> OrderRow | None:
+        after = self._change(connection, order, {"designer": designer}, now)
+        if after is not None:
+            self._note(connection, order.id, "note", {"designer": designer}, actor, now)
+        return after
 
     # Notes ---------------------------------------------------------------------------------
 

@@ -278,7 +278,7 @@ CONVERSATIONS: dict[str, tuple[Sequence[OpenOrder], tuple[Said, ...]]] = {
                     "字体有哪些可以选?",
                     "改一次要多少钱",
                 )
-            )  # fmt: skip
+            )
         ),
     ),
     "what was withdrawn may be all there was": (
@@ -376,11 +376,20 @@ def test_without_an_open_order_nothing_is_amended() -> None:
 @pytest.mark.parametrize(
     ("answer", "chosen"),
     [
-        ("第二个", 12), ("2", 12), ("第一张", 11), ("海报那张", 13), ("我说的是第三张图", 13),
-        ("最后一个", 13), ("抠图那个", 12), ("全家福那张", 11), ("第九个", None), ("都可以吧", None),
-        ("随便", None), ("", None),
+        ("第二个", 12),
+        ("2", 12),
+        ("第一张", 11),
+        ("海报那张", 13),
+        ("我说的是第三张图", 13),
+        ("最后一个", 13),
+        ("抠图那个", 12),
+        ("全家福那张", 11),
+        ("第九个", None),
+        ("都可以吧", None),
+        ("随便", None),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_an_answer_names_one_of_the_candidates(answer: str, chosen: int | None) -> None:
     found = choice_of(answer, [RESTORE, CUTOUT, POSTER])
     assert (found.id if found else None) == chosen
@@ -389,12 +398,20 @@ def test_an_answer_names_one_of_the_candidates(answer: str, chosen: int | None) 
 @pytest.mark.parametrize(
     ("new", "old"),
     [
-        ("字改成红色", "把文字改成蓝色"), ("尺寸要1080x1920", "做成800*800"), ("透明底", "换成白底"),
-        ("背景改成蓝色", "换红底"), ("改成明天要", "今晚要"), ("改成明天要", "加急"),
-        ("格式要png", "给我jpg"), ("改成金色", "字用黑色"), ("字体换成宋体", "字用楷体"),
-        ("电话改成139", "加上电话138"), ("横版", "比例16:9"), ("logo放右上角", "logo放左边"),
+        ("字改成红色", "把文字改成蓝色"),
+        ("尺寸要1080x1920", "做成800*800"),
+        ("透明底", "换成白底"),
+        ("背景改成蓝色", "换红底"),
+        ("改成明天要", "今晚要"),
+        ("改成明天要", "加急"),
+        ("格式要png", "给我jpg"),
+        ("改成金色", "字用黑色"),
+        ("字体换成宋体", "字用楷体"),
+        ("电话改成139", "加上电话138"),
+        ("横版", "比例16:9"),
+        ("logo放右上角", "logo放左边"),
     ],
-)  # fmt: skip
+)
 def test_the_same_aspect_of_the_same_object_is_the_same_thing(new: str, old: str) -> None:
     assert same_thing(topic_of(new), topic_of(old))
 
@@ -402,11 +419,17 @@ def test_the_same_aspect_of_the_same_object_is_the_same_thing(new: str, old: str
 @pytest.mark.parametrize(
     ("new", "old"),
     [
-        ("字改成红色", "背景换成白色"), ("字改成红色", "字大一点"), ("标题改成红色", "衣服改成蓝色"),
-        ("加急", "明天要"), ("加上电话138", "加上地址中山路"), ("尺寸要1080x1920", "字大一点"),
-        ("加个logo", "加个二维码"), ("抠图", "换成白底"), ("人像美白", "高清修复"),
+        ("字改成红色", "背景换成白色"),
+        ("字改成红色", "字大一点"),
+        ("标题改成红色", "衣服改成蓝色"),
+        ("加急", "明天要"),
+        ("加上电话138", "加上地址中山路"),
+        ("尺寸要1080x1920", "字大一点"),
+        ("加个logo", "加个二维码"),
+        ("抠图", "换成白底"),
+        ("人像美白", "高清修复"),
     ],
-)  # fmt: skip
+)
 def test_different_things_are_not(new: str, old: str) -> None:
     assert not same_thing(topic_of(new), topic_of(old))
 

@@ -1,0 +1,1 @@
+"""Orders for work on pictures: the desk that changes them and tells everyone concerned."""
