@@ -30,6 +30,8 @@ def what_is_asked(state: ConversationState) -> list[str]:
     intent = Intent(found["intent"])
     if found["rule"] and found["rule"]["action"] == "handoff":
         return ["risk_check"]
+    if found.get("bargains"):
+        return ["price_estimate"]
     goes_on = was_quoted(state) and "quantity" in found["entities"]
     if found["images"] or intent in _PRICED or goes_on:
         return ["retrieve", "price_estimate"]

@@ -21,6 +21,8 @@ def window(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
 class ConversationState(TypedDict, total=False):
     """First what a conversation keeps; below what one turn writes anew.
 
+    ``bargain``: how far a talk about the open quote's price has come: round, kind, asked (fen).
+
     ``classification``: text, intent, confidence, dialogue_type, sentiment, entities, rule, images.
     ``retrieval``: a domain Retrieval as dict. ``quote``: a Quote as dict. ``risk``: outcome,
     reasons, missing, priority. ``decision``: action, decision, content, confidence, citations,
@@ -32,6 +34,7 @@ class ConversationState(TypedDict, total=False):
     summary: str
     entities: dict[str, list[str]]
     open_quote: dict[str, Any] | None
+    bargain: dict[str, Any] | None
 
     classification: dict[str, Any]
     retrieval: dict[str, Any] | None

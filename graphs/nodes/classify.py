@@ -3,13 +3,14 @@
 from typing import Any
 
 from domain.intents import DIALOGUE_TYPE, Intent
+from domain.negotiation import counter_offer
 from domain.rules import RuleHit
 from graphs.classifier.entities import entities
 from graphs.classifier.sentiment import sentiment
 from graphs.context import TurnContext
 from graphs.memory import merge_entities
 from graphs.state import ConversationState, Update, last_customer_message
-from graphs.talk import chosen_option, is_order_no, was_asked_for
+from graphs.talk import chosen_option, is_order_no, was_asked_for, was_quoted
 
 MAX_CLASSIFIED_CHARS = 2_000
 _INTENT_OF_RULE = {"human_request": Intent.HUMAN, "complaint": Intent.COMPLAINT}
@@ -46,6 +47,7 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "entities": found,
             "rule": _rule(hit),
             "images": images,
+            "bargains": was_quoted(state) and counter_offer(text) is not None,
             "tasks": [fired.task_id for fired in context.fired],
             "settled": settled,
         },

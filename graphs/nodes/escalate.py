@@ -28,6 +28,7 @@ _REASONS = {
     "order_lookup": "需要查询订单",
     "blacklist": "受限客户",
     "order_confirmed": "客户确认报价，请安排制作",
+    "bargain": "客户议价，请与客户沟通",
     "approval_rejected": "报价未获批准，请与客户沟通",
     "approval_expired": "报价审批超时，请与客户沟通",
 }

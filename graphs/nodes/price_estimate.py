@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+from domain.approvals import quote_of
 from domain.decisions import as_dict
+from domain.negotiation import answer, counter_offer
 from domain.pricing import PriceBook, QuoteRequest, find_service, quote
 from graphs.context import TurnContext
 from graphs.state import ConversationState, Update
@@ -13,6 +15,8 @@ async def price_estimate(state: ConversationState, context: TurnContext) -> Upda
     """Gives a quote where the message (or the open quote it goes on about) names a service."""
     found = state["classification"]
     book = context.services.price_book
+    if found.get("bargains"):
+        return _bargained(state, context)
     request = QuoteRequest(
         text=found["text"],
         has_image=bool(found["images"]),
@@ -25,7 +29,20 @@ async def price_estimate(state: ConversationState, context: TurnContext) -> Upda
     if offered is None:
         return {"quote": None}
     as_state = as_dict(offered)
-    return {"quote": as_state, "open_quote": as_state}
+    return {"quote": as_state, "open_quote": as_state, "bargain": None}
+
+
+def _bargained(state: ConversationState, context: TurnContext) -> Update:
+    """The customer wants to pay less: the book says how far we go, the floor where it ends."""
+    open_quote, offer = state["open_quote"], counter_offer(state["classification"]["text"])
+    assert open_quote is not None
+    assert offer is not None
+    round_no = ((state.get("bargain") or {}).get("round") or 0) + 1
+    policy, level = context.services.price_book.negotiation, context.customer.level
+    result = answer(quote_of(open_quote), offer, round_no, policy, level)
+    quoted = as_dict(result.quote)
+    bargain = {"round": round_no, "kind": result.kind.value, "asked": result.asked}
+    return {"quote": quoted, "open_quote": quoted, "bargain": bargain}
 
 
 def _service_in_talk(state: ConversationState, book: PriceBook) -> str | None:

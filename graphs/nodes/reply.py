@@ -113,8 +113,11 @@ def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:
         f"· {item['label']} {format_yuan(item['amount'])}({item['reason']})"
         for item in quote["items"]
     )
-    template = "quote"
-    if quote["estimate"]:
+    template, total = "quote", format_yuan(quote["total"])
+    if state["classification"].get("bargains"):
+        template = f"bargain_{(state.get('bargain') or {})['kind']}"
+        total += "起" if quote["estimate"] else ""
+    elif quote["estimate"]:
         template = "quote_start" if state["classification"]["images"] else "quote_estimate"
     decision = _say(
         state,
@@ -123,7 +126,7 @@ def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:
         template,
         service=quote["service_name"],
         items=items,
-        total=format_yuan(quote["total"]),
+        total=total,
         valid_hours=str(quote["valid_hours"]),
     )
     decision["confidence"] = 1.0

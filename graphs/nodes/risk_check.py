@@ -5,6 +5,7 @@ from typing import Literal
 from domain.approvals import quote_of
 from domain.decisions import RiskDecision, RiskOutcome
 from domain.intents import Intent, Sentiment
+from domain.negotiation import Answer
 from domain.pricing import approval_reasons
 from domain.risk import RiskFacts, assess, priority
 from graphs.context import TurnContext
@@ -14,7 +15,7 @@ from graphs.talk import was_asked_for, was_quoted
 
 async def risk_check(state: ConversationState, context: TurnContext) -> Update:
     facts = _facts(state, context)
-    decision = assess(facts, context.services.risk_policy)
+    decision = _about_price(state, facts) or assess(facts, context.services.risk_policy)
     return {
         "risk": {
             "outcome": decision.outcome.value,
@@ -24,6 +25,17 @@ async def risk_check(state: ConversationState, context: TurnContext) -> Update:
             "approval": _approval(state, context, decision),
         }
     }
+
+
+def _about_price(state: ConversationState, facts: RiskFacts) -> RiskDecision | None:
+    """A talk about the price ends with a quote, or with a person once the book's rounds are over;
+    what rules and the blacklist hand over stays handed over."""
+    bargain = state.get("bargain")
+    if not state["classification"].get("bargains") or bargain is None or facts.rule_hands_over:
+        return None
+    if bargain["kind"] == Answer.PERSON.value or facts.level == "black":
+        return RiskDecision(RiskOutcome.HANDOFF, ("bargain",))
+    return RiskDecision(RiskOutcome.ACCEPT, ("quoted",))
 
 
 def _approval(state: ConversationState, context: TurnContext, decision: RiskDecision) -> list[str]:
