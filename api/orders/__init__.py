@@ -1,0 +1,1 @@
+"""Orders for work on pictures, and the pictures."""
