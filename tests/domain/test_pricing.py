@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,18 @@ from hypothesis import strategies as st
 
 from domain.decisions import Quote
 from domain.errors import ConfigurationError
-from domain.pricing import PriceBook, QuoteRequest, Service, find_service, format_yuan, quote
+from domain.pictures import PictureFacts, PictureKind
+from domain.pricing import (
+    Measured,
+    PriceBook,
+    QuoteRequest,
+    Service,
+    approval_reasons,
+    find_service,
+    format_yuan,
+    quote,
+    request_for,
+)
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_TEXT = (ROOT / "engine/defaults/price_book.yaml").read_text(encoding="utf-8")
@@ -315,6 +327,43 @@ def test_no_text_breaks_a_quote(text: str) -> None:
         ("share_percent: 50", "share_percent: 50, amount: 3", "rush", "either share_percent"),
         ("from_quantity: 10", "from_quantity: 5", "bulk", "from_quantity must rise"),
         ("white: 5", "white: 500", "tiers.white", "less than or equal to 100"),
+        (
+            "words: [复杂], ",
+            "",
+            "services.0.difficulties.0",
+            "give words, sharpness_below or kinds",
+        ),
+        (
+            "words: [复杂]",
+            "sharpness_below: 2",
+            "services.0.difficulties.0.sharpness_below",
+            "less",
+        ),
+        ("words: [复杂]", "kinds: [cat]", "services.0.difficulties.0.kinds.0", "'photo'"),
+        ("text_priced: true", "needs: {min_side: 0}", "services.0.needs.min_side", "greater"),
+        ("text_priced: true", "needs: {otherwise: no}", "services.0.needs.otherwise", "'clarify'"),
+        ("text_priced: true", "fastest_hours: 0", "services.0.fastest_hours", "greater than 0"),
+        (
+            "tiers:",
+            "negotiation: {steps_percent: [8, 5]}\ntiers:",
+            "negotiation.steps_percent",
+            "fall",
+        ),
+        (
+            "tiers:",
+            "negotiation: {steps_percent: []}\ntiers:",
+            "negotiation.steps_percent",
+            "1 item",
+        ),
+        (
+            "tiers:",
+            "negotiation: {never_below_floor: false}\ntiers:",
+            "negotiation.never_below_floor",
+            "True",
+        ),
+        ("tiers:", "negotiation: {rounds: -1}\ntiers:", "negotiation.rounds", "greater than or"),
+        ("tiers:", "approval: {services: [nope]}\ntiers:", "approval", "'nope' is none of"),
+        ("tiers:", "approval: {from_total: 多}\ntiers:", "approval.from_total", "not an amount"),
         ("tiers: {white: 5}", "tires: {white: 5}", "tires", "not permitted"),
     ],
 )
@@ -326,6 +375,140 @@ def test_a_wrong_price_book_is_refused_by_the_name_of_its_key(
         PriceBook.parse(SMALL.replace(before, after, 1))
     assert caught.value.variable == f"price_book.{key}"
     assert reason in caught.value.reason
+
+
+def _measured_lines(request: QuoteRequest) -> list[tuple[str, int, str]]:
+    lines = [(item.label, item.amount, item.reason) for item in _quote(DEFAULT, request).items]
+    return lines[1:]
+
+
+PHOTO = PictureFacts("0" * 64, 9, "JPEG", 1000, 800, sharpness=0.9, text_read=True)
+
+
+def _photo(**more: object) -> PictureFacts:
+    return replace(PHOTO, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("facts", "text", "service", "lines"),
+    [
+        pytest.param(_photo(), "", "restore", [], id="crisp, small, no text"),
+        pytest.param(
+            _photo(sharpness=0.123),
+            "",
+            "restore",
+            [("严重模糊加价", 1000, "图片实测清晰度 12 分（满分 100），每张加 10元")],
+            id="blurred though nobody said so",
+        ),
+        pytest.param(
+            _photo(sharpness=0.123),
+            "很模糊",
+            "restore",
+            [("严重模糊加价", 1000, "图片实测清晰度 12 分（满分 100），每张加 10元")],
+            id="said and measured: charged once, by the measurement",
+        ),
+        pytest.param(
+            _photo(sharpness=0.123),
+            "有折痕",
+            "restore",
+            [("破损修复加价", 1500, "您提到「折痕」，每张加 15元")],
+            id="the dearest step counts",
+        ),
+        pytest.param(
+            _photo(kind=PictureKind.SCREENSHOT),
+            "",
+            "find_image",
+            [("局部图加价", 500, "图片看起来是截图，每张加 5元")],
+            id="a screenshot to find the original of",
+        ),
+        pytest.param(_photo(sharpness=0.1), "", "cutout", [], id="no such step in this service"),
+        pytest.param(
+            _photo(text_chars=200),
+            "",
+            "process",
+            [("文字加价", 4000, "图中文字约 200 个，每张加 40元")],
+            id="text that was read",
+        ),
+    ],
+)
+def test_what_was_measured_of_a_picture_is_priced_and_named(
+    facts: PictureFacts, text: str, service: str, lines: list[tuple[str, int, str]]
+) -> None:
+    assert _measured_lines(request_for([facts], text, service=service)) == lines
+
+
+def test_text_that_nobody_could_read_leaves_the_price_an_estimate() -> None:
+    unread = _photo(text_read=False, text_chars=0)
+    assert _quote(DEFAULT, request_for([unread], "", service="process")).estimate
+    assert not _quote(DEFAULT, request_for([PHOTO], "", service="process")).estimate
+
+
+def test_several_pictures_are_priced_each_by_its_own_facts() -> None:
+    heavy = _photo(text_chars=200)
+    large = _photo(width=3000, height=2000, sharpness=0.1)
+    asked = request_for([PHOTO, heavy, large, large], "", service="restore")
+    found = _quote(DEFAULT, asked)
+    assert [(item.label, item.amount, item.reason) for item in found.items] == [
+        ("高清修复", 10000, "单价 25元/张 × 4"),
+        ("文字加价", 3500, "第 2 张图中文字约 200 个，每张加 35元"),
+        ("尺寸加价", 1000, "第 3、4 张图片约 600 万像素，每张加 5元"),
+        ("严重模糊加价", 2000, "第 3、4 张图片实测清晰度 10 分（满分 100），每张加 10元"),
+    ]
+    assert (found.quantity, found.estimate) == (4, False)
+
+
+def test_of_more_pictures_than_were_sent_the_price_is_an_estimate() -> None:
+    found = _quote(DEFAULT, request_for([PHOTO, PHOTO], "一共5张", service="restore"))
+    assert (found.quantity, found.estimate) == (5, True)
+
+
+@pytest.mark.parametrize("text", ["把这几张合成一张", "拼到一起"])
+def test_several_pictures_that_become_one_are_one_item_as_hard_as_the_hardest(text: str) -> None:
+    large = _photo(width=4000, height=3000)
+    found = _quote(DEFAULT, request_for([PHOTO, large], text, service="retouch"))
+    assert found.quantity == 1
+    assert "尺寸加价" in [item.label for item in found.items]
+
+
+def test_one_picture_in_a_list_costs_what_it_costs_alone() -> None:
+    alone = QuoteRequest("", True, 3000, 2000, 200, 3, service="restore", sharpness=0.1)
+    listed = QuoteRequest(
+        "",
+        has_image=True,
+        quantity=3,
+        service="restore",
+        pictures=(Measured(3000, 2000, 200, 0.1),),
+    )
+    assert _quote(DEFAULT, alone) == _quote(DEFAULT, listed)
+
+
+@given(
+    sharpness=st.floats(0, 1),
+    less=st.floats(0, 1),
+    service=st.sampled_from([service.id for service in DEFAULT.services]),
+)
+def test_a_sharper_picture_never_costs_more(sharpness: float, less: float, service: str) -> None:
+    def total(value: float) -> int:
+        return _quote(DEFAULT, request_for([_photo(sharpness=value)], "", service=service)).total
+
+    assert total(max(sharpness, less)) <= total(min(sharpness, less))
+
+
+def test_a_book_says_which_quotes_a_person_approves() -> None:
+    book = PriceBook.parse(SMALL + "approval: {from_total: 60, services: [cut]}")
+    assert approval_reasons(book, _quote(book, QuoteRequest("修图"))) == ()
+    assert approval_reasons(book, _quote(book, QuoteRequest("修图", quantity=4))) == (
+        "报价 80元，达到需审批的 60元",
+    )
+    assert approval_reasons(book, _quote(book, QuoteRequest("抠图"))) == ("「抠图」的报价需要审批",)
+    assert approval_reasons(BOOK, _quote(BOOK, QuoteRequest("修图", quantity=999))) == ()
+
+
+def test_the_fingerprint_changes_with_what_the_book_says_and_not_with_its_comments() -> None:
+    assert PriceBook.parse("# 新\n" + SMALL).fingerprint == BOOK.fingerprint
+    dearer = PriceBook.parse(SMALL.replace("base: 20", "base: 20.01"))
+    assert dearer.fingerprint != BOOK.fingerprint
+    assert re.fullmatch(r"[0-9a-f]{16}", BOOK.fingerprint)
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "- 1", "价目", "a: 2026-99-99"])
