@@ -1,0 +1,84 @@
+"""The addresses of orders and pictures over a real database and a real picture store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.app import _handle_errors
+from api.guard import Guard
+from api.identity import Tokens
+from api.orders.endpoints import router as orders
+from api.orders.pictures import MAX_PICTURE_BODY_BYTES, PICTURES_PATH
+from api.orders.pictures import router as pictures
+from domain.pictures import PictureFacts
+from engine.orders.pictures import PictureDesk
+from storage.database import Database
+from tests.engine.orders.desk import Bench
+from tools.pictures.inspect import inspect
+from tools.pictures.store import PictureStore, Stored
+
+KEY = "s3cret-key"
+SECRET = "x" * 40
+MAX_BODY = 64 * 1024
+
+
+@dataclass
+class Shop:
+    bench: Bench
+    client: httpx.AsyncClient
+    store: PictureStore
+    folder: Path
+    app: FastAPI
+
+    async def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        content = {} if body is None else {"json": body}
+        return await self.client.post(path, **content, **more)
+
+
+def app_for(bench: Bench, store: PictureStore) -> FastAPI:
+    async def look(stored: Stored) -> PictureFacts:
+        data = await store.read(stored.sha256)
+        return await asyncio.to_thread(inspect, data, stored.sha256, store.limits)
+
+    app = FastAPI()
+    app.state.kefu = SimpleNamespace(orders=bench.desk, pictures=PictureDesk(store, look))
+    app.include_router(orders)
+    app.include_router(pictures)
+    _handle_errors(app, MAX_BODY)
+    app.add_middleware(
+        Guard,
+        api_key=KEY,
+        signed=False,
+        max_body_bytes=MAX_BODY,
+        uploads={PICTURES_PATH: MAX_PICTURE_BODY_BYTES},
+        tokens=Tokens(SECRET),
+    )
+    return app
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Desk and rows are tried on both databases; what HTTP makes of them is the same."""
+    return f"sqlite:///{tmp_path / 'kefu.db'}"
+
+
+@pytest.fixture
+async def shop(database: Database, tmp_path: Path) -> AsyncIterator[Shop]:
+    bench = Bench(database)
+    await bench.customer_writes()
+    folder = tmp_path / "pictures"
+    store = PictureStore(folder)
+    app = app_for(bench, store)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"X-API-Key": KEY}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://kefu", headers=headers
+    ) as client:
+        yield Shop(bench, client, store, folder, app)
