@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 
 from storage.audit import record
 from storage.clock import iso
+from storage.orders import title_for
 from storage.outbox import Delivery
 from storage.recipients import RecipientRow, find_recipient
 from storage.statements import Statement
@@ -138,7 +139,14 @@ _LATEST_WORK = Statement(
 )
 _HASTEN = Statement(
     "UPDATE dispatches SET due_at = :now"
-    " WHERE due_at > :now AND step = 'told' AND tuhui_task_id = :tuhui_task_id"
+    " WHERE due_at IS NOT NULL AND step = 'told' AND tuhui_task_id = :tuhui_task_id"
+)
+_LOOKED = Statement(
+    f"""
+    UPDATE dispatches SET attempts = 0, last_error = NULL, lease_owner = NULL, lease_until = 0,
+        due_at = CASE WHEN due_at = :claimed_at THEN :due_at ELSE due_at END
+    WHERE id = :id AND step = :before AND lease_owner = :holder RETURNING {_COLUMNS}
+    """  # noqa: S608
 )
 _CANCEL = Statement(
     "UPDATE dispatches SET step = 'cancelled', due_at = NULL, lease_owner = NULL, lease_until = 0,"
@@ -165,7 +173,7 @@ def want(connection: Connection, wanted: NewDispatch, *, actor: str, now: float)
         "order_id": wanted.order_id,
         "conversation_id": wanted.conversation_id,
         "contact_id": wanted.contact_id,
-        "title": wanted.title or default_title(wanted.contact_id),
+        "title": wanted.title or title_for(wanted.contact_id),
         "description": wanted.description,
         "task_type": wanted.task_type,
         "priority": wanted.priority,
@@ -181,16 +189,6 @@ def want(connection: Connection, wanted: NewDispatch, *, actor: str, now: float)
     detail = {"title": values["title"], "priority": wanted.priority}
     _note(connection, int(row[0]), wanted.order_id, "want", actor, at, detail)
     return True
-
-
-def default_title(contact_id: str) -> str:
-    """Seed 001: the last four characters of the customer's id."""
-    return f"图片处理-{customer_of(contact_id)[-4:]}"
-
-
-def customer_of(contact_id: str) -> str:
-    """The customer as the channel names them."""
-    return contact_id.split(":", 2)[-1]
 
 
 class DispatchBook:
@@ -444,9 +442,10 @@ class DispatchBook:
     def looked(
         self, connection: Connection, row: DispatchRow, *, due_at: float
     ) -> DispatchRow | None:
-        """Nothing new; look again at ``due_at``."""
-        changes = {"attempts": 0, "last_error": None, "due_at": due_at, **_FREE}
-        return _move(connection, row, changes)
+        """Nothing new; look again at ``due_at``, or at once if there was news meanwhile."""
+        values = {"id": row.id, "before": row.step.value, "holder": row.lease_owner}
+        times = {"claimed_at": row.due_at, "due_at": due_at}
+        return _maybe(_LOOKED.first(connection, values | times))
 
     def postponed(
         self,

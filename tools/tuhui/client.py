@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -114,9 +115,23 @@ class TuhuiClient:
 
     async def task(self, task_id: str) -> DesignTask:
         found = parse_task(await self._call("GET", task_path(task_id)))
-        return DesignTask(
-            task_id, found.status, found.assigned_to, found.reference, found.description
-        )
+        return replace(found, task_id=task_id)
+
+    async def create(self, order: DispatchOrder) -> str:
+        """The id of the new task, or of the one that Tuhui knows under ``order.reference``.
+
+        Not to be repeated before `pending` was asked: an answer that is lost leaves a task.
+        """
+        return parse_task_id(await self._call("POST", "/tasks", create_body(order)))
+
+    async def pending(self) -> Queue:
+        """The queue; empty where Tuhui does not offer it."""
+        try:
+            return await self.queue()
+        except PeerRejected as error:
+            if error.status in _NOT_OFFERED:
+                return Queue()
+            raise
 
     async def assign(self, task_id: str, designer: str, notes: str = _NOTES) -> None:
         body = assign_body(designer, notes)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
@@ -53,6 +54,45 @@ class DesignTask:
     assigned_to: str | None = None
     reference: str = ""
     description: str = ""
+    notes: str = ""
+    files: tuple[str, ...] = ()
+    """Addresses of what the designer has made, where Tuhui tells them."""
+
+    @property
+    def progress(self) -> "Progress":
+        """The seed shows assigned only; what else may come is read by its meaning."""
+        word = self.status.strip().lower().replace("-", "_").replace(" ", "_")
+        known = _PROGRESS.get(word)
+        if known is None:
+            return Progress.OFFERED if self.assigned_to else Progress.OPEN
+        return known if self.assigned_to or known in _OF_NOBODY else Progress.OPEN
+
+
+class Progress(StrEnum):
+    OPEN = "open"
+    """Nobody has it."""
+    OFFERED = "offered"
+    """Somebody has it, and has not said more."""
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+_OF_NOBODY = frozenset({Progress.REFUSED, Progress.COMPLETED, Progress.CANCELLED})
+_PROGRESS = {
+    word: progress
+    for progress, words in {
+        Progress.OPEN: "pending waiting queued open new created unassigned 待分配 待派单",
+        Progress.OFFERED: "assigned dispatched 已分配 已派单",
+        Progress.ACCEPTED: "accepted confirmed started working doing processing in_progress"
+        " 已接单 处理中 进行中",
+        Progress.REFUSED: "refused rejected declined returned 已拒绝 已退回",
+        Progress.COMPLETED: "completed complete done finished delivered 已完成",
+        Progress.CANCELLED: "cancelled canceled deleted 已取消",
+    }.items()
+    for word in words.split()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +129,14 @@ def task_path(task_id: str, step: str = "") -> str:
 
 
 def create_body(order: DispatchOrder) -> bytes:
+    named = {"reference": order.reference} if order.reference else {}
     return _body(
         {
             "task_name": order.title,
             "description": _marked(order),
             "task_type": order.task_type,
             "priority": order.priority,
-            "reference": order.reference,
+            **named,
         }
     )
 
@@ -115,6 +156,8 @@ def _body(values: dict[str, Any]) -> bytes:
 
 def _marked(order: DispatchOrder) -> str:
     """With the reference in sight: an API that drops unknown fields still shows it in its queue."""
+    if not order.reference:
+        return order.description
     return f"{order.description}\n{_mark(order.reference)}"
 
 
@@ -254,7 +297,18 @@ def _task(found: dict[str, Any], task_id: str) -> DesignTask:
         assigned_to=_designer(found.get("assigned_to")) or None,
         reference=_text(found.get("reference")),
         description=_text(found.get("description")),
+        notes=_text(found.get("notes")),
+        files=tuple(_files(found)),
     )
+
+
+def _files(found: dict[str, Any]) -> Iterator[str]:
+    for name in ("deliverables", "files", "results", "result_urls", "result_url"):
+        value = found.get(name)
+        for item in value if isinstance(value, list) else [value]:
+            url = item.get("url") if isinstance(item, dict) else item
+            if isinstance(url, str) and url.startswith(("http://", "https://")):
+                yield url
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,51 @@
+"""Which designer gets the next one. Facts in, names in order out."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Who is there, and whom Tuhui suggests."""
+
+    online: tuple[str, ...]
+    suggestion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """``open``: how many of our dispatches each designer has; ``latest``: the number of the newest
+    that each got, so that of equals the one is next whose turn is longest ago."""
+
+    open: Mapping[str, int] = field(default_factory=dict)
+    latest: Mapping[str, int] = field(default_factory=dict)
+
+
+def ranked(
+    offer: Offer,
+    load: Load,
+    *,
+    wanted: str = "",
+    task_type: str = "",
+    skills: Mapping[str, Collection[str]] | None = None,
+    refused: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Who may get it, the best first: who is wanted, then who can do ``task_type``, then whom Tuhui
+    suggests, then who has least of ours, then whose turn it is.
+
+    ``skills``: task types by designer; who is not named there does everything. Nobody who
+    ``refused`` it.
+    """
+    known = skills or {}
+
+    def rank(name: str) -> tuple[bool, bool, bool, int, int]:
+        unskilled = name in known and task_type not in known[name]
+        return (
+            name != wanted,
+            unskilled,
+            name != offer.suggestion,
+            load.open.get(name, 0),
+            load.latest.get(name, 0),
+        )
+
+    return tuple(sorted((name for name in offer.online if name not in refused), key=rank))
