@@ -9,6 +9,7 @@ from api.cli.chat import chat
 from api.cli.doctor import doctor
 from api.cli.evaluate import evaluate
 from api.cli.kb import kb
+from api.cli.order import order
 from api.cli.readme import readme
 from api.cli.sandbox import sandbox
 from api.cli.serve import serve
@@ -29,6 +30,7 @@ cli.command()(chat)
 cli.add_typer(kb, name="kb")
 cli.add_typer(evaluate, name="eval")
 cli.add_typer(task, name="task")
+cli.add_typer(order, name="order")
 cli.command()(doctor)
 cli.command()(token)
 cli.command(hidden=True)(readme)

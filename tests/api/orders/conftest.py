@@ -42,7 +42,7 @@ class Shop:
         return await self.client.post(path, **content, **more)
 
 
-def app_for(bench: Bench, store: PictureStore) -> FastAPI:
+def app_for(bench: Bench, store: PictureStore, *, key: str | None = KEY) -> FastAPI:
     async def look(stored: Stored) -> PictureFacts:
         data = await store.read(stored.sha256)
         return await asyncio.to_thread(inspect, data, stored.sha256, store.limits)
@@ -54,7 +54,7 @@ def app_for(bench: Bench, store: PictureStore) -> FastAPI:
     _handle_errors(app, MAX_BODY)
     app.add_middleware(
         Guard,
-        api_key=KEY,
+        api_key=key,
         signed=False,
         max_body_bytes=MAX_BODY,
         uploads={PICTURES_PATH: MAX_PICTURE_BODY_BYTES},
