@@ -56,6 +56,10 @@ from tools.models.ledger import start_of_day
 from tools.models.prices import parse_prices
 from tools.models.providers import ProviderConfig, provider_config
 from tools.notify.client import StaffNotifier
+from tools.pictures.fetch import PictureFetcher
+from tools.pictures.intake import Pictures
+from tools.pictures.ocr import TextReader
+from tools.pictures.store import PictureStore
 from tools.qingjian.mapping import load_mapping
 from tools.qingjian.protocol import CHANNEL as QINGJIAN
 from tools.registry import ToolRegistry
@@ -87,6 +91,7 @@ class Kefu:
     tools: ToolRegistry
     tool_desk: ToolDesk
     qingjian: QingjianLink | None
+    pictures: Pictures
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
 
@@ -133,6 +138,7 @@ class Kefu:
         if self.qingjian is not None:
             await self.qingjian.stop()
         await self.upkeep.stop()
+        await self.pictures.aclose()
         await self.knowledge.aclose()
         if self.models is not None:
             await self.models.aclose()
@@ -161,7 +167,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     models = build_models(settings, tokens_today=_tokens_today(settings, database))
     search = MeasuredSearch(knowledge.retriever, metrics)
     registry = ToolRegistry(catalogue())
-    services = build_services(settings, search, models, registry)
+    pictures = build_pictures(settings, database, http)
+    services = build_services(settings, search, models, registry, pictures)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
     channels = build_channels(settings, http, qingjian)
@@ -208,6 +215,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         registry,
         tool_desk,
         qingjian,
+        pictures,
     )
 
 
@@ -413,6 +421,7 @@ def build_services(
     retriever: Searches,
     models: ModelGateway | None,
     tools: ToolRegistry | None = None,
+    pictures: Pictures | None = None,
 ) -> Services:
     defaults = Templates.parse(_default(None, "templates.yaml"))
     own = settings.templates_file
@@ -428,11 +437,28 @@ def build_services(
         model_deadline_s=settings.model_deadline_s,
         zone=settings.zone(),
         tools=tools or ToolRegistry(),
+        pictures=pictures,
+        picture_deadline_s=settings.picture_read_s,
     )
 
 
 def _default(chosen: Path | None, name: str) -> str:
     return chosen.read_text("utf-8") if chosen else (_DEFAULTS / name).read_text("utf-8")
+
+
+def build_pictures(settings: Settings, database: Database, http: httpx.AsyncClient) -> Pictures:
+    store = PictureStore(
+        settings.data_dir.expanduser() / "pictures",
+        max_bytes=settings.picture_max_bytes,
+        max_pixels=settings.picture_max_pixels,
+    )
+    fetcher = PictureFetcher(
+        http,
+        store,
+        timeout=settings.picture_fetch_s,
+        allow_private=settings.picture_allow_private,
+    )
+    return Pictures(database, store, fetcher, TextReader(store.limits))
 
 
 def build_qingjian(settings: Settings, database: Database, metrics: Metrics) -> QingjianLink | None:

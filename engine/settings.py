@@ -605,6 +605,34 @@ class TaskSettings(BaseSettings):
     )
 
 
+class PictureSettings(BaseSettings):
+    """Pictures"""
+
+    picture_max_bytes: int = _setting(
+        "PICTURE_MAX_BYTES",
+        20 * 1_048_576,
+        "Largest picture file, in bytes.",
+        ge=65_536,
+        le=209_715_200,
+    )
+    picture_max_pixels: int = _setting(
+        "PICTURE_MAX_PIXELS", 50_000_000, "Most pixels of a picture.", ge=65_536, le=400_000_000
+    )
+    picture_fetch_s: PositiveSeconds = _setting(
+        "PICTURE_FETCH_S", 8, "Seconds for fetching a customer's picture from its address."
+    )
+    picture_read_s: PositiveSeconds = _setting(
+        "PICTURE_READ_S",
+        6,
+        "Seconds that an answer waits for the text on a picture; reading goes on without it.",
+    )
+    picture_allow_private: bool = _setting(
+        "PICTURE_ALLOW_PRIVATE",
+        False,
+        "true: pictures may be fetched from private and loopback addresses.",
+    )
+
+
 class AcceptedSettings(BaseSettings):
     """Accepted, without effect in this version"""
 
@@ -669,6 +697,7 @@ class Settings(
     ModelSettings,
     ChannelSettings,
     TaskSettings,
+    PictureSettings,
     AcceptedSettings,
 ):
     """All settings, checked. Build it with ``load_settings``."""
@@ -838,6 +867,7 @@ class Settings(
             "qingjian_url": f"{base.replace('http', 'ws', 1)}/qingjian/ws",
             "tuhui_url": f"{base}/tuhui",
             "tuhui_api_key": credential,
+            "picture_allow_private": True,
             "embedding_url": "",
             "rerank_url": f"{base}/rerank/v1" if self.rerank_url else "",
             "rerank_api_key": credential if self.rerank_api_key else None,
@@ -958,6 +988,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     ModelSettings,
     ChannelSettings,
     TaskSettings,
+    PictureSettings,
     AcceptedSettings,
 )
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from domain.decisions import CustomerFacts, Retrieval
 from domain.messages import Attachment
+from domain.pictures import PictureFacts
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
@@ -32,6 +33,14 @@ class Searches(Protocol):
     ) -> Retrieval: ...
 
 
+class Looks(Protocol):
+    """`tools.pictures.intake.Pictures`, or what stands in for it."""
+
+    async def look(
+        self, source: str, *, read_text: bool = True, deadline_s: float | None = None
+    ) -> PictureFacts: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Built once by the composition root and shared by all turns."""
@@ -46,6 +55,8 @@ class Services:
     model_deadline_s: float = 15.0
     zone: tzinfo = UTC
     tools: ToolRegistry = field(default_factory=ToolRegistry)
+    pictures: Looks | None = None
+    picture_deadline_s: float = 6.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,18 @@ from graphs.nodes.act import act
 from graphs.nodes.approve import approve
 from graphs.nodes.classify import classify
 from graphs.nodes.escalate import escalate
+from graphs.nodes.look import look
 from graphs.nodes.price_estimate import price_estimate
 from graphs.nodes.reply import reply
 from graphs.nodes.retrieve import retrieve
 from graphs.nodes.risk_check import risk_check
-from graphs.routing import after_act, after_approve, after_classify, after_risk_check
+from graphs.routing import (
+    after_act,
+    after_approve,
+    after_classify,
+    after_look,
+    after_risk_check,
+)
 from graphs.state import ConversationState, Update
 
 Node = Callable[[ConversationState, TurnContext], Awaitable[Update]]
@@ -41,8 +48,9 @@ def build_conversation_graph(
         graph.add_node(node.__name__, _observed(node, make_context, route), destinations=to)
 
     paths = ("retrieve", "price_estimate", "risk_check")
-    add(classify, after_classify, to=("act", *paths))
-    add(act, after_act, to=(*paths, END))
+    add(classify, after_classify, to=("act", "look", *paths))
+    add(act, after_act, to=("look", *paths, END))
+    add(look, after_look, to=paths)
     add(retrieve)
     add(price_estimate)
     add(risk_check, after_risk_check, to=("approve", "reply", "escalate"))

@@ -25,6 +25,13 @@ def after_act(state: ConversationState) -> list[str]:
 
 
 def what_is_asked(state: ConversationState) -> list[str]:
+    """Pictures are looked at before anything is said of them."""
+    found = state["classification"]
+    handed = found["rule"] and found["rule"]["action"] == "handoff"
+    return ["look"] if found.get("looks") and not handed else after_look(state)
+
+
+def after_look(state: ConversationState) -> list[str]:
     """A rule that hands over, small talk and a plain wish for a person need no search."""
     found = state["classification"]
     intent = Intent(found["intent"])

@@ -27,7 +27,8 @@ class ConversationState(TypedDict, total=False):
     ``retrieval``: a domain Retrieval as dict. ``quote``: a Quote as dict. ``risk``: outcome,
     reasons, missing, priority. ``decision``: action, decision, content, confidence, citations,
     source. ``effects``: Effect dicts, which the engine turns into rows. ``acts``: of tasks that
-    the turn fired: task_id, tool, said, error.
+    the turn fired: task_id, tool, said, error. ``pictures``: PictureFacts of the turn's pictures as
+    dicts; ``unseen``: of those that could not be looked at, source and problem.
     """
 
     messages: Annotated[list[AnyMessage], window]
@@ -43,6 +44,8 @@ class ConversationState(TypedDict, total=False):
     decision: dict[str, Any]
     effects: list[dict[str, Any]]
     acts: list[dict[str, Any]]
+    pictures: list[dict[str, Any]]
+    unseen: list[dict[str, str]]
 
 
 Update = dict[str, Any]

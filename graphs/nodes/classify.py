@@ -47,6 +47,7 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "entities": found,
             "rule": _rule(hit),
             "images": images,
+            "looks": bool(images) and services.pictures is not None,
             "bargains": was_quoted(state) and counter_offer(text) is not None,
             "tasks": [fired.task_id for fired in context.fired],
             "settled": settled,
@@ -56,6 +57,8 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
         "quote": None,
         "effects": [],
         "acts": [],
+        "pictures": [],
+        "unseen": [],
     }
 
 

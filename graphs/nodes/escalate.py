@@ -66,7 +66,7 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
 
 
 def _word_to_customer(state: ConversationState, context: TurnContext, reason: str) -> str:
-    template = _TEMPLATES.get(reason, "handoff")
+    template = state["risk"].get("template") or _TEMPLATES.get(reason, "handoff")
     if template == "handoff" and state["classification"]["sentiment"] == "negative":
         template = "handoff_negative"
     return context.services.templates.render(template, seed=context.turn_id)
@@ -85,6 +85,8 @@ def _message(content: str) -> Effect:
 
 
 def _target(state: ConversationState, reason: str) -> str:
+    if state["risk"].get("desk"):
+        return "designer" if state["risk"]["desk"] == "designer" else "desk"
     found = state["classification"]
     drawn = found["intent"] in _DESIGNER_WORK or found["images"] or reason == "order_confirmed"
     return "designer" if drawn else "desk"
@@ -120,7 +122,7 @@ def _time(context: TurnContext) -> str:
 def _notice(state: ConversationState, context: TurnContext, reason: str) -> Effect:
     templates = context.services.templates
     customer = context.customer.name or context.customer.contact_id or "未知客户"
-    spoken = _REASONS.get(reason, reason)
+    spoken = "；".join(state["risk"].get("evidence", ())) or _REASONS.get(reason, reason)
     text = templates.render(
         "notice_text",
         customer=customer,

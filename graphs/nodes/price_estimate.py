@@ -5,8 +5,9 @@ from dataclasses import replace
 from domain.approvals import quote_of
 from domain.decisions import as_dict
 from domain.negotiation import answer, counter_offer
-from domain.pricing import PriceBook, QuoteRequest, find_service, quote
+from domain.pricing import PriceBook, QuoteRequest, find_service, measure, quote
 from graphs.context import TurnContext
+from graphs.seen import facts_of
 from graphs.state import ConversationState, Update
 from graphs.talk import was_asked_for, was_quoted
 
@@ -21,6 +22,7 @@ async def price_estimate(state: ConversationState, context: TurnContext) -> Upda
         text=found["text"],
         has_image=bool(found["images"]),
         level=context.customer.level,
+        pictures=tuple(measure(facts) for facts in facts_of(state)),
     )
     named = find_service(book, request)
     if named in (None, book.default_service):

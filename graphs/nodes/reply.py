@@ -13,6 +13,7 @@ from graphs.context import TurnContext
 from graphs.memory import summarise
 from graphs.prompts import NO_ANSWER, RULES, grounded_answer
 from graphs.state import ConversationState, Update
+from graphs.templates import NAMES
 from graphs.trusted import as_sources, trusted_evidence
 from tools.models.calls import ChatMessage
 from tools.models.errors import ModelsExhausted
@@ -27,8 +28,11 @@ _CHAT_TEMPLATES = frozenset({"greeting", "thanks", "farewell", "smalltalk", "con
 async def reply(state: ConversationState, context: TurnContext) -> Update:
     """Gives ``decision``, the message effect, and the reply as the newest message."""
     outcome = state["risk"]["outcome"]
+    named = state["risk"].get("template", "")
     if outcome == "decline":
-        decision = _say(state, context, "decline", "decline_content")
+        decision = _of_pictures(state, context, "decline", named or "decline_content")
+    elif outcome == "clarify" and named:
+        decision = _of_pictures(state, context, "clarify", named)
     elif outcome == "clarify":
         decision = _ask_back(state, context)
     elif state.get("quote") is not None:
@@ -70,6 +74,14 @@ def _say(
     content = context.services.templates.render(template, seed=context.turn_id, **fields)
     confidence = state["classification"]["confidence"]
     return _decision(content, kind, f"template:{template}", confidence, [])
+
+
+def _of_pictures(
+    state: ConversationState, context: TurnContext, kind: str, template: str
+) -> dict[str, Any]:
+    evidence = "；".join(state["risk"].get("evidence", ())[:2])
+    takes = NAMES[template].known
+    return _say(state, context, kind, template, **({"evidence": evidence} if takes else {}))
 
 
 def _small_talk(state: ConversationState, context: TurnContext) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Accept, ask back, decline, or hand to a person - with reasons."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from domain.approvals import quote_of
 from domain.decisions import RiskDecision, RiskOutcome
 from domain.intents import Intent, Sentiment
 from domain.negotiation import Answer
 from domain.pricing import approval_reasons
 from domain.risk import RiskFacts, assess, priority
+from graphs.approved import quote_in
 from graphs.context import TurnContext
+from graphs.seen import about_pictures
 from graphs.state import ConversationState, Update, earlier_questions
 from graphs.talk import was_asked_for, was_quoted
 
@@ -16,15 +17,19 @@ from graphs.talk import was_asked_for, was_quoted
 async def risk_check(state: ConversationState, context: TurnContext) -> Update:
     facts = _facts(state, context)
     decision = _about_price(state, facts) or assess(facts, context.services.risk_policy)
-    return {
-        "risk": {
-            "outcome": decision.outcome.value,
-            "reasons": list(decision.reasons),
-            "missing": list(decision.missing),
-            "priority": priority(decision, facts),
-            "approval": _approval(state, context, decision),
-        }
+    decision, of_pictures = about_pictures(state, context, decision)
+    risk: dict[str, Any] = {
+        "outcome": decision.outcome.value,
+        "reasons": list(decision.reasons),
+        "missing": list(decision.missing),
+        "priority": priority(decision, facts),
+        "approval": _approval(state, context, decision),
     }
+    if of_pictures:
+        risk["template"] = of_pictures[0].template
+        risk["evidence"] = [reason.evidence for reason in of_pictures]
+        risk["desk"] = of_pictures[0].desk
+    return {"risk": risk}
 
 
 def _about_price(state: ConversationState, facts: RiskFacts) -> RiskDecision | None:
@@ -40,10 +45,10 @@ def _about_price(state: ConversationState, facts: RiskFacts) -> RiskDecision | N
 
 def _approval(state: ConversationState, context: TurnContext, decision: RiskDecision) -> list[str]:
     """Why a person has to approve the quote that the customer would be told now."""
-    offered = state.get("quote")
+    offered = quote_in(state)
     if offered is None or decision.outcome is not RiskOutcome.ACCEPT:
         return []
-    return list(approval_reasons(context.services.price_book, quote_of(offered)))
+    return list(approval_reasons(context.services.price_book, offered))
 
 
 def _facts(state: ConversationState, context: TurnContext) -> RiskFacts:
