@@ -47,7 +47,7 @@ _SAFE = {
 
 
 async def _the_pictures(request: Request) -> PictureDesk:
-    desk: PictureDesk = request.app.state.kefu.pictures
+    desk: PictureDesk = request.app.state.kefu.picture_desk
     return desk
 
 

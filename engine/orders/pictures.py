@@ -1,17 +1,23 @@
 """Pictures as the service hands them in and out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from domain.pictures import PictureFacts
 from tools.pictures.decoding import read_header
-from tools.pictures.store import PictureStore, Stored
+from tools.pictures.store import PictureStore
 
-Inspects = Callable[[Stored], Awaitable[PictureFacts]]
-"""Facts of a stored picture, kept for later."""
-
+_SOURCE = "picture:{sha256}"
 _TYPES = {"MPO": "image/jpeg"}
+
+
+class Looks(Protocol):
+    """As `tools.pictures.intake.Pictures.look`."""
+
+    async def __call__(
+        self, source: str | bytes, *, read_text: bool = True, deadline_s: float | None = None
+    ) -> PictureFacts: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +27,10 @@ class Shown:
 
 
 class PictureDesk:
-    def __init__(self, store: PictureStore, inspect: Inspects) -> None:
-        self._store, self._inspect = store, inspect
+    """``deadline_s``: how long an upload waits for its text to be read; it is read anyway."""
+
+    def __init__(self, store: PictureStore, look: Looks, *, deadline_s: float = 5.0) -> None:
+        self._store, self._look, self._deadline_s = store, look, deadline_s
 
     @property
     def max_bytes(self) -> int:
@@ -31,7 +39,9 @@ class PictureDesk:
     async def take(self, data: bytes) -> tuple[PictureFacts, bool]:
         """Facts, and whether the picture is new. Raises PictureRefused."""
         stored = await self._store.put(data)
-        return await self._inspect(stored), stored.is_new
+        source = _SOURCE.format(sha256=stored.sha256)
+        facts = await self._look(source, deadline_s=self._deadline_s)
+        return facts, stored.is_new
 
     async def show(self, sha256: str) -> Shown:
         """Raises NotFound, and InvalidInput for what names no picture."""

@@ -22,7 +22,7 @@ from engine.orders.pictures import PictureDesk
 from storage.database import Database
 from tests.engine.orders.desk import Bench
 from tools.pictures.inspect import inspect
-from tools.pictures.store import PictureStore, Stored
+from tools.pictures.store import PictureStore
 
 KEY = "s3cret-key"
 SECRET = "x" * 40
@@ -43,12 +43,15 @@ class Shop:
 
 
 def app_for(bench: Bench, store: PictureStore, *, key: str | None = KEY) -> FastAPI:
-    async def look(stored: Stored) -> PictureFacts:
-        data = await store.read(stored.sha256)
-        return await asyncio.to_thread(inspect, data, stored.sha256, store.limits)
+    async def look(
+        source: str | bytes, *, read_text: bool = True, deadline_s: float | None = None
+    ) -> PictureFacts:
+        sha256 = str(source).removeprefix("picture:")
+        data = await store.read(sha256)
+        return await asyncio.to_thread(inspect, data, sha256, store.limits)
 
     app = FastAPI()
-    app.state.kefu = SimpleNamespace(orders=bench.desk, pictures=PictureDesk(store, look))
+    app.state.kefu = SimpleNamespace(orders=bench.desk, picture_desk=PictureDesk(store, look))
     app.include_router(orders)
     app.include_router(pictures)
     _handle_errors(app, MAX_BODY)

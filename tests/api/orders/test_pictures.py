@@ -86,7 +86,7 @@ async def test_an_empty_or_misnamed_body_is_refused(shop: Shop) -> None:
 
 
 async def test_a_picture_over_the_limit_is_refused_before_it_is_kept(shop: Shop) -> None:
-    shop.app.state.kefu.pictures._store = PictureStore(shop.folder, max_bytes=1_000)
+    shop.app.state.kefu.picture_desk._store = PictureStore(shop.folder, max_bytes=1_000)
     refusal(await send(shop, b"\x89PNG" + b"x" * 2_000), 413)
     assert not shop.folder.exists()
 
