@@ -24,7 +24,7 @@ from tests.filling import fill
 
 GRAPH = "conversation"
 NODES = {
-    *("classify", "act", "retrieve", "price_estimate", "risk_check", "approve"),
+    *("classify", "act", "look", "retrieve", "price_estimate", "risk_check", "approve"),
     *("reply", "escalate"),
 }
 
