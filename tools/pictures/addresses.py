@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -11,6 +11,8 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
+_SPECIAL = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+"""Of the IANA registry of special addresses, what Python 3.11 takes for public."""
 
 
 async def resolve_by_system(host: str, port: int) -> list[str]:
@@ -41,6 +43,8 @@ def is_public(text: str) -> bool:
             return is_public(str(inner))
         if address.is_site_local or address.scope_id is not None:
             return False
+    if isinstance(address, IPv4Address) and any(address in network for network in _SPECIAL):
+        return False
     refused = (
         address.is_private
         or address.is_loopback

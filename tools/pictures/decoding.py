@@ -92,13 +92,21 @@ def decode(data: bytes, limits: Limits, *, max_side: int) -> Image.Image:
             # Only JPEG can do this: it decodes straight to a fraction of its size.
             image.draft(None, (max_side, max_side))
             image.load()
-            image.thumbnail((max_side, max_side))
-            return on_white(ImageOps.exif_transpose(image))
+            whole = _scalable(image)
+            whole.thumbnail((max_side, max_side))
+            return on_white(ImageOps.exif_transpose(whole))
+
+
+def _scalable(image: Image.Image) -> Image.Image:
+    """Palettes cannot be scaled smoothly, and some depths not at all."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(ImageOps.exif_transpose(image))
+    if image.mode in ("P", "1") and image.width * image.height <= _LARGE_PIXELS:
+        return on_white(image)
+    return image
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")

@@ -146,7 +146,7 @@ def _parsed(text: str) -> httpx.URL:
         raise PictureRefused("图片地址应以 http:// 或 https:// 开头，请直接发送图片")
     if url.userinfo:
         raise PictureRefused("图片地址里不能带账号密码，请直接发送图片")
-    if not url.host or port == 0:
+    if not url.host or not (port is None or 0 < port < 65_536):
         raise PictureRefused("图片地址写错了，请检查后重发")
     return url
 

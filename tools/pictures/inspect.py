@@ -33,6 +33,7 @@ class Look:
     noise: float
     flat: float
     colours: int
+    colourless: bool
     span: float
 
 
@@ -75,8 +76,8 @@ def with_text(facts: PictureFacts, found: TextFound) -> PictureFacts:
 def kind_of(look: Look, facts: PictureFacts) -> PictureKind:
     if look.span <= 4:
         return PictureKind.BLANK
-    # A blur makes photos as smooth as drawings: then only few colours tell a drawing.
-    few = 40 if look.sharpness < 0.25 else 120
+    # A blur makes photos as smooth as drawings, and grays are few: then less colours are many.
+    few = 16 if look.colourless else 40 if look.sharpness < 0.25 else 120
     if look.flat < 0.6 or look.colours > few:
         return PictureKind.PHOTO
     if facts.marks:
@@ -113,6 +114,7 @@ def measure(pixels: Colours) -> Look:
         noise=_noise(gray),
         flat=_flat(gray * stretch, codes != background),
         colours=_colours(codes),
+        colourless=_colourless(pixels),
         span=span,
     )
 
@@ -162,7 +164,7 @@ def _sharpness(gray: Gray) -> float:
 
 
 def _noise(gray: Gray) -> float:
-    """Immerkær's estimate in the calmest tenth of the blocks: hardly anything but noise is there."""
+    """Immerkær's estimate in the calmest tenth of the blocks: little but noise is there."""
     import cv2
 
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
@@ -202,6 +204,12 @@ def _colours(codes: NDArray[np.int32]) -> int:
     few = codes[:: max(1, codes.shape[0] // 400), :: max(1, codes.shape[1] // 400)]
     counts = np.sort(np.unique(few, return_counts=True)[1])[::-1]
     return int(np.searchsorted(np.cumsum(counts), 0.95 * counts.sum())) + 1
+
+
+def _colourless(pixels: Colours) -> bool:
+    few = pixels[::4, ::4]
+    spread = few.max(axis=2).astype(np.int32) - few.min(axis=2)
+    return bool(np.percentile(spread, 99) <= 8)
 
 
 def _is_screen(facts: PictureFacts) -> bool:

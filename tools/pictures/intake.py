@@ -4,9 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from domain.errors import InvalidInput, KefuError
+from domain.errors import KefuError
 from domain.pictures import MAX_TEXT_KEPT, PictureFacts
 from storage import pictures as rows
 from storage.database import Database
@@ -23,12 +23,13 @@ Describe = Callable[[bytes, str], Awaitable[str]]
 PREFIX = "picture:"
 
 
-@dataclass(slots=True)
 class _Work:
-    """``measured``: facts without text; ``finished``: all that can be known."""
+    """On one picture. ``measured``: set with facts without text; ``facts``: the best so far."""
 
-    measured: "asyncio.Future[PictureFacts]"
-    finished: "asyncio.Task[PictureFacts]"
+    def __init__(self, known: PictureFacts | None, *, reads: bool) -> None:
+        self.facts, self.reads = known, reads
+        self.measured = asyncio.Event()
+        self.task: asyncio.Task[PictureFacts] | None = None
 
 
 class Pictures:
@@ -56,6 +57,7 @@ class Pictures:
         self._source_ttl_s, self._clock = source_ttl_s, clock
         self._fetching: dict[str, asyncio.Task[str]] = {}
         self._working: dict[str, _Work] = {}
+        self._tasks: set[asyncio.Task[PictureFacts]] = set()
         self._one_measure = asyncio.Semaphore(1)
 
     async def look(
@@ -70,18 +72,12 @@ class Pictures:
         known = await self._known(sha256)
         if known is not None and (known.text_read or not read_text):
             return known
-        work = self._work(sha256, known, read_text=read_text)
         if not read_text:
-            return await asyncio.shield(work.measured)
-        try:
-            async with asyncio.timeout(deadline_s):
-                return await asyncio.shield(work.finished)
-        except TimeoutError:
-            return await asyncio.shield(work.measured)
+            return await self._measured(sha256)
+        return await self._finished(sha256, known, deadline_s)
 
     async def aclose(self) -> None:
-        tasks: list[asyncio.Task[str] | asyncio.Task[PictureFacts]] = [*self._fetching.values()]
-        tasks += [work.finished for work in self._working.values()]
+        tasks = [*self._fetching.values(), *self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -97,7 +93,9 @@ class Pictures:
             return sha256
         since = self._clock() - self._source_ttl_s
         known = await self._database.read(lambda c: rows.find_source(c, source, since=since))
-        return known or await self._fetched(source)
+        if known and await asyncio.to_thread(self._store.path(known).exists):
+            return known
+        return await self._fetched(source)
 
     async def _fetched(self, url: str) -> str:
         task = self._fetching.get(url)
@@ -125,46 +123,58 @@ class Pictures:
             await self._database.write(lambda c: rows.touch(c, sha256, now=now), key=sha256)
         return facts
 
-    def _work(self, sha256: str, known: PictureFacts | None, *, read_text: bool) -> _Work:
+    async def _measured(self, sha256: str) -> PictureFacts:
+        work = self._working.get(sha256) or self._begin(sha256, None, reads=False)
+        return await self._first(work)
+
+    async def _first(self, work: _Work) -> PictureFacts:
+        """The facts without text, or why there are none."""
+        assert work.task is not None
+        waiting = asyncio.ensure_future(work.measured.wait())
+        try:
+            await asyncio.wait((waiting, work.task), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        return work.facts or await asyncio.shield(work.task)
+
+    async def _finished(
+        self, sha256: str, known: PictureFacts | None, deadline_s: float | None
+    ) -> PictureFacts:
         work = self._working.get(sha256)
-        if work is None or work.finished.done():
-            measured: asyncio.Future[PictureFacts] = asyncio.get_running_loop().create_future()
-            task = asyncio.create_task(self._all(sha256, known, measured, read_text=read_text))
-            work = self._working[sha256] = _Work(measured, task)
-            task.add_done_callback(lambda done: self._forget_work(sha256, measured, done))
+        if work is not None and not work.reads:
+            known = await self._first(work)
+            work = self._working.get(sha256)
+        if work is None or not work.reads:
+            work = self._begin(sha256, known, reads=True)
+        assert work.task is not None
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await asyncio.shield(work.task)
+        except TimeoutError:
+            return await self._first(work)
+
+    def _begin(self, sha256: str, known: PictureFacts | None, *, reads: bool) -> _Work:
+        work = self._working[sha256] = _Work(known, reads=reads)
+        work.task = asyncio.create_task(self._all(sha256, work))
+        self._tasks.add(work.task)
+        work.task.add_done_callback(lambda done: self._end(sha256, work, done))
         return work
 
-    def _forget_work(
-        self,
-        sha256: str,
-        measured: "asyncio.Future[PictureFacts]",
-        task: "asyncio.Task[PictureFacts]",
-    ) -> None:
-        self._working.pop(sha256, None)
-        failure = _look_at_failure(task)
-        if measured.done():
-            return
-        if failure is None:
-            measured.cancel()
-        else:
-            measured.set_exception(failure)
-            measured.exception()  # somebody may wait for it, or nobody
+    def _end(self, sha256: str, work: _Work, task: "asyncio.Task[PictureFacts]") -> None:
+        self._tasks.discard(task)
+        if self._working.get(sha256) is work:
+            del self._working[sha256]
+        _look_at_failure(task)
 
-    async def _all(
-        self,
-        sha256: str,
-        known: PictureFacts | None,
-        measured: "asyncio.Future[PictureFacts]",
-        *,
-        read_text: bool,
-    ) -> PictureFacts:
+    async def _all(self, sha256: str, work: _Work) -> PictureFacts:
         data = await self._store.read(sha256)
-        facts = known or await self._keep(await self._measure(data, sha256))
-        measured.set_result(facts)
-        if not read_text:
-            return facts
-        facts = await self._keep(await self._read(facts, data))
-        return await self._described(facts, data)
+        facts = work.facts or await self._keep(await self._measure(data, sha256))
+        work.facts = facts
+        work.measured.set()
+        if work.reads:
+            facts = work.facts = await self._keep(await self._read(facts, data))
+            facts = await self._described(facts, data)
+        return facts
 
     async def _measure(self, data: bytes, sha256: str) -> PictureFacts:
         async with self._one_measure:
@@ -175,7 +185,10 @@ class Pictures:
             return with_text(facts, await self._reader.read(data))
         except ReadingQueueFull as error:
             log.warning("picture %s is left unread: %s", facts.sha256, error)
-            return facts
+        except Exception:
+            # What was measured is worth having where the engine of the models fails.
+            log.exception("picture %s cannot be read", facts.sha256)
+        return facts
 
     async def _described(self, facts: PictureFacts, data: bytes) -> PictureFacts:
         if self._describe is None or facts.description:
@@ -183,7 +196,8 @@ class Pictures:
         try:
             async with asyncio.timeout(self._describe_timeout_s):
                 words = await self._describe(data, f"image/{facts.format.lower()}")
-        except (KefuError, TimeoutError) as error:
+        except Exception as error:
+            # An extra: whatever fails there, the facts stand.
             log.warning("no description of picture %s: %r", facts.sha256, error)
             return facts
         return await self._keep(replace(facts, description=words.strip()[:MAX_TEXT_KEPT]))
@@ -195,14 +209,11 @@ class Pictures:
         )
 
 
-def _look_at_failure(task: "asyncio.Task[str] | asyncio.Task[PictureFacts]") -> Exception | None:
-    """Nobody may be waiting any more; what the waiters get, they get from the task."""
+def _look_at_failure(task: "asyncio.Task[str] | asyncio.Task[PictureFacts]") -> None:
+    """Perhaps nobody waits for it any more: then a fault of ours would be seen by nobody."""
     failure = None if task.cancelled() else task.exception()
-    if isinstance(failure, Exception):
-        if not isinstance(failure, InvalidInput | KefuError):
-            log.error("a look at a picture failed", exc_info=failure)
-        return failure
-    return None
+    if failure is not None and not isinstance(failure, KefuError):
+        log.error("a look at a picture failed", exc_info=failure)
 
 
-__all__ = ["Describe", "PictureRefused", "Pictures"]
+__all__ = ["PREFIX", "Describe", "PictureRefused", "Pictures"]

@@ -53,7 +53,9 @@ def has_seal(colours: Colours) -> bool:
 
     hue, strength, light = (colours[:, :, channel] for channel in range(3))
     red = (((hue <= 8) | (hue >= 168)) & (strength >= 90) & (light >= 80)).astype(np.uint8)
-    closed = np.asarray(cv2.morphologyEx(red, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)))
+    closed = np.asarray(
+        cv2.morphologyEx(red, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)), dtype=np.uint8
+    )
     least = max(24, round(0.05 * max(red.shape)))
     return any(_is_seal(closed, blob) for blob in _blobs(closed, least))
 
@@ -89,13 +91,15 @@ def has_portrait(pixels: Colours, colours: Colours) -> bool:
     card = (colours[:, :, 1] <= 70) & (colours[:, :, 2] >= 170)
     if float(card.mean()) < 0.5:
         return False
-    tones = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb))
+    tones = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2YCrCb), dtype=np.uint8)
     skin = (
         (tones[:, :, 1] >= 138) & (tones[:, :, 1] <= 178)
         & (tones[:, :, 2] >= 85) & (tones[:, :, 2] <= 125)
         & (colours[:, :, 1] >= 40) & (tones[:, :, 0] >= 70)
     ).astype(np.uint8)  # fmt: skip
-    calm = np.asarray(cv2.morphologyEx(skin, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
+    calm = np.asarray(
+        cv2.morphologyEx(skin, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), dtype=np.uint8
+    )
     least = max(24, round(0.05 * max(skin.shape)))
     return any(_is_face(tones[:, :, 0], calm.size, blob) for blob in _blobs(calm, least))
 

@@ -662,9 +662,8 @@ def bomb() -> bytes:
     return _png(60_000, 60_000, rows=2_000)
 
 
-@_refused
-def bomb_lying_header() -> bytes:
-    """Says 100 × 100 and holds the data of far more."""
+def lying_header() -> bytes:
+    """Says 100 × 100 and holds the data of far more, which nobody needs to unpack."""
     return _png(100, 100, rows=60_000, row_bytes=3_000)
 
 
