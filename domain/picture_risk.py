@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from typing import Literal
 
 import yaml
@@ -341,7 +342,7 @@ def _feasible(
     facts: PictureFacts | None, service: Service | None, problem: str
 ) -> Iterator[Reason]:
     if service is None:
-        yield Reason("unclear_request", "没有说明要做什么", CLARIFY, "ask_service")
+        yield Reason("unclear_request", "没看出客户要做什么", CLARIFY, "ask_service")
     if facts is None:
         if problem:
             yield Reason("picture_unreadable", problem, CLARIFY, "ask_readable_picture")
@@ -359,11 +360,13 @@ def _good_enough(facts: PictureFacts, service: Service) -> Iterator[Reason]:
     if facts.frames > 1:
         yield Reason("animated", f"图片是 {facts.frames} 帧的动图", CLARIFY, "ask_animation")
     if min(facts.width, facts.height) < needs.min_side:
-        evidence = f"图片 {facts.width}×{facts.height} 像素，短边不足 {needs.min_side}"
+        evidence = (
+            f"图片 {facts.width}×{facts.height} 像素，{service.name}短边至少要 {needs.min_side}"
+        )
         yield _not_enough("too_small", evidence, service, "ask_larger_picture")
     elif needs.min_sharpness is not None and facts.sharpness < needs.min_sharpness:
-        points, least = as_points(facts.sharpness), as_points(needs.min_sharpness)
-        evidence = f"图片清晰度 {points} 分（满分 100），低于 {least} 分"
+        points, least = as_points(facts.sharpness), ceil(round(100 * needs.min_sharpness, 6))
+        evidence = f"图片清晰度 {points} 分（满分 100），{service.name}至少要 {least} 分"
         yield _not_enough("too_blurred", evidence, service, "ask_sharper_picture")
 
 

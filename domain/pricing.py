@@ -679,8 +679,8 @@ def _measurement(step: DifficultyStep, one: Measured) -> str:
 
 
 def as_points(share: float) -> int:
-    """0 to 1 as customers read it: 0 to 100."""
-    return round(100 * min(max(share, 0.0), 1.0))
+    """0 to 1 as customers read it: 0 to 100, rounded down."""
+    return int(round(100 * min(max(share, 0.0), 1.0), 6))
 
 
 def _text_surcharge(

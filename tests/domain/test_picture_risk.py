@@ -130,7 +130,8 @@ ROWS = [
     (replace(PHOTO, sharpness=0.0), "转矢量图", "vector", CLARIFY, "too_blurred"),
     (replace(PHOTO, sharpness=0.0), "找原图", "find_image", CLARIFY, "too_blurred"),
     (replace(PHOTO, sharpness=0.0), "变清晰", "restore", PERSON, "too_blurred"),
-    (replace(PHOTO, sharpness=0.0), "抠图", "cutout", ACCEPT, ""),
+    (replace(PHOTO, sharpness=0.0), "抠图", "cutout", CLARIFY, "too_blurred"),
+    (replace(PHOTO, sharpness=0.0), "修图", "retouch", ACCEPT, ""),
     (replace(PHOTO, frames=8), "抠图", "cutout", CLARIFY, "animated"),
     (PHOTO, "在吗", None, CLARIFY, "unclear_request"),
 ]  # fmt: skip
