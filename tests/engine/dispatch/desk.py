@@ -19,9 +19,8 @@ from storage.clock import iso
 from storage.database import Database
 from storage.dispatches import DispatchBook, DispatchRow, NewDispatch, Step
 from storage.history import rows
-from storage.tasks import TaskBook
+from tests.engine.dispatch.policy import BOOK, POLICY, QUICK_OUTBOX
 from tests.engine.dispatch.wire import Wire
-from tests.engine.processes import QUICK, ZONE
 from tests.sandbox_server import JsonObject, SandboxServer
 from tools.tuhui.client import TuhuiClient
 
@@ -36,20 +35,7 @@ WANTED = NewDispatch(
     conversation_id=CONVERSATION,
     contact_id=CONTACT,
 )
-CHANNELS = frozenset({"webhook", "staff"})
-POLICY = DispatchPolicy(
-    CHANNELS,
-    lease_s=5.0,
-    wait_s=0.05,
-    watch_s=0.05,
-    watch_max_s=0.05,
-    retry_base_s=0.02,
-    retry_max_s=0.1,
-    sla_s=0.0,
-)
 TIMEOUT_S = 0.3
-QUICK_OUTBOX = replace(QUICK, outbox_backoff_base_s=0.02, outbox_backoff_max_s=0.1)
-BOOK = TaskBook(ZONE, callbacks=False)
 
 
 def the_customer_wrote(connection: Connection) -> None:

@@ -290,15 +290,15 @@ async def test_a_cancelled_dispatch_stops_and_the_designer_is_told(desk: Desk) -
 
 
 async def test_what_is_cancelled_while_tuhui_creates_it_is_not_assigned(desk: Desk) -> None:
-    desk.wire.faults["tasks"] = ["late"]
+    desk.wire.faults["tasks"] = ["slow"]
     steps = desk.steps()
-    desk.http.timeout = None  # type: ignore[assignment]
     await desk.run(steps)
     await desk.want()
-    await desk.until(lambda row: row.designer is not None)
-    row = await desk.row()
+    row = await desk.until(lambda _: bool(desk.tasks()))
+    assert row.step is Step.WANTED
     await desk.database.write(lambda c: steps.cancel(c, row.id, "不要了", actor="小李", now=3.0))
-    while not desk.tasks():
-        await desk.until(lambda row: row.step is Step.CANCELLED)
+    left = await desk.until(lambda row: row.tuhui_task_id is not None)
+    assert left.step is Step.CANCELLED
+    assert (await desk.audited())[-2:] == ["cancel", "left_behind"]
     assert desk.assignments() == []
     assert await desk.words(at_least=0) == []

@@ -15,9 +15,7 @@ FAULTS: tuple[Fault, ...] = ("500", "hang", "late", "twice", "cut")
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("call", CALLS)
-async def test_a_call_that_goes_wrong_repeats_nothing(
-    desk: Desk, call: str, fault: Fault
-) -> None:
+async def test_a_call_that_goes_wrong_repeats_nothing(desk: Desk, call: str, fault: Fault) -> None:
     desk.wire.faults[call] = [fault, fault]  # what is found out by asking is not called again
     await desk.run()
     await desk.want()

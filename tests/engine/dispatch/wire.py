@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import httpx
 
-Fault = Literal["500", "hang", "late", "twice", "cut", "403"]
-LATE_S = 0.6
+Fault = Literal["500", "hang", "late", "slow", "twice", "cut", "403"]
+SLOW_S, LATE_S = 0.2, 0.6
+"""Within the client's patience, and past it."""
 
 
 @dataclass
@@ -59,8 +60,7 @@ class Wire:
             status, answer = await self._forward(method, path, headers, body)
         if fault == "cut":
             raise ConnectionError
-        if fault == "late":
-            await asyncio.sleep(LATE_S)
+        await asyncio.sleep({"late": LATE_S, "slow": SLOW_S}.get(fault or "", 0.0))
         if kind == "task" and status == 200:
             answer = json.dumps(json.loads(answer) | self.says).encode()
         await _answer(writer, status, answer)
@@ -70,7 +70,8 @@ class Wire:
     ) -> tuple[int, bytes]:
         if self.forgetful and _kind(path) == "tasks":
             body = json.dumps(json.loads(body) | {"reference": ""}).encode()
-        passed = {name: headers[name] for name in ("x-api-key", "content-type") if name in headers}
+        names: tuple[str, ...] = ("x-api-key", "content-type")
+        passed = {name: headers[name] for name in names if name in headers}
         response = await self.http.request(
             method, self.upstream + path, content=body, headers=passed
         )
