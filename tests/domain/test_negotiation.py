@@ -18,7 +18,7 @@ from domain.negotiation import (
     discounted,
     undiscounted,
 )
-from domain.pricing import NegotiationPolicy, PriceBook, QuoteRequest, quote
+from domain.pricing import Measured, NegotiationPolicy, PriceBook, QuoteRequest, quote
 
 ROOT = Path(__file__).parents[2]
 BOOK = PriceBook.parse((ROOT / "engine/defaults/price_book.yaml").read_text(encoding="utf-8"))
@@ -217,8 +217,78 @@ _policies = st.builds(
 _levels = st.sampled_from(["white", "gray", "black", "?"])
 
 
+def _yuan(most: int) -> st.SearchStrategy[float]:
+    return st.integers(0, most * 100).map(lambda fen: fen / 100)
+
+
 @st.composite
-def _quotes(draw: st.DrawFn) -> Quote:
+def _books(draw: st.DrawFn) -> PriceBook:
+    base = draw(_yuan(500))
+    rising = sorted(draw(st.lists(_yuan(100), min_size=3, max_size=3)))
+    lifted = sorted(draw(st.lists(_yuan(300), min_size=2, max_size=2)))
+    percents = st.integers(0, 100)
+    return PriceBook.model_validate(
+        {
+            "version": "random",
+            "currency": "CNY",
+            "valid_hours": 24,
+            "services": [
+                {
+                    "id": "edit",
+                    "name": "修图",
+                    "keywords": ["修图"],
+                    "base": base,
+                    "floor": draw(st.integers(0, round(base * 100)).map(lambda fen: fen / 100)),
+                    "sizes": [{"max_pixels": 10**6, "surcharge": 0}, {"surcharge": rising[2]}],
+                    "difficulties": [
+                        {"label": "复杂", "words": ["复杂"], "surcharge": rising[0]},
+                        {"label": "模糊", "sharpness_below": 0.2, "surcharge": rising[1]},
+                    ],
+                    "text_priced": True,
+                }
+            ],
+            "text": {
+                "bands": [
+                    {"max_chars": 50, "surcharge": rising[0], "item_at_least": lifted[0]},
+                    {"surcharge": rising[1], "item_at_least": lifted[1]},
+                ],
+                "heavy_words": ["字很多"],
+            },
+            "rush": {"words": ["加急"], "share_percent": draw(percents)},
+            "bulk": [{"from_quantity": 5, "discount_percent": draw(percents)}],
+            "tiers": {"white": draw(percents), "gray": draw(percents)},
+        }
+    )
+
+
+@st.composite
+def _random_quotes(draw: st.DrawFn) -> Quote:
+    request = QuoteRequest(
+        draw(st.sampled_from(["修图", "修图 很复杂", "修图 字很多", "修图 加急"])),
+        quantity=draw(st.integers(1, 20)),
+        level=draw(_levels),
+        pictures=tuple(
+            draw(
+                st.lists(
+                    st.builds(
+                        Measured,
+                        width=st.integers(1, 4_000),
+                        height=st.integers(1, 4_000),
+                        text_chars=st.none() | st.integers(0, 400),
+                        sharpness=st.none() | st.floats(0, 1),
+                    ),
+                    max_size=4,
+                )
+            )
+        ),
+    )
+    found = quote(draw(_books()), request)
+    assert found is not None
+    return found
+
+
+@st.composite
+def _default_quotes(draw: st.DrawFn) -> Quote:
     request = QuoteRequest(
         draw(st.sampled_from(["", "很复杂", "字很多", "加急", "头发丝 加急", "约300个字"])),
         width=draw(st.none() | st.integers(1, 9_000)),
@@ -232,12 +302,16 @@ def _quotes(draw: st.DrawFn) -> Quote:
     return found
 
 
-@settings(max_examples=300)
-@given(_quotes(), _offers, st.integers(-1, 8), _policies, _levels)
+_quotes = st.one_of(_default_quotes(), _random_quotes())
+
+
+@settings(max_examples=400)
+@given(_quotes, _offers, st.integers(-1, 8), _policies, _levels)
 def test_whatever_is_agreed_adds_up_between_the_floor_and_the_quote(
     offered: Quote, offer: CounterOffer, round_no: int, policy: NegotiationPolicy, level: str
 ) -> None:
     found = answer(offered, offer, round_no, policy, level)
+    assert offered.total == sum(item.amount for item in offered.items)
     assert found.total == sum(item.amount for item in found.items)
     assert offered.floor <= found.total <= offered.total
     assert undiscounted(found.quote) == offered
@@ -250,7 +324,7 @@ def test_whatever_is_agreed_adds_up_between_the_floor_and_the_quote(
 
 
 @settings(max_examples=300)
-@given(_quotes(), st.integers(0, 100_000), st.integers(0, 5_000), st.integers(1, 5), _policies)
+@given(_quotes, st.integers(0, 100_000), st.integers(0, 5_000), st.integers(1, 5), _policies)
 def test_offering_more_never_costs_less(
     offered: Quote, amount: int, more: int, round_no: int, policy: NegotiationPolicy
 ) -> None:
@@ -264,7 +338,7 @@ def test_offering_more_never_costs_less(
 
 
 @settings(max_examples=200)
-@given(_quotes(), st.lists(_offers, min_size=1, max_size=6), _policies)
+@given(_quotes, st.lists(_offers, min_size=1, max_size=6), _policies)
 def test_haggling_on_only_lowers_the_price_and_ends_with_a_person(
     offered: Quote, offers: list[CounterOffer], policy: NegotiationPolicy
 ) -> None:
@@ -277,7 +351,7 @@ def test_haggling_on_only_lowers_the_price_and_ends_with_a_person(
         current = found.quote
 
 
-@given(_quotes(), st.integers(1, 6), _policies)
+@given(_quotes, st.integers(1, 6), _policies)
 def test_a_dearer_quote_is_never_talked_down_to_less(
     offered: Quote, round_no: int, policy: NegotiationPolicy
 ) -> None:
