@@ -100,7 +100,7 @@ _NOTHING = re.compile(
 _ASKS = re.compile(
     r"多久|多长时间|什么时候|啥时候|几时|何时|几点|几天|进度|好了[吗没不]|[做弄改修]好[了没吗]|做完|怎么样了?|到哪"
     r"|多少|什么价|几块|几元|怎么收|收费|太?贵|便宜|优惠|打折|少[一]?点|怎么[改换弄做加用]|为什么|为啥|是不是|有没有"
-    r"|什么意思|看看效果|[能可以]+(?:做?好|弄好|出|完成|拿到?|给我?)吗|已经|刚刚?[才]?(?:改|换|加)了|哪|什么|咋"
+    r"|什么意思|看看效果|[能可以]+(?:做?好|弄好|出|完成|拿到?|给我?)吗|已经|刚刚?[才]?(?:改|换|加)了|哪|什么|咋|[改换加修抠做弄]了[吗没]"
 )
 _MAY_I = re.compile(
     r"(?:还?能不?能?|还?可不?可?以|支持|行)(?:再|帮我)?(?:加急|改|换|修改|取消|加字|调)(?:一?下)?"
@@ -136,7 +136,7 @@ _DOES = (
     r"|做(?!好|完)|弄(?!好|完)|处理|转)"
 )
 _IMPERATIVE = re.compile(
-    rf"(?:把|将).{{1,30}}{_DOES}|^(?:上面|下面|左边|右边|中间|背景|里面|图上?|图片|照片|最后)?(?:也|再|都)?(?:要)?{_DOES}"
+    rf"(?:把|将).{{1,30}}{_DOES}|^(?:上面|下面|左边|右边|中间|背景|里面|图上?|图片|照片|最后)?(?:也|再|都|还)?(?:要|得)?{_DOES}"
 )
 _A_LITTLE = re.compile(rf"{_DOES}(?:一下|下|个?色|掉)$")
 _MORE = re.compile(
@@ -330,9 +330,10 @@ def _addition_or_change(folded: str, plain: str) -> ChangeKind | None:
         return ChangeKind.ADD
     # 「透明底」, 「png格式」: the wish itself.
     named = topic.aspect not in (CONTENT, RUSH, DEADLINE) and len(letters(plain)) <= 10
-    return ChangeKind.CHANGE if named and not _ASKS.search(folded) else None
+    return ChangeKind.CHANGE if named and not _JUDGES.search(plain) else None
 
 
+_JUDGES = re.compile(r"好看|难看|漂亮|不错|可以|[挺很]好|喜欢|满意|不对|没错|没问题")
 _SAYS_WHAT = re.compile(r"[\u4e00-\u9fff o](?:写|填|印|是|用|为|:).|要(?:改|换|写|用)")
 _CORRECTS = re.compile(r"应该?[是为用写](?!不)")
 _SAYS_ANEW = re.compile(r"改回|换回|不是.+[而是]")
@@ -482,6 +483,7 @@ def _speaks_of_earlier(clauses: Sequence[str], orders: Sequence[OpenOrder]) -> b
 
 def _decided(found: Sequence[_Read], orders: Sequence[OpenOrder], rest: str) -> Amended | Ambiguous:
     changes: list[Change] = []
+    wanted_of = {order.id: requirement_lines(order.requirement) for order in orders}
     for read in found:
         amendment = Amendment(read.kind, read.requirement, _position(read.meant, orders))
         chosen = _orders_for(read, amendment, orders)
@@ -489,7 +491,10 @@ def _decided(found: Sequence[_Read], orders: Sequence[OpenOrder], rest: str) -> 
             fitting = _fitting(amendment, orders)
             wanted = tuple(Amendment(one.kind, one.requirement) for one in found)
             return Ambiguous(tuple(fitting if len(fitting) > 1 else orders), wanted)
-        changes += [Change(order, _settled(amendment, order, read.meant)) for order in chosen]
+        for order in chosen:
+            settled = _settled(amendment, order, read.meant, wanted_of[order.id])
+            wanted_of[order.id] = merge_requirements(wanted_of[order.id], settled)
+            changes.append(Change(order, settled))
     return Amended(tuple(changes), rest)
 
 
@@ -528,9 +533,10 @@ def _fitting(amendment: Amendment, orders: Sequence[OpenOrder]) -> list[OpenOrde
     return close or near
 
 
-def _settled(amendment: Amendment, order: OpenOrder, meant: _Meant | None) -> Amendment:
+def _settled(
+    amendment: Amendment, order: OpenOrder, meant: _Meant | None, lines: Sequence[str]
+) -> Amendment:
     """Calling off a part is no cancellation, withdrawing all that was wanted is one."""
-    lines = requirement_lines(order.requirement)
     kind = amendment.kind
     part = meant is not None and (
         meant.picture or (meant.noun != "" and not order.is_about(meant.noun))

@@ -164,6 +164,14 @@ def merge_requirements(old: Sequence[str], amendment: Amendment) -> list[str]:
     return _replaced(old, amendment, topic)
 
 
+def merged(requirement: str, amendments: Sequence[Amendment]) -> str:
+    """A whole requirement after ``amendments``, a line each; "" where nothing is left of it."""
+    lines = requirement_lines(requirement)
+    for amendment in amendments:
+        lines = merge_requirements(lines, amendment)
+    return "\n".join(lines)
+
+
 def _replaced(old: Sequence[str], amendment: Amendment, topic: Topic) -> list[str]:
     # 「再加一行电话」 stands beside 「加上店名」: only what sets something takes another's place.
     beside = amendment.kind is ChangeKind.ADD and topic.adds and topic.aspect == CONTENT

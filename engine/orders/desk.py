@@ -16,7 +16,7 @@ from domain.amendments import OpenOrder
 from domain.decisions import Effect, EffectKind
 from domain.errors import InvalidInput, NotFound, StorageError
 from domain.orders import Amendment, ChangeKind, OrderStatus, Workflow, may_follow
-from domain.requirements import merge_requirements, requirement_lines
+from domain.requirements import merged, requirement_lines
 from engine.orders import words
 from engine.orders.quoting import Requotes
 from engine.orders.shown import order_out, whole
@@ -174,7 +174,7 @@ class OrderDesk:
         """Requirements changed one after the other, and the price with them. A cancellation among
         them cancels."""
         if not amendments:
-            raise InvalidInput("amendments", "不能为空")
+            raise InvalidInput("changes", "不能为空")
         if any(one.kind is ChangeKind.CANCEL for one in amendments):
             reason = "；".join(one.requirement for one in amendments)
             return await self.cancel(order_id, reason, actor=actor, version=version, tell=tell)
@@ -336,13 +336,11 @@ class OrderDesk:
         images: Sequence[str] = (),
     ) -> OrderRow | None:
         """Requirements merged, price made anew; None if somebody else was first."""
-        lines = requirement_lines(order.requirement)
-        for amendment in amendments:
-            lines = merge_requirements(lines, amendment)
-        requirement = "\n".join(lines)
-        if not lines or len(requirement) > MAX_REQUIREMENT_CHARS:
-            reason = f"应为 1 到 {MAX_REQUIREMENT_CHARS} 个字符" if lines else "撤回后没有要求了"
-            raise InvalidInput("amendments", reason)
+        requirement = merged(order.requirement, amendments)
+        if not requirement:
+            raise InvalidInput("changes", "撤回后没有要求了，请直接取消订单")
+        if len(requirement) > MAX_REQUIREMENT_CHARS:
+            raise InvalidInput("changes", f"要求合计不能超过 {MAX_REQUIREMENT_CHARS} 个字符")
         after = self.book.amend(
             connection,
             order,

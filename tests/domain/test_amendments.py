@@ -1,14 +1,17 @@
 """Conversations in which customers add, change and withdraw requirements: which order, and what is
 wanted of it then."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.amendments import Ambiguous, Amended, OpenOrder, amendment_of, choice_of
 from domain.orders import Amendment, ChangeKind
-from domain.requirements import merge_requirements, requirement_lines, same_thing, topic_of
+from domain.requirements import merge_requirements, merged, requirement_lines, same_thing, topic_of
 
 ADD, CHANGE, WITHDRAW, CANCEL = ChangeKind
 
@@ -367,6 +370,93 @@ def test_the_right_order_is_amended_and_says_what_is_wanted_now(name: str) -> No
             if said.kinds:
                 kinds = tuple(change.amendment.kind for change in found.changes)
                 assert kinds == said.kinds, said.text
+
+
+WORDINGS: dict[ChangeKind | None, str] = {
+    CHANGE: "字再大一点 颜色再深一点可以吗 下午三点前要 明天早上10点前要用 背景虚化一下 换个字体"
+    " 红色改回黑色 LOGO放在左上角 logo小一点 做成A4大小 分辨率300dpi 要源文件 标题去掉"
+    " 标题换成“国庆大促” 价格99改成89 错别字改一下 字太小了 人物往左移一点 不要边框"
+    " 横版改竖版 16:9 png的 透明背景的 白底 红色 图片尺寸800*800 日期应该是3月8号"
+    " 能不能把字改成英文",
+    ADD: "帮我把地址也加上：中山路88号 把人脸修一下 加个边框吧 还要加电话13800138000 尽快"
+    " 顺便把水印去了 再加一行小字 我加急",
+    WITHDRAW: "不用换字体了 字不用改了 先不加水印了 别放大了 取消加急",
+    CANCEL: "先别做了 取消订单 我要取消 不要了 这个不做了 太贵了不做了 退了吧 订单取消掉"
+    " 海报不做了",
+    None: "多给我几个版本看看 等一下 我再想想 可以取消吗 能退吗 已付款 发票能开吗 重新做 快一点"
+    " 今晚能发我吗 可以了 满意 不满意 不用改了 就这样 写得不错 还有吗 这个字体叫什么"
+    " 你们改图吗 改一下多少钱 颜色好看 字改好了吗 背景换了吗 做得怎么样了",
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [(one, kind) for kind, said in WORDINGS.items() for one in said.split(" ")]
+)
+def test_a_wording_is_what_it_is(said: str, kind: ChangeKind | None) -> None:
+    order = replace(POSTER, requirement=f"{POSTER.requirement},加急,加水印")
+    found = amendment_of(said, [order])
+    assert not isinstance(found, Ambiguous)
+    kinds = [change.amendment.kind for change in found.changes] if found else [None]
+    assert kinds == [kind]
+
+
+_WORDS = st.sampled_from(
+    [
+        "把",
+        "字",
+        "改成",
+        "红色",
+        "第二张",
+        "不要",
+        "算了",
+        "不做了",
+        "背景",
+        "加",
+        "那张",
+        "海报",
+        "都",
+        "，",
+        "再",
+        "刚才",
+        "加急",
+        "明天要",
+        "1080x1920",
+        "“",
+        "”",
+        "谢谢",
+        "多久",
+        "第99个",
+        "12号单",
+        "吗?",
+        "不用抠图了",
+    ]
+)
+
+
+@given(st.lists(_WORDS, max_size=25).map("".join) | st.text(max_size=700))
+def test_whatever_is_written_is_read_and_only_known_orders_are_meant(text: str) -> None:
+    orders = [RESTORE, CUTOUT, POSTER]
+    found = amendment_of(text, orders)
+    if isinstance(found, Ambiguous):
+        assert len(found.candidates) > 1
+        assert set(found.candidates) <= set(orders)
+        assert found.amendments
+    elif found is not None:
+        assert found.changes
+        for order_id, amendments in found.by_order().items():
+            (order,) = [one for one in orders if one.id == order_id]
+            assert all(one.requirement for one in amendments)
+            if all(one.kind is not CANCEL for one in amendments):
+                assert merged(order.requirement, amendments)
+
+
+def test_a_long_letter_is_for_a_person_and_costs_no_time() -> None:
+    began = time.perf_counter()
+    assert amendment_of("把字改成红色，" * 200, [POSTER]) is None
+    for text in ("“" * 590, "把" * 590, "谢谢" * 295, "第" * 590, "算了" * 295, "那张" * 295):
+        amendment_of(text, [RESTORE, CUTOUT, POSTER])
+    assert len(merged("“" * 4_000, [])) == 0
+    assert time.perf_counter() - began < 2.0
 
 
 def test_without_an_open_order_nothing_is_amended() -> None:

@@ -240,6 +240,17 @@ async def test_an_amendment_that_cancels_is_a_cancellation(bench: Bench) -> None
     assert await bench.told() == []
 
 
+async def test_withdrawing_all_there_was_is_no_amendment(bench: Bench) -> None:
+    order = await bench.order("加水印")
+    withdrawn = Amendment(ChangeKind.WITHDRAW, "不要加水印了")
+    with pytest.raises(InvalidInput, match="请直接取消"):
+        await bench.desk.amend(order["id"], [withdrawn], actor="staff")
+    long = Amendment(ChangeKind.ADD, "加一行" + "字" * 4_000)
+    with pytest.raises(InvalidInput, match="4000"):
+        await bench.desk.amend(order["id"], [long], actor="staff")
+    assert (await bench.desk.get(order["id"]))["version"] == 1
+
+
 async def test_another_designer_gets_it_instead(bench: Bench) -> None:
     order = await at_work(bench)
     after = await bench.desk.assign_designer(order["id"], "婷婷", actor="staff")
