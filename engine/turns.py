@@ -38,6 +38,7 @@ from tools.models.calls import ModelCall
 from tools.perform import Act
 
 log = logging.getLogger(__name__)
+_Acts = tuple[tuple[FiredTask, Act], ...]
 _SOLVED = frozenset({"answer", "quote", "chat", "task"})
 
 
@@ -51,7 +52,7 @@ class _Ran:
 
     commit: TurnCommit
     answer: dict[str, Any]
-    acts: tuple[tuple[FiredTask, Act], ...] = ()
+    acts: _Acts = ()
     shown_in: str = ""
     approval: NewApproval | None = None
 
@@ -252,7 +253,7 @@ class Turns:
             claim.failures >= self._policy.failure_limit
             or claim.attempts > self._policy.crash_limit
         ):
-            return self._parked(claim, started)
+            return self._parked(claim, started, *await self._last_acts(claim, calls, started))
         context = await self._context(claim, calls, started)
         if claim.mode == "human":
             return await self._silent(claim, context)
@@ -494,12 +495,26 @@ class Turns:
         await self._release(claim, retry_at=retry_at, error=f"{type(error).__name__}: {error}")
         return retry_at
 
-    def _parked(self, claim: Claim, started: float) -> _Ran:
-        """Give up on these messages: dead letter, default sentence, word to the staff."""
+    async def _last_acts(
+        self, claim: Claim, calls: list[ModelCall], started: float
+    ) -> tuple[list[str], _Acts]:
+        """Tasks act also where their messages cannot be answered: nobody will say it again."""
+        try:
+            context = await self._context(claim, calls, started)
+            lines = await _act_on_all(context)
+        except Exception:
+            log.exception("conversation %s: nor can its tasks act", claim.conversation_id)
+            return [], ()
+        return lines, tuple(context.acts)
+
+    def _parked(self, claim: Claim, started: float, lines: list[str], acts: _Acts) -> _Ran:
+        """Give up on these messages: dead letter, default sentence, word to the staff. ``lines``:
+        what tasks said all the same."""
         turn = _turn_id(claim)
         error = claim.last_error or f"the process died {claim.attempts - 1} times in this turn"
         content = self._services.templates.render("default_sentence", seed=turn)
-        answer = default_answer(content, turn, claim.conversation_id, error)
+        whole = "\n".join([*lines, content])
+        answer = default_answer(whole, turn, claim.conversation_id, error)
         answer["answers"] = claim.messages[-1].channel_message_id
         notice = {
             "title": "消息处理失败",
@@ -528,12 +543,12 @@ class Turns:
             deliveries=self._deliveries(claim, turn, effects, now),
         )
         log.error("conversation %s: messages parked: %s", claim.conversation_id, error)
-        return _Ran(commit, answer)
+        return _Ran(commit, answer, acts, self._shown_in(claim))
 
     async def _silent(self, claim: Claim, context: TurnContext) -> _Ran:
         """A person has the conversation, or nothing was said (an event): what came is history, and
         tasks that it fires act, but we do not answer."""
-        lines = [line for fired in context.fired for line in (await act_on(fired, context))["said"]]
+        lines = await _act_on_all(context)
         action = Action.REPLY if lines else Action.NONE
         answer = bare_answer(action, "\n".join(lines), claim.conversation_id)
         answer |= {"turn_id": context.turn_id, "answers": claim.messages[-1].channel_message_id}
@@ -549,6 +564,11 @@ class Turns:
             outcome="transferred" if claim.mode == "human" else "unsolved",
         )
         return _Ran(commit, answer, tuple(context.acts), self._shown_in(claim))
+
+
+async def _act_on_all(context: TurnContext) -> list[str]:
+    """What they said, in order."""
+    return [line for fired in context.fired for line in (await act_on(fired, context))["said"]]
 
 
 def _reply_row(

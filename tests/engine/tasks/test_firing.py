@@ -20,6 +20,7 @@ from tests.engine.tasks.orders import (
     PATIENT,
     an_order,
     audit,
+    becomes,
     on_keyword,
     receive,
     said_in,
@@ -221,6 +222,39 @@ async def test_a_task_whose_action_says_nothing_leaves_its_trigger_without_an_an
     assert answer["tasks"] == [{"task_id": task, "tool": "add_tag", "error": ""}]
     tags = await process.rows("SELECT contact_id, tag FROM customer_tags")
     assert tags == [{"contact_id": "api:shop:甲", "tag": "已确认"}]
+
+
+async def test_a_turn_that_a_new_message_made_stale_acts_once(
+    process: Process, sandbox_server: SandboxServer
+) -> None:
+    task = await receive(process)
+    hold = process.knowledge.hold("慢")
+    await process.engine.receive(pushed("好的,充电桩慢怎么安装"))
+    await hold.reached.wait()
+    await process.engine.receive(pushed(QUESTION))
+    hold.let_go.set()
+    answer = f"答:充电桩慢怎么安装\n{QUESTION}"
+    assert await seen(sandbox_server, process) == [FILE, answer]
+    assert await status(process, task) == "completed"
+    assert await process.count("turns") == 1
+
+
+@pytest.mark.parametrize("route", ["push", "poll"])
+async def test_a_question_that_cannot_be_answered_does_not_keep_the_task_from_acting(
+    process: Process, sandbox_server: SandboxServer, route: str
+) -> None:
+    process.knowledge.fail("一号")
+    task = await receive(process)
+    if route == "push":
+        await process.engine.receive(pushed(BOTH))
+        lines = await seen(sandbox_server, process)
+    else:
+        lines = (await process.engine.ask(a_message("", whole=BOTH)))["content"].split("\n")
+    assert (lines[0], len(lines)) == (FILE, 2)
+    assert (await becomes(process, task, "completed"))["error_message"] is None
+    assert len(await process.rows("SELECT 1 FROM dead_letters")) == 1
+    said = await process.rows("SELECT content FROM messages WHERE role = 'assistant' ORDER BY id")
+    assert [row["content"] for row in said] == lines
 
 
 async def test_every_change_is_audited_with_the_message_that_caused_it(process: Process) -> None:
