@@ -213,8 +213,7 @@ class Turns:
 
     async def _next_due(self, conversation: str) -> float | None:
         """When to come back to what could not be claimed; a lease's end is the sweep's affair."""
-        due = await self._database.read(lambda c: inbox.due_at(c, conversation))
-        return due if due is not None and due > self._clock() else None
+        return await self._database.read(lambda c: inbox.due_at(c, conversation))
 
     async def _one_turn(
         self, claim: Claim, calls: list[ModelCall], *, may_rebuild: bool

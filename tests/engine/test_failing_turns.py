@@ -7,7 +7,15 @@ import pytest
 
 from domain.errors import NotFound
 from engine.delivery import Channel
-from tests.engine.processes import QUICK, Process, a_message, answer_to, running_process, shown
+from tests.engine.processes import (
+    QUICK,
+    Clock,
+    Process,
+    a_message,
+    answer_to,
+    running_process,
+    shown,
+)
 from tests.sandbox_server import SandboxServer
 
 FAILURE_LIMIT = QUICK.failure_limit
@@ -127,3 +135,31 @@ async def test_a_turn_that_takes_too_long_counts_as_failed_and_is_tried_again(
         message = a_message("慢")
         assert (await process.engine.ask(message))["content"] == answer_to(message)
         assert len(process.knowledge.searched) == 2
+
+
+class Leaping(Clock):
+    """Leaps ahead at its ``nth`` reading."""
+
+    def __init__(self, nth: int) -> None:
+        super().__init__()
+        self._left = nth
+
+    def __call__(self) -> float:
+        self._left -= 1
+        if self._left == 0:
+            self.ahead += 1.0
+        return super().__call__()
+
+
+@pytest.mark.parametrize("nth", range(12, 17))
+async def test_a_retry_that_comes_due_at_any_moment_is_not_left_to_the_sweep(
+    database_url: str, nth: int
+) -> None:
+    policy = replace(QUICK, retry_base_s=0.2)
+    async with running_process(database_url, clock=Leaping(nth), policy=policy) as process:
+        process.knowledge.fail("坏", times=1)
+        bad, good = a_message("坏"), a_message("好")
+        answers = await asyncio.gather(
+            *(process.engine.ask(one, deadline_s=4) for one in (bad, good))
+        )
+    assert [answer["content"] for answer in answers] == [answer_to(bad), answer_to(good)]
