@@ -9,18 +9,18 @@ _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八
 _NUMBER = r"(?:\d{1,3}(?:\.\d)?|十?[一二两三四五六七八九]|十)"
 _WANTED = (
     r"(?:就|能|可以|必须|一定|得|都|我|给我)*"
-    r"(?:要|用|交|出图|出来|给我|做好|做完|弄好|弄完|搞定|完成|拿到|(?<=[能得])好|急用|行吗|可以吗|来得及)"
+    r"(?:要(?![求改修注说看])|用(?!户)|交|出图|出来|给我|做好|做完|弄好|弄完|搞定|完成|拿到|(?<=[能得])好|急用|行吗|可以吗|来得及)"
 )
 _WITHIN = re.compile(
     rf"(?:(?P<number>{_NUMBER})个?(?P<more>半)?|(?P<half>半)个?)(?P<unit>小时|钟头|分钟|天)"
     rf"(?:(?:之|以)?内|{_WANTED})"
 )
-_DAYS = {"今": 0, "当": 0, "明": 1, "后": 2, "大后": 3}
+_DAYS = {"今": 0, "当": 0, "明": 1, "后": 2, "大": 3}
 _BY = re.compile(
-    rf"(?:(?P<day>大后|今|当|明|后)(?:天|日)?)?(?:的)?"
-    rf"(?P<half>早上|早|上午|中午|下午|傍晚|晚上|晚|夜里)?"
-    rf"(?:(?P<hour>{_NUMBER})(?:点|:)(?P<minutes>半|\d{{2}})?钟?)?"
-    rf"(?:(?:之|以)?前|{_WANTED})"
+    r"(?P<day>大后天|[今当明后][天日]|[今明后](?=[早晚]))?的?"
+    r"(?P<half>早上|上午|中午|下午|傍晚|晚上|夜里|(?<=[今明后天])[早晚])?"
+    rf"(?:(?<![有这那提第几])(?P<hour>{_NUMBER})(?:点|:)(?P<minutes>半|\d{{2}})?钟?)?"
+    rf"(?P<by>(?:之|以)?前(?!面)|{_WANTED})"
 )
 _ENDS = {"早": 9, "早上": 9, "上午": 12, "中午": 12, "下午": 18, "傍晚": 19, "晚": 22, "晚上": 22}
 _CLOSING = 22
@@ -37,7 +37,10 @@ def hours_left(text: str, now: datetime) -> float | None:
     found = [_within(match) for match in _WITHIN.finditer(said)]
     for match in _BY.finditer(said):
         if match["day"] or match["hour"] or match["half"]:
-            found.append((_moment(match, now) - now).total_seconds() / 3_600)
+            left = (_moment(match, now) - now).total_seconds() / 3_600
+            # 「上午给我发过」 tells of the past, 「上午前要」 asks for it.
+            if left > 0 or match["by"][-1] in "要前":
+                found.append(left)
     return round(min(found), 2) if found else None
 
 
@@ -48,7 +51,7 @@ def _within(match: re.Match[str]) -> float:
 
 def _moment(match: re.Match[str], now: datetime) -> datetime:
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    day += timedelta(days=_DAYS[match["day"]] if match["day"] else 0)
+    day += timedelta(days=_DAYS[match["day"][0]] if match["day"] else 0)
     half = match["half"] or ""
     if not match["hour"]:
         return day + timedelta(hours=_ENDS.get(half, _CLOSING))

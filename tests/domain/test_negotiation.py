@@ -305,7 +305,7 @@ def _default_quotes(draw: st.DrawFn) -> Quote:
 _quotes = st.one_of(_default_quotes(), _random_quotes())
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(_quotes, _offers, st.integers(-1, 8), _policies, _levels)
 def test_whatever_is_agreed_adds_up_between_the_floor_and_the_quote(
     offered: Quote, offer: CounterOffer, round_no: int, policy: NegotiationPolicy, level: str
@@ -323,7 +323,7 @@ def test_whatever_is_agreed_adds_up_between_the_floor_and_the_quote(
         assert found.total == found.quote.floor
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(_quotes, st.integers(0, 100_000), st.integers(0, 5_000), st.integers(1, 5), _policies)
 def test_offering_more_never_costs_less(
     offered: Quote, amount: int, more: int, round_no: int, policy: NegotiationPolicy
@@ -337,7 +337,7 @@ def test_offering_more_never_costs_less(
         assert total(amount) <= total(amount + more)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(_quotes, st.lists(_offers, min_size=1, max_size=6), _policies)
 def test_haggling_on_only_lowers_the_price_and_ends_with_a_person(
     offered: Quote, offers: list[CounterOffer], policy: NegotiationPolicy
@@ -351,6 +351,7 @@ def test_haggling_on_only_lowers_the_price_and_ends_with_a_person(
         current = found.quote
 
 
+@settings(deadline=None)
 @given(_quotes, st.integers(1, 6), _policies)
 def test_a_dearer_quote_is_never_talked_down_to_less(
     offered: Quote, round_no: int, policy: NegotiationPolicy

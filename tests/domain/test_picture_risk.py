@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.decisions import RiskOutcome
@@ -244,6 +244,7 @@ def test_a_wrong_list_of_marks_is_refused(text: str) -> None:
 _ORDER = [ACCEPT, CLARIFY, PERSON, DECLINE]
 
 
+@settings(deadline=None)
 @given(
     text=st.text(max_size=80)
     | st.lists(st.sampled_from(["姓名", "营业执照", "公章", "nike", "发票代码", "税额"])).map(
