@@ -1,5 +1,6 @@
 """What is known of stored pictures, and under which addresses they came."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -11,43 +12,44 @@ from domain.pictures import PictureFacts, PictureKind
 from storage.clock import iso
 from storage.statements import Statement
 
+_MAX_SOURCE = 500
 _NAMES = frozenset(field.name for field in fields(PictureFacts))
 
-_GET = Statement("SELECT facts FROM pictures WHERE sha256 = :sha256")
-# A look that read no text must not take away what another one has read.
+_GET = Statement("SELECT facts FROM pictures WHERE sha256 = :digest")
 _PUT = Statement(
     "INSERT INTO pictures (sha256, size_bytes, format, facts, created_at, last_used_at)"
-    " VALUES (:sha256, :size_bytes, :format, :facts, :at, :at)"
+    " VALUES (:digest, :size_bytes, :format, :facts, :at, :at)"
     " ON CONFLICT (sha256) DO UPDATE SET facts = excluded.facts,"
     " last_used_at = excluded.last_used_at"
 )
-_TOUCH = Statement("UPDATE pictures SET last_used_at = :at WHERE sha256 = :sha256")
+_TOUCH = Statement("UPDATE pictures SET last_used_at = :at WHERE sha256 = :digest")
 _SOURCE = Statement(
     "SELECT sha256 FROM picture_sources WHERE source = :source AND fetched_at >= :since"
 )
 _KEEP_SOURCE = Statement(
-    "INSERT INTO picture_sources (source, sha256, fetched_at) VALUES (:source, :sha256, :at)"
+    "INSERT INTO picture_sources (source, sha256, fetched_at) VALUES (:source, :digest, :at)"
     " ON CONFLICT (source) DO UPDATE SET sha256 = excluded.sha256, fetched_at = excluded.fetched_at"
 )
 _UNUSED = Statement(
     "SELECT sha256 FROM pictures WHERE last_used_at < :before ORDER BY last_used_at LIMIT :limit"
 )
-_FORGET = Statement("DELETE FROM pictures WHERE sha256 = :sha256 AND last_used_at < :before")
-_FORGET_SOURCES = Statement("DELETE FROM picture_sources WHERE sha256 = :sha256")
+_FORGET = Statement("DELETE FROM pictures WHERE sha256 = :digest AND last_used_at < :before")
+_FORGET_SOURCES = Statement("DELETE FROM picture_sources WHERE sha256 = :digest")
 
 
 def get_facts(connection: Connection, sha256: str) -> PictureFacts | None:
-    row = _GET.first(connection, {"sha256": sha256})
+    row = _GET.first(connection, {"digest": sha256})
     return _parsed(json.loads(row[0])) if row else None
 
 
 def put_facts(connection: Connection, facts: PictureFacts, *, now: float) -> PictureFacts:
     """What is kept: facts with text and description stay when later ones have none."""
+    # A look that read no text must not take away what another one has read.
     kept = get_facts(connection, facts.sha256)
     if kept is not None and kept.text_read and not facts.text_read:
         facts = kept
     values = {
-        "sha256": facts.sha256,
+        "digest": facts.sha256,
         "size_bytes": facts.size_bytes,
         "format": facts.format,
         "facts": json.dumps(asdict(facts), ensure_ascii=False),
@@ -58,17 +60,17 @@ def put_facts(connection: Connection, facts: PictureFacts, *, now: float) -> Pic
 
 
 def touch(connection: Connection, sha256: str, *, now: float) -> None:
-    _TOUCH.run(connection, {"sha256": sha256, "at": iso(now)})
+    _TOUCH.run(connection, {"digest": sha256, "at": iso(now)})
 
 
 def find_source(connection: Connection, source: str, *, since: float) -> str | None:
     """The picture that ``source`` gave at ``since`` or later."""
-    row = _SOURCE.first(connection, {"source": source, "since": iso(since)})
+    row = _SOURCE.first(connection, {"source": _key(source), "since": iso(since)})
     return str(row[0]) if row else None
 
 
 def keep_source(connection: Connection, source: str, sha256: str, *, now: float) -> None:
-    _KEEP_SOURCE.run(connection, {"source": source, "sha256": sha256, "at": iso(now)})
+    _KEEP_SOURCE.run(connection, {"source": _key(source), "digest": sha256, "at": iso(now)})
 
 
 def forget_unused(connection: Connection, *, before: float, limit: int = 500) -> list[str]:
@@ -78,11 +80,18 @@ def forget_unused(connection: Connection, *, before: float, limit: int = 500) ->
     gone = [
         str(row[0])
         for row in rows
-        if _FORGET.run(connection, {"sha256": row[0], "before": at}) == 1
+        if _FORGET.run(connection, {"digest": row[0], "before": at}) == 1
     ]
     for sha256 in gone:
-        _FORGET_SOURCES.run(connection, {"sha256": sha256})
+        _FORGET_SOURCES.run(connection, {"digest": sha256})
     return gone
+
+
+def _key(source: str) -> str:
+    """PostgreSQL's index takes 2,700 bytes; signed addresses are longer."""
+    if len(source) <= _MAX_SOURCE:
+        return source
+    return f"sha256:{hashlib.sha256(source.encode()).hexdigest()}"
 
 
 def _parsed(found: Mapping[str, Any]) -> PictureFacts:

@@ -93,9 +93,9 @@ class Pictures:
             return sha256
         since = self._clock() - self._source_ttl_s
         known = await self._database.read(lambda c: rows.find_source(c, source, since=since))
-        if known and await asyncio.to_thread(self._store.path(known).exists):
-            return known
-        return await self._fetched(source)
+        if known is None or not await self._store.holds(known):
+            return await self._fetched(source)
+        return known
 
     async def _fetched(self, url: str) -> str:
         task = self._fetching.get(url)
@@ -135,7 +135,7 @@ class Pictures:
             await asyncio.wait((waiting, work.task), return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        return work.facts or await asyncio.shield(work.task)
+        return work.facts if work.facts is not None else await asyncio.shield(work.task)
 
     async def _finished(
         self, sha256: str, known: PictureFacts | None, deadline_s: float | None

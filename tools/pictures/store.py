@@ -59,6 +59,9 @@ class PictureStore:
         """Raises NotFound, also for a file that is not what it was."""
         return await asyncio.to_thread(self._read, self.path(sha256))
 
+    async def holds(self, sha256: str) -> bool:
+        return await asyncio.to_thread(self.path(sha256).exists)
+
     def _put(self, data: bytes) -> Stored:
         header = read_header(data, self.limits)
         sha256 = hashlib.sha256(data).hexdigest()
