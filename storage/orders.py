@@ -113,7 +113,8 @@ _CONVERSATION = Statement(
     "SELECT id, channel, account, chat_id, sender_id, contact_id, customer_name"
     " FROM conversations WHERE id = :id"
 )
-_FACTS = Statement("SELECT facts FROM pictures WHERE sha256 = :sha256")
+_LEVEL = Statement("SELECT level FROM customers WHERE contact_id = :contact_id")
+_FACTS = Statement("SELECT facts FROM pictures WHERE sha256 = :digest")
 _NEXT_DUE = Statement(
     "SELECT MIN(due_at) FROM image_tasks WHERE due_at IS NOT NULL AND lease_until < :now"
 )
@@ -180,9 +181,14 @@ class OrderBook:
         row = _CONVERSATION.first(connection, {"id": order.conversation_id})
         return RecipientRow(*row) if row else find_recipient(connection, order.contact_id)
 
+    def level(self, connection: Connection, order: OrderRow) -> str:
+        """The customer's: white, gray or black."""
+        row = _LEVEL.first(connection, {"contact_id": order.contact_id})
+        return str(row[0]) if row else "gray"
+
     def facts(self, connection: Connection, order: OrderRow) -> list[dict[str, Any]]:
         """What is known of its pictures, in their order; a picture that is gone is left out."""
-        found = (_FACTS.first(connection, {"sha256": sha256}) for sha256 in order.pictures)
+        found = (_FACTS.first(connection, {"digest": sha256}) for sha256 in order.pictures)
         return [json.loads(row[0]) for row in found if row]
 
     def open_of_contact(self, connection: Connection, contact_id: str) -> list[OrderRow]:

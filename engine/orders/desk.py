@@ -4,6 +4,7 @@ The customer is told through the outbox, staff by a notice, the designer by the 
 notices. What a customer changes in a turn is told by that turn's own reply: ``tell`` False.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -70,7 +71,8 @@ class Told:
 @dataclass(slots=True)
 class DeskPolicy:
     """``channels``: those that deliver. ``dispatching``: Tuhui is there to give work to designers.
-    ``picture_url``: address of a stored picture for channels, with {sha256}; empty: none."""
+    ``picture_url``: address of a stored picture for channels, with {sha256}; empty: none.
+    ``known_pictures``: whether one is stored; may block."""
 
     channels: frozenset[str] = frozenset()
     dispatching: bool = False
@@ -222,7 +224,7 @@ class OrderDesk:
         tell: bool = True,
     ) -> dict[str, Any]:
         """``deliverables``: addresses, or sha256 of stored pictures; sent to the customer."""
-        self._check_deliverables(deliverables)
+        await asyncio.to_thread(self._check_deliverables, deliverables)
 
         def change(connection: Connection, order: OrderRow, now: float) -> OrderRow | None:
             return self._delivered(connection, order, deliverables, actor, now)
@@ -341,12 +343,13 @@ class OrderDesk:
             raise InvalidInput("changes", "撤回后没有要求了，请直接取消订单")
         if len(requirement) > MAX_REQUIREMENT_CHARS:
             raise InvalidInput("changes", f"要求合计不能超过 {MAX_REQUIREMENT_CHARS} 个字符")
+        facts, level = self.book.facts(connection, order), self.book.level(connection, order)
         after = self.book.amend(
             connection,
             order,
             amendments,
             requirement=requirement,
-            quote=self._requote(order, requirement, self.book.facts(connection, order)),
+            quote=self._requote(order, requirement, facts, level),
             actor=actor,
             now=now,
             pictures=pictures,

@@ -9,19 +9,24 @@ from storage.orders import OrderRow
 
 
 class Requotes(Protocol):
-    """Pure. ``facts``: PictureFacts as dicts of the order's pictures; None: no price is known."""
+    """Pure. ``facts``: PictureFacts as dicts of the order's pictures, ``level``: the customer's;
+    None: no price is known."""
 
     def __call__(
-        self, order: OrderRow, requirement: str, facts: Sequence[Mapping[str, Any]]
+        self,
+        order: OrderRow,
+        requirement: str,
+        facts: Sequence[Mapping[str, Any]],
+        level: str,
     ) -> Quote | None: ...
 
 
-def requoting(book: PriceBook, *, level: str = "gray") -> Requotes:
+def requoting(book: PriceBook) -> Requotes:
     """By the price book alone: the order's service, the facts of its largest picture, the new
     requirements' words."""
 
     def requote(
-        order: OrderRow, requirement: str, facts: Sequence[Mapping[str, Any]]
+        order: OrderRow, requirement: str, facts: Sequence[Mapping[str, Any]], level: str
     ) -> Quote | None:
         largest = max(facts, key=lambda one: int(one["width"]) * int(one["height"]), default=None)
         read = [int(one.get("text_chars", 0)) for one in facts if one.get("text_read")]

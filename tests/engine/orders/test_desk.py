@@ -1,10 +1,12 @@
 """The order desk: what is changed, and that everyone concerned is told in the same commit."""
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInput, NotFound
 from domain.orders import Amendment, ChangeKind, OrderStatus, Workflow
@@ -70,6 +72,34 @@ async def test_withdrawing_the_rush_takes_its_price_away(bench: Bench) -> None:
     after = await bench.desk.amend(order["id"], [withdrawn], actor="staff")
     assert after["requirements"] == ["抠图", "背景改成蓝色"]
     assert after["quote"]["total"] == 8.0
+
+
+async def test_the_new_price_is_that_of_the_customer_and_of_the_picture(bench: Bench) -> None:
+    facts = {"width": 4_000, "height": 3_000, "text_chars": 100, "text_read": True}
+    sha256 = "ab" * 32
+
+    def known(connection: Connection) -> None:
+        connection.execute(
+            text(
+                "INSERT INTO pictures (sha256, size_bytes, format, facts, created_at, last_used_at)"
+                " VALUES (:sha256, 1, 'png', :facts, '', '')"
+            ),
+            {"sha256": sha256, "facts": json.dumps(facts)},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO customers (contact_id, name, level, score, state, total_messages,"
+                " last_active_at, remark) VALUES (:contact, '', 'white', 60, 'new', 0, '', '')"
+            ),
+            {"contact": CUSTOMER.contact},
+        )
+
+    await bench.database.write(known)
+    order = await bench.order("高清修复", service="restore", pictures=(sha256,))
+    after = await bench.desk.amend(order["id"], [RUSH], actor="staff")
+    # 25 and 10 for the size and 18 for the text are 53, half of it for the rush, 5 % off the work.
+    assert after["quote"]["total"] == 53 + 26.5 - 2.65
+    assert (await bench.desk.get(order["id"]))["facts"] == [facts]
 
 
 async def test_who_works_on_it_is_told_of_an_amendment(bench: Bench) -> None:
