@@ -1,5 +1,8 @@
 """The turn's pictures as the state holds them, and what is to be said of them."""
 
+from datetime import datetime
+
+from domain.deadlines import hours_left
 from domain.decisions import RiskDecision, RiskOutcome
 from domain.picture_risk import CustomerRecord, PictureDecision, Reason, assess_picture, together
 from domain.pictures import PictureFacts, PictureKind
@@ -44,7 +47,7 @@ def about_pictures(
 def _judge(
     state: ConversationState, context: TurnContext, facts: PictureFacts | None, problem: str
 ) -> PictureDecision:
-    offered = quote_in(state)
+    offered, now = quote_in(state), datetime.fromtimestamp(context.now, context.services.zone)
     book = context.services.price_book
     return assess_picture(
         facts,
@@ -53,5 +56,6 @@ def _judge(
         offered,
         book=book,
         customer=CustomerRecord(level=context.customer.level),
+        hours=hours_left(state["classification"]["text"], now),
         problem=problem,
     )
