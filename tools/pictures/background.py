@@ -15,6 +15,7 @@ _ALIKE = 0.92
 _ALIKE_ABOVE = 0.97
 """The same where only the lower border is covered: a bust reaches out of the picture there."""
 _PORTRAIT_SIDES = 0.55
+_UNEVEN = 8
 _WEAK_EDGE = 0.3
 _SMALLEST_PART = 0.001
 _CROSS = np.ones((3, 3), np.uint8)
@@ -85,7 +86,10 @@ def _colour_of_border(colours: Pixels) -> tuple[tuple[int, int, int], int]:
     middle = np.median(ring, axis=0)
     off = np.abs(ring.astype(np.int16) - middle).max(axis=1)
     # The median of what is off is blind to a subject that touches the border.
-    spread = int(np.clip(4 * np.median(off) + 12, 14, 44))
+    uneven = float(np.median(off))
+    if uneven > _UNEVEN:
+        raise NotUniform("画面四周的颜色不均匀,按颜色无法分出背景")
+    spread = int(np.clip(4 * uneven + 12, 14, 44))
     red, green, blue = (round(float(value)) for value in middle)
     return (red, green, blue), spread
 

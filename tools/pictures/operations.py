@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from domain.errors import InvalidInput
-from tools.pictures.background import NotUniform, cut_out
 from tools.pictures.decoding import Header, Limits, PictureRefused, on_white, read_header
 
 MAX_PIXELS = 50_000_000
@@ -323,6 +321,8 @@ def _sharpen(work: _Work, asked: Sharpen) -> None:
 
 
 def _denoise(work: _Work, asked: Denoise) -> None:
+    import cv2  # here, as it takes a noticeable part of the start-up
+
     force = float(np.clip(5 * asked.strength, 2, 15))
     colours, alpha = _split(work.image)
     pixels = np.asarray(colours)
@@ -407,6 +407,8 @@ def _pad(work: _Work, asked: Resize) -> None:
 
 
 def _background(work: _Work, asked: Background, max_pixels: int) -> None:
+    from tools.pictures.background import NotUniform, cut_out  # they bring OpenCV, see _denoise
+
     _check_size("background", *work.image.size, max_pixels // 2)
     if work.image.mode in ("RGBA", "LA") and _is_cut_out(work.image):
         _fill_transparent(work, asked.colour)
