@@ -92,6 +92,7 @@ class Kefu:
     tool_desk: ToolDesk
     qingjian: QingjianLink | None
     pictures: Pictures
+    picture_http: httpx.AsyncClient
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
 
@@ -139,6 +140,7 @@ class Kefu:
             await self.qingjian.stop()
         await self.upkeep.stop()
         await self.pictures.aclose()
+        await self.picture_http.aclose()
         await self.knowledge.aclose()
         if self.models is not None:
             await self.models.aclose()
@@ -167,7 +169,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     models = build_models(settings, tokens_today=_tokens_today(settings, database))
     search = MeasuredSearch(knowledge.retriever, metrics)
     registry = ToolRegistry(catalogue())
-    pictures = build_pictures(settings, database, http)
+    picture_http = httpx.AsyncClient(trust_env=False)  # a proxy would connect past our wall
+    pictures = build_pictures(settings, database, picture_http)
     services = build_services(settings, search, models, registry, pictures)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
@@ -216,6 +219,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         tool_desk,
         qingjian,
         pictures,
+        picture_http,
     )
 
 
