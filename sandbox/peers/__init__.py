@@ -1,6 +1,7 @@
 """One file a peer; a new one is added to ``PEERS``."""
 
 from sandbox.peer import Peer
+from sandbox.peers.images import ImagesPeer
 from sandbox.peers.model import ModelPeer
 from sandbox.peers.qingjian import QingjianPeer
 from sandbox.peers.rerank import RerankPeer
@@ -11,6 +12,7 @@ from sandbox.peers.webhook import WebhookPeer
 
 PEERS: tuple[type[Peer], ...] = (
     ModelPeer,
+    ImagesPeer,
     RerankPeer,
     WebhookPeer,
     StaffPeer,
