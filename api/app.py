@@ -27,6 +27,9 @@ from api.knowledge.imports import Imports
 from api.knowledge.uploads import MAX_UPLOAD_BYTES
 from api.mcp.endpoint import McpEndpoint
 from api.ops.endpoints import router as ops
+from api.orders.endpoints import router as orders
+from api.orders.pictures import MAX_PICTURE_BODY_BYTES, PICTURES_PATH
+from api.orders.pictures import router as pictures
 from api.platform.endpoints import router as platform
 from api.tianwang.addresses import Addresses
 from api.tianwang.endpoints import conflict
@@ -70,6 +73,8 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.state.kefu, app.state.imports = kefu, imports
     for router in (platform, campus, channels, knowledge, ops, tools, tianwang, approvals):
         app.include_router(router)
+    app.include_router(orders)
+    app.include_router(pictures)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)
@@ -79,7 +84,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         api_key=key.get_secret_value() if key else None,
         signed=kefu.settings.webhook_secret is not None,
         max_body_bytes=kefu.settings.max_body_bytes,
-        uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES},
+        uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES, PICTURES_PATH: MAX_PICTURE_BODY_BYTES},
         tokens=_tokens(kefu.settings),
     )
     app.add_middleware(Addresses, settings=kefu.settings)

@@ -27,6 +27,9 @@ from engine.knowledge import Knowledge as Knowledge
 from engine.knowledge import build_knowledge as build_knowledge
 from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
+from engine.orders.desk import DeskPolicy, OrderDesk
+from engine.orders.pictures import PictureDesk
+from engine.orders.quoting import requoting
 from engine.policy import EnginePolicy
 from engine.qingjian import QingjianChannel, QingjianLink
 from engine.settings import Settings
@@ -48,6 +51,7 @@ from storage import history, outbox
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
+from storage.orders import OrderBook
 from storage.tasks import CALLBACK_CHANNEL
 from storage.turns import TurnCommit
 from tools.catalog import catalogue
@@ -93,6 +97,8 @@ class Kefu:
     qingjian: QingjianLink | None
     pictures: Pictures
     picture_http: httpx.AsyncClient
+    orders: OrderDesk
+    picture_desk: PictureDesk
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
 
@@ -170,7 +176,9 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     search = MeasuredSearch(knowledge.retriever, metrics)
     registry = ToolRegistry(catalogue())
     picture_http = httpx.AsyncClient(trust_env=False)  # a proxy would connect past our wall
-    pictures = build_pictures(settings, database, picture_http)
+    store = picture_store(settings)
+    pictures = build_pictures(settings, database, picture_http, store)
+    picture_desk = PictureDesk(store, pictures.look, deadline_s=settings.picture_read_s)
     services = build_services(settings, search, models, registry, pictures)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
@@ -204,6 +212,18 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         channels=frozenset(channels),
         on_queues=parts.wake_queues,
     )
+    orders = OrderDesk(
+        database,
+        OrderBook(),
+        tasks=work.book,
+        requote=requoting(services.price_book),
+        policy=DeskPolicy(
+            channels=frozenset(channels),
+            dispatching="tuhui" in channels,
+            known_pictures=picture_desk.has,
+        ),
+        on_queues=parts.wake_queues,
+    )
     return Kefu(
         settings,
         parts.engine,
@@ -220,6 +240,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         qingjian,
         pictures,
         picture_http,
+        orders,
+        picture_desk,
     )
 
 
@@ -450,12 +472,17 @@ def _default(chosen: Path | None, name: str) -> str:
     return chosen.read_text("utf-8") if chosen else (_DEFAULTS / name).read_text("utf-8")
 
 
-def build_pictures(settings: Settings, database: Database, http: httpx.AsyncClient) -> Pictures:
-    store = PictureStore(
+def picture_store(settings: Settings) -> PictureStore:
+    return PictureStore(
         settings.data_dir.expanduser() / "pictures",
         max_bytes=settings.picture_max_bytes,
         max_pixels=settings.picture_max_pixels,
     )
+
+
+def build_pictures(
+    settings: Settings, database: Database, http: httpx.AsyncClient, store: PictureStore
+) -> Pictures:
     fetcher = PictureFetcher(
         http,
         store,
