@@ -15,7 +15,7 @@ _ALIKE = 0.92
 _ALIKE_ABOVE = 0.97
 """The same where only the lower border is covered: a bust reaches out of the picture there."""
 _PORTRAIT_SIDES = 0.55
-_UNEVEN = 8
+_UNEVEN = 13
 _WEAK_EDGE = 0.3
 _SMALLEST_PART = 0.001
 _CROSS = np.ones((3, 3), np.uint8)

@@ -323,7 +323,7 @@ def _sharpen(work: _Work, asked: Sharpen) -> None:
 def _denoise(work: _Work, asked: Denoise) -> None:
     import cv2  # here, as it takes a noticeable part of the start-up
 
-    force = float(np.clip(5 * asked.strength, 2, 15))
+    force = float(np.clip(8 * asked.strength, 3, 24))
     colours, alpha = _split(work.image)
     pixels = np.asarray(colours)
     if pixels.shape[0] * pixels.shape[1] > _NLM_PIXELS:

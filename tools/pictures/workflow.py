@@ -65,7 +65,7 @@ class Outcome:
     reason: str = ""
 
 
-class _GiveUp(Exception):  # noqa: N818 - no error, but the way out to a designer
+class _GiveUp(Exception):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
