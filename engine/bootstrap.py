@@ -19,8 +19,10 @@ from domain.errors import ConfigurationError, KefuError, KnowledgeError
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
-from engine.channels import CallbackChannel, StaffChannel, TuhuiChannel, WebhookChannel
+from engine.channels import CallbackChannel, StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
+from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
+from engine.dispatching import DispatchRunner
 from engine.engine import Engine
 from engine.knowledge import SAMPLES as SAMPLES
 from engine.knowledge import Knowledge as Knowledge
@@ -52,9 +54,10 @@ from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.migrate import migrate
 from storage.orders import OrderBook
-from storage.tasks import CALLBACK_CHANNEL
+from storage.tasks import CALLBACK_CHANNEL, TaskBook
 from storage.turns import TurnCommit
 from tools.catalog import catalogue
+from tools.catalog.handing_over import TUHUI
 from tools.models.gateway import ModelGateway
 from tools.models.ledger import start_of_day
 from tools.models.prices import parse_prices
@@ -99,6 +102,7 @@ class Kefu:
     picture_http: httpx.AsyncClient
     orders: OrderDesk
     picture_desk: PictureDesk
+    dispatching: DispatchRunner | None
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
 
@@ -112,6 +116,8 @@ class Kefu:
             log.info("sample knowledge: %d entries", await import_samples(self.knowledge.base))
         await self.engine.start()
         await self.task_work.start()
+        if self.dispatching is not None:
+            await self.dispatching.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
         self.warming = asyncio.create_task(self._warm(), name="warm")
@@ -140,6 +146,8 @@ class Kefu:
         if self.warming is not None and not self.warming.done():
             self.warming.cancel()
             await asyncio.gather(self.warming, return_exceptions=True)
+        if self.dispatching is not None:
+            await self.dispatching.stop()
         await self.task_work.stop()
         await self.engine.stop()
         if self.qingjian is not None:
@@ -183,12 +191,13 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
     channels = build_channels(settings, http, qingjian)
+    reach = frozenset(channels) | ({TUHUI} if settings.tuhui_url else frozenset())
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
     work = TaskWork(
         database,
         registry,
         metrics,
-        task_policy(settings, channels),
+        task_policy(settings, reach),
         owner=owner,
         alone=database.is_sqlite,
     )
@@ -209,7 +218,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         database,
         book=work.book,
         zone=settings.zone(),
-        channels=frozenset(channels),
+        channels=reach,
         on_queues=parts.wake_queues,
     )
     orders = OrderDesk(
@@ -219,9 +228,26 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         requote=requoting(services.price_book),
         policy=DeskPolicy(
             channels=frozenset(channels),
-            dispatching="tuhui" in channels,
+            dispatching=bool(settings.tuhui_url),
             known_pictures=picture_desk.has,
         ),
+        on_queues=parts.wake_queues,
+    )
+    dispatching = build_dispatching(
+        settings,
+        http,
+        orders,
+        DispatchPolicy(
+            frozenset(channels),
+            DispatchWords(
+                arranged=services.templates.render("dispatch_arranged", seed=""),
+                waiting=services.templates.render("dispatch_waiting", seed=""),
+            ),
+            lease_s=max(settings.lease_s, 3 * settings.tuhui_timeout_s),
+        ),
+        tasks=work.book,
+        database=database,
+        owner=owner,
         on_queues=parts.wake_queues,
     )
     return Kefu(
@@ -242,6 +268,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         picture_http,
         orders,
         picture_desk,
+        dispatching,
     )
 
 
@@ -388,11 +415,11 @@ def engine_policy(settings: Settings) -> EnginePolicy:
     )
 
 
-def task_policy(settings: Settings, channels: Mapping[str, Channel]) -> TaskPolicy:
+def task_policy(settings: Settings, channels: frozenset[str]) -> TaskPolicy:
     default = QINGJIAN if QINGJIAN in channels else ""
     acting = ActingPolicy(
         zone=settings.zone(),
-        channels=frozenset(channels),
+        channels=channels,
         channel=settings.task_channel or default,
         account=settings.task_account,
         backoff_base_s=settings.task_backoff_base_s,
@@ -499,6 +526,31 @@ def build_qingjian(settings: Settings, database: Database, metrics: Metrics) -> 
     return QingjianLink(settings.qingjian_url, mapping, database, metrics, zone=settings.zone())
 
 
+def build_dispatching(
+    settings: Settings,
+    http: httpx.AsyncClient,
+    orders: OrderDesk,
+    policy: DispatchPolicy,
+    *,
+    tasks: TaskBook,
+    database: Database,
+    owner: str,
+    on_queues: Callable[[Sequence[str]], None],
+) -> DispatchRunner | None:
+    """None without Tuhui: designers' work goes to the human desk."""
+    if not settings.tuhui_url:
+        return None
+    key = settings.tuhui_api_key.get_secret_value() if settings.tuhui_api_key else None
+    client = TuhuiClient(settings.tuhui_url, key, http, settings.tuhui_timeout_s)
+    steps = DispatchSteps(
+        database, client, tasks, policy, on_step=orders.on_step, on_done=orders.on_done
+    )
+    runner = DispatchRunner(steps, owner=owner, alone=database.is_sqlite, on_queues=on_queues)
+    orders.cancel_dispatch = steps.cancel
+    orders.on_due = runner.wake
+    return runner
+
+
 def build_channels(
     settings: Settings, http: httpx.AsyncClient, qingjian: QingjianLink | None = None
 ) -> dict[str, Channel]:
@@ -511,11 +563,6 @@ def build_channels(
         key = signs.get_secret_value() if signs else None
         client = CallbackClient(settings.tianwang_callback_url, key, http)
         channels[CALLBACK_CHANNEL] = CallbackChannel(client)
-    if settings.tuhui_url:
-        api_key = settings.tuhui_api_key.get_secret_value() if settings.tuhui_api_key else None
-        channels["tuhui"] = TuhuiChannel(
-            TuhuiClient(settings.tuhui_url, api_key, http, settings.tuhui_timeout_s)
-        )
     if settings.webhook_url:
         secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         channels["webhook"] = WebhookChannel(WebhookClient(settings.webhook_url, secret, http))

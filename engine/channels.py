@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from domain.decisions import Effect, EffectKind
 from domain.errors import PeerRejected
 from storage.outbox import Delivery
 from tools.notify.client import StaffNotifier
 from tools.notify.protocol import StaffNotice
 from tools.tianwang.client import CallbackClient
 from tools.tianwang.protocol import CallbackEvent, callback_body
-from tools.tuhui.client import TuhuiClient
-from tools.tuhui.protocol import dispatch_order, notice_of
 from tools.webhook.client import WebhookClient
 from tools.webhook.protocol import OutboundText
 
@@ -51,18 +48,6 @@ class CallbackChannel:
     async def deliver(self, delivery: Delivery) -> None:
         event = CallbackEvent(**delivery.payload)
         await self._client.deliver(event.event_id, callback_body(event))
-
-
-class TuhuiChannel:
-    """Work for designers; staff is told who has it."""
-
-    def __init__(self, client: TuhuiClient) -> None:
-        self._client = client
-
-    async def deliver(self, delivery: Delivery) -> tuple[Effect, ...]:
-        order = dispatch_order(delivery.payload, reference=delivery.message_id)
-        dispatched = await self._client.dispatch(order)
-        return (Effect(EffectKind.NOTICE, "dispatched", dict(notice_of(order, dispatched))),)
 
 
 class StaffChannel:

@@ -79,6 +79,8 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "default_sentence": _uses(),
         "pending": _uses(),
         "awaiting_approval": _uses(),
+        "dispatch_arranged": _uses(),
+        "dispatch_waiting": _uses(),
         "notice_title": _uses("reason", "customer"),
         "notice_text": _uses("customer question reason", "time conversation"),
     }

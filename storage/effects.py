@@ -12,6 +12,7 @@ from domain.decisions import Effect, EffectKind
 from storage import outbox
 from storage.audit import record
 from storage.clock import iso
+from storage.dispatches import NewDispatch, want
 from storage.statements import Statement
 from storage.tasks import TOOL, NewTask, TaskBook
 
@@ -215,7 +216,22 @@ def _notice(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
 
 
 def _dispatch(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
-    _deliver(writing, key, "dispatch", "tuhui", "", f"dispatch:{key}", payload)
+    cause = writing.cause
+    wanted = NewDispatch(
+        key=key,
+        title=payload["title"],
+        description=payload["description"],
+        task_type=payload["task_type"],
+        priority=payload["priority"],
+        designer=payload["designer"],
+        order_id=payload.get("order_id"),
+        conversation_id=payload.get("conversation_id") or cause.conversation_id,
+        contact_id=payload.get("contact_id") or cause.contact_id,
+        task_id=cause.task_id,
+        task_run=cause.task_run,
+    )
+    if want(writing.connection, wanted, actor=cause.actor, now=writing.now):
+        writing.deliveries += 1
 
 
 def _handoff(writing: _Writing, key: str, payload: dict[str, Any]) -> None:

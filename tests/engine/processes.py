@@ -19,6 +19,8 @@ from domain.messages import InboundMessage
 from engine.bootstrap import TaskParts, assemble_engine, build_services
 from engine.channels import StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
+from engine.dispatch_steps import DispatchPolicy, DispatchSteps
+from engine.dispatching import DispatchRunner
 from engine.engine import Engine
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
@@ -38,6 +40,7 @@ from tests.sandbox_server import SandboxServer
 from tools.catalog import catalogue
 from tools.notify.client import StaffNotifier
 from tools.registry import Tool, ToolRegistry
+from tools.tuhui.client import TuhuiClient
 from tools.webhook.client import WebhookClient
 
 T = TypeVar("T")
@@ -123,6 +126,7 @@ class Process:
     database: Database
     templates: Templates
     work: TaskWork | None = None
+    dispatching: DispatchRunner | None = None
 
     @property
     def tasks(self) -> TaskDesk:
@@ -162,6 +166,7 @@ class Tasks:
     lease_s: float = 30.0
     backoff_base_s: float = 0.02
     tools: tuple[Tool[Any], ...] = ()
+    tuhui: TuhuiClient | None = None
 
 
 @contextlib.asynccontextmanager
@@ -181,9 +186,13 @@ async def running_process(
     await process.engine.start()
     if process.work is not None:
         await process.work.start()
+    if process.dispatching is not None:
+        await process.dispatching.start()
     try:
         yield process
     finally:
+        if process.dispatching is not None:
+            await process.dispatching.stop()
         if process.work is not None:
             await process.work.stop()
         await process.engine.stop(grace_s=2.0)
@@ -234,13 +243,28 @@ def _assemble(
     )
     if work is not None:
         work.on_queues = parts.wake_queues
+    dispatching = None
+    if work is not None and tasks is not None and tasks.tuhui is not None:
+        dispatch_policy = DispatchPolicy(frozenset(channels), retry_base_s=0.02)
+        steps = DispatchSteps(database, tasks.tuhui, work.book, dispatch_policy, clock=clock)
+        dispatching = DispatchRunner(
+            steps, owner=owner, alone=alone, on_queues=parts.wake_queues, clock=clock
+        )
     return Process(
-        parts.engine, parts.turns, parts.deliverer, knowledge, database, services.templates, work
+        parts.engine,
+        parts.turns,
+        parts.deliverer,
+        knowledge,
+        database,
+        services.templates,
+        work,
+        dispatching,
     )
 
 
 def _task_policy(tasks: Tasks, channels: Mapping[str, Channel]) -> TaskPolicy:
-    acting = ActingPolicy(ZONE, frozenset(channels), backoff_base_s=tasks.backoff_base_s)
+    reach = frozenset(channels) | ({"tuhui"} if tasks.tuhui else frozenset())
+    acting = ActingPolicy(ZONE, reach, backoff_base_s=tasks.backoff_base_s)
     told = "tianwang" in channels
     return TaskPolicy(acting, callbacks=told, late_s=tasks.late_s, lease_s=tasks.lease_s)
 

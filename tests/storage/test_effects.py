@@ -191,18 +191,30 @@ async def test_a_scheduled_message_is_a_task_of_ours_that_calls_nobody_back(
     assert task.body["to"] == TO
 
 
-async def test_dispatches_and_notices_wait_in_queues_of_their_own(database: Database) -> None:
+async def test_a_notice_waits_in_a_queue_and_a_dispatch_for_its_first_step(
+    database: Database,
+) -> None:
     applied = await write(
         database,
         Effect(EffectKind.DISPATCH, "dispatch", DISPATCH),
         Effect(EffectKind.NOTICE, "notice", NOTICE | {"conversation_id": "c_9"}),
     )
-    assert applied.queues == ("dispatch:task:T1:1:dispatch", "notice:task:T1:1:notice")
+    assert applied == Applied(("notice:task:T1:1:notice",), 2)
     found = await rows(database, "SELECT channel, kind, conversation_id FROM outbox ORDER BY id")
     assert found == [
-        {"channel": "tuhui", "kind": "dispatch", "conversation_id": "c_1"},
         {"channel": "staff", "kind": "notice", "conversation_id": "c_9"},
     ]
+    (wanted,) = await rows(
+        database, "SELECT key, step, conversation_id, due_at, task_id, task_run FROM dispatches"
+    )
+    assert wanted == {
+        "key": "task:T1:1:dispatch",
+        "step": "wanted",
+        "conversation_id": "c_1",
+        "due_at": NOW,
+        "task_id": None,
+        "task_run": 0,
+    }
 
 
 async def test_a_notice_without_a_staff_channel_stays_a_row_for_the_console(
@@ -274,7 +286,7 @@ async def test_under_another_key_the_same_effects_are_others(database: Database)
     for run in (1, 2):
         await write(database, *ONE_OF_EACH, key=f"task:T1:{run}")
     written = await counted(database)
-    assert (written["messages"], written["outbox"], written["tasks"]) == (4, 8, 2)
+    assert (written["messages"], written["outbox"], written["tasks"]) == (4, 6, 2)
     assert (written["handoffs"], written["customers"], written["customer_tags"]) == (1, 1, 1)
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from engine.channels import CallbackChannel, TuhuiChannel
+from engine.channels import CallbackChannel
 from engine.delivery import Channel
 from tests.engine.processes import Process, Tasks, running_process, sandbox_channels
 from tests.engine.tasks.orders import PATIENT, SECRET
@@ -24,14 +24,21 @@ async def channels(sandbox_server: SandboxServer) -> AsyncIterator[dict[str, Cha
     ):
         callbacks = CallbackClient(f"{url}/tianwang/callback", SECRET, http, timeout=2.0)
         channels["tianwang"] = CallbackChannel(callbacks)
-        channels["tuhui"] = TuhuiChannel(TuhuiClient(f"{url}/tuhui", "designers", http))
         yield channels
 
 
 @pytest.fixture
-async def process(database_url: str, channels: dict[str, Channel]) -> AsyncIterator[Process]:
+async def tuhui(sandbox_server: SandboxServer) -> AsyncIterator[TuhuiClient]:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        yield TuhuiClient(f"{sandbox_server.url}/tuhui", "designers", http)
+
+
+@pytest.fixture
+async def process(
+    database_url: str, channels: dict[str, Channel], tuhui: TuhuiClient
+) -> AsyncIterator[Process]:
     """Works on tasks; a delivery that fails is tried again soon."""
     async with running_process(
-        database_url, channels=channels, policy=PATIENT, tasks=Tasks()
+        database_url, channels=channels, policy=PATIENT, tasks=Tasks(tuhui=tuhui)
     ) as process:
         yield process

@@ -134,5 +134,6 @@ async def test_a_hand_over_and_an_order_become_rows(writing_desk: Desk) -> None:
     queued = await writing_desk.rows("SELECT message_id, kind, channel FROM outbox ORDER BY id")
     assert [tuple(row.values()) for row in queued] == [
         ("a:notice", "notice", "staff"),
-        ("b:dispatch", "dispatch", "tuhui"),
     ]
+    wanted = await writing_desk.rows("SELECT key, step, contact_id FROM dispatches")
+    assert [tuple(row.values()) for row in wanted] == [("b:dispatch", "wanted", XIAOMING)]
