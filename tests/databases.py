@@ -32,11 +32,27 @@ def postgres_server() -> Iterator[str]:
 @contextlib.contextmanager
 def fresh_postgres_database(server_url: str) -> Iterator[str]:
     """URL of a new, empty database on the server."""
+    with _new_database(server_url, "template1") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def copied_postgres_database(url: str) -> Iterator[str]:
+    """URL of a copy of the database at ``url``, to which nobody is connected."""
+    template = make_url(url).database
+    assert template is not None
+    server = make_url(url).set(database="postgres").render_as_string(hide_password=False)
+    with _new_database(server, template) as copy:
+        yield copy
+
+
+@contextlib.contextmanager
+def _new_database(server_url: str, template: str) -> Iterator[str]:
     name = f"t_{uuid.uuid4().hex[:12]}"
     admin = create_engine(_with_driver(server_url), isolation_level="AUTOCOMMIT")
     try:
         with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
         with admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))

@@ -188,7 +188,7 @@ async def test_a_slow_tool_is_never_called_twice_at_once_however_long_its_lease(
         task = await receive(one, action=ACTION)
         await fire(two)
         await peer.reached.wait()
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(1.3)
         assert (len(peer.calls), peer.most_at_once) == (1, 1)
         assert peer.hold is not None
         peer.hold.set()
@@ -207,7 +207,7 @@ async def test_many_slow_tools_hold_up_neither_leases_nor_timers(
             await receive(one, action=ACTION, task_id=task)
         await fire(one)
         await one.until(all_slots_taken(peer))
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(1.3)
         assert len(peer.calls) == AT_ONCE[TaskStatus.TRIGGERED]
         notice = {"type": "notify_staff", "message": "到点了"}
         timer = await receive(one, action=notice, trigger=at_time(time.time() + 0.2))

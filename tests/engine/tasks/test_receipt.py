@@ -96,7 +96,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"action": says("您好 {{customer.name}}")}, "action.message", "customer.name"),
     ({"action": says("您好 {{customer.id")}, "action.message", "未闭合"),
     (
-        {"action": says("{{trigger.text}}"), "trigger": at_time(time.time() + 60)},
+        {"action": says("{{trigger.text}}"), "trigger": at_time(time.time() + 36_000)},
         "action.message",
         "trigger.text",
     ),
