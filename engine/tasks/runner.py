@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection
@@ -26,6 +25,8 @@ TELL_WITHIN_S = 2.0
 most for its wake-up: deliveries would take the time in which the timers are to fire."""
 MOOR_EVERY_S = 10.0
 """Between two looks for tasks that were set to pending by hand."""
+Unit = Callable[[Connection], tuple[str, ...]]
+"""Writes what became of a task; returns queues of the outbox to wake."""
 _RANKS = {str(priority): rank for priority, rank in PRIORITY_ORDER.items()}
 
 
@@ -107,15 +108,17 @@ class TaskRunner:
         await self._moor(now)
         await self._renew(now)
         due_at = await self._database.read(lambda c: self._book.next_due(c, now=now))
-        self._behind.clear()
-        if due_at is None or due_at > now:
-            if due_at is not None:
-                self.due(due_at)
-            return
-        for status, room in AT_ONCE.items():
-            await self._take(status, room - len(self._running[status]), now)
+        if due_at is not None and due_at > now:
+            self.due(due_at)
+        waits = due_at is not None and due_at <= now
+        self._behind = {s for s in AT_ONCE if waits and await self._take(s, now)}
+        if TaskStatus.PENDING not in self._behind:
+            self._tell()
 
-    async def _take(self, status: TaskStatus, room: int, now: float) -> None:
+    async def _take(self, status: TaskStatus, now: float) -> bool:
+        """Whether there may be more than there is room for."""
+        lane = self._running[status]
+        room = AT_ONCE[status] - len(lane)
         rows: list[TaskRow] = []
         if room > 0:
             rows = await self._database.write(
@@ -123,12 +126,10 @@ class TaskRunner:
                     c, status, owner=self._owner, now=now, lease_s=self._lease_s, limit=room
                 )
             )
-        if len(rows) == room:
-            self._behind.add(status)
-        lane = self._running[status]
         for group in _in_order(rows, status):
             task = asyncio.create_task(self._work(lane, group), name=f"task {group[0].task_id}")
             lane |= {row.task_id: task for row in group}
+        return len(rows) == room
 
     async def _moor(self, now: float) -> None:
         if now >= self._next_moor:
@@ -145,21 +146,30 @@ class TaskRunner:
                 lambda c: self._book.renew(c, self._owner, held, until=until)
             )
 
-    async def _work(self, lane: dict[str, asyncio.Task[None]], group: Iterable[TaskRow]) -> None:
-        left = deque(group)
+    async def _work(self, lane: dict[str, asyncio.Task[None]], group: Sequence[TaskRow]) -> None:
         try:
-            while left:
-                await self._settle(left[0])
-                del lane[left.popleft().task_id]
+            begun = [(row, await self._begin(row)) for row in group]
+            for row, written in begun:
+                if written is not None:
+                    await self._finish(row, written)
         finally:
-            for row in left:
+            for row in group:
                 del lane[row.task_id]
-            if self._behind:
-                self._wake.set()
+            # Room for more; and what a timer leaves to be called is due now.
+            self._wake.set()
 
-    async def _settle(self, row: TaskRow) -> None:
+    async def _begin(self, row: TaskRow) -> asyncio.Future[tuple[str, ...]] | None:
+        """Units of one customer are committed in the order in which they are handed over."""
         try:
-            self._note(await self._one(row))
+            unit = await self._unit(row)
+        except Exception:
+            log.exception("task %s: its action cannot be prepared", row.task_id)
+            return None
+        return self._database.write(unit, key=row.customer_id or row.task_id)
+
+    async def _finish(self, row: TaskRow, written: asyncio.Future[tuple[str, ...]]) -> None:
+        try:
+            self._note(await written)
         except TaskTaken:
             log.debug("task %s was fired elsewhere", row.task_id)
         except Exception:
@@ -178,55 +188,54 @@ class TaskRunner:
             queues, self._untold = self._untold, []
             self._on_queues(queues)
 
-    async def _one(self, row: TaskRow) -> tuple[str, ...]:
+    async def _unit(self, row: TaskRow) -> Unit:
+        """What is to be written, once the tool has been called where one is to be called."""
         now = self._clock()
         if row.status == TaskStatus.TRIGGERED:
             return await self._act_again(row, now)
         if row.triggered_at is not None:  # it had fired, and was set to pending by hand
-            await self._database.write(lambda c: self._book.moor_one(c, row, now=now))
-            return ()
+            return self._moored(row, now)
         if row.trigger_type != TriggerKind.TIME_REACH:
             hours = f"{row.timeout_hours:g}"
-            return await self._expire(row, f"{hours} 小时内没有等到触发条件", now)
+            return self._expired(row, f"{hours} 小时内没有等到触发条件", now)
         late = now - (row.due_at or now)
         if late > self._late_s:
-            return await self._expire(row, f"已过时间 {late:.0f} 秒,超过允许的迟到", now)
+            return self._expired(row, f"已过时间 {late:.0f} 秒,超过允许的迟到", now)
         return await self._fire(row, now)
 
-    async def _expire(self, row: TaskRow, reason: str, now: float) -> tuple[str, ...]:
-        ended = await self._database.write(
-            lambda c: self._book.expire(c, row, error=reason, now=now), key=row.task_id
-        )
-        return ended.queues if ended else ()
+    def _moored(self, row: TaskRow, now: float) -> Unit:
+        def unit(connection: Connection) -> tuple[str, ...]:
+            self._book.moor_one(connection, row, now=now)
+            return ()
 
-    async def _fire(self, row: TaskRow, now: float) -> tuple[str, ...]:
+        return unit
+
+    def _expired(self, row: TaskRow, reason: str, now: float) -> Unit:
+        def unit(connection: Connection) -> tuple[str, ...]:
+            ended = self._book.expire(connection, row, error=reason, now=now)
+            return ended.queues if ended else ()
+
+        return unit
+
+    async def _fire(self, row: TaskRow, now: float) -> Unit:
         acting = self._acting
         fired = acting.fired_by_time(row, await acting.recipient(row), now)
         self._metrics.timer_lag.observe(max(0.0, now - (row.due_at or now)))
         act = Act(deferred=True)
         if not fired.deferred:
             act = await perform(acting.registry, fired.tool, fired.arguments, fired.call)
-        queues = await self._database.write(
-            lambda c: acting.commit_firing(c, fired, act, now=self._clock()), key=row.task_id
-        )
-        if act.deferred:
-            self._wake.set()
-        return queues
+        return lambda c: acting.commit_firing(c, fired, act, now=self._clock())
 
-    async def _act_again(self, row: TaskRow, now: float) -> tuple[str, ...]:
+    async def _act_again(self, row: TaskRow, now: float) -> Unit:
         acting = self._acting
         fired = acting.again(row, await acting.recipient(row), now)
         act = await perform(acting.registry, fired.tool, fired.arguments, fired.call)
-
-        def unit(connection: Connection) -> tuple[str, ...]:
-            return acting.commit_act(connection, row, act, now=self._clock())
-
-        return await self._database.write(unit, key=row.task_id)
+        return lambda c: acting.commit_act(c, row, act, now=self._clock())
 
 
 def _in_order(rows: Iterable[TaskRow], status: TaskStatus) -> list[list[TaskRow]]:
-    """What may go on side by side. A customer's timers fire one after the other: those of one
-    time by their priority, as tasks that one message fires."""
+    """What may go on side by side. A customer's timers fire in order: those of one time by their
+    priority, as tasks that one message fires."""
     groups: dict[str, list[TaskRow]] = {}
     for row in sorted(rows, key=_urgency):
         timed = status is TaskStatus.PENDING and row.customer_id
