@@ -1,12 +1,18 @@
 """Fixtures that every part uses: the database on both engines."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from storage.database import Database
-from tests.databases import fresh_postgres_database, open_database, postgres_server
+from tests.databases import (
+    copied_postgres_database,
+    fresh_postgres_database,
+    open_database,
+    postgres_server,
+)
 
 
 @pytest.fixture(scope="session")
@@ -15,14 +21,32 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrated once, copied for each test: running the migrations takes longer than most tests."""
+    file = tmp_path_factory.mktemp("migrated") / "kefu.db"
+    with open_database(f"sqlite:///{file}"):
+        pass
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_url: str) -> Iterator[str]:
+    with fresh_postgres_database(postgres_url) as url:
+        with open_database(url):
+            pass
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The same tests run on both databases."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'kefu.db'}"
+        file = tmp_path / "kefu.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), file)
+        yield f"sqlite:///{file}"
         return
-    server: str = request.getfixturevalue("postgres_url")
-    with fresh_postgres_database(server) as url:
+    with copied_postgres_database(request.getfixturevalue("migrated_postgres")) as url:
         yield url
 
 

@@ -23,10 +23,23 @@ def postgres_server() -> Iterator[str]:
 
     server = get_server(folder, cleanup_mode="stop")
     try:
+        _without_fsync(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _without_fsync(server_url: str) -> None:
+    """Tests kill our processes, never this machine; and each test has a database of its own."""
+    admin = create_engine(_with_driver(server_url), isolation_level="AUTOCOMMIT")
+    try:
+        with admin.connect() as connection:
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+    finally:
+        admin.dispose()
 
 
 @contextlib.contextmanager

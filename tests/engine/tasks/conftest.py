@@ -1,48 +1,17 @@
-"""All peers of tasks: the webhook channel and staff, Tianwang's callbacks, Tuhui's dispatch; and
-databases that are copies of a migrated one, since there are many of these tests."""
+"""All peers of tasks: the webhook channel and staff, Tianwang's callbacks, Tuhui's dispatch."""
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from engine.channels import CallbackChannel
 from engine.delivery import Channel
-from tests.databases import copied_postgres_database, fresh_postgres_database, open_database
 from tests.engine.processes import Process, Tasks, running_process, sandbox_channels
 from tests.engine.tasks.orders import PATIENT, SECRET
 from tests.sandbox_server import SandboxServer
 from tools.tianwang.client import CallbackClient
 from tools.tuhui.client import TuhuiClient
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("migrated") / "kefu.db"
-    with open_database(f"sqlite:///{file}"):
-        pass
-    return file
-
-
-@pytest.fixture(scope="session")
-def migrated_postgres(postgres_url: str) -> Iterator[str]:
-    with fresh_postgres_database(postgres_url) as url:
-        with open_database(url):
-            pass
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        file = tmp_path / "kefu.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), file)
-        yield f"sqlite:///{file}"
-        return
-    with copied_postgres_database(request.getfixturevalue("migrated_postgres")) as url:
-        yield url
 
 
 @pytest.fixture
