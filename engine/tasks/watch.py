@@ -10,7 +10,7 @@ from domain.tasks import Match, Matching, Said, TaskPriority, Trigger, TriggerKi
 from domain.triggers import TaskIndex
 from storage.database import Database
 from storage.inbox import Claim, UnreadMessage
-from storage.tasks import TaskBook, TaskRow
+from storage.tasks import TaskBook, TaskRow, watch_version
 
 log = logging.getLogger(__name__)
 PAGE = 2_000
@@ -39,6 +39,10 @@ class TaskWatch:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    async def warm(self) -> None:
+        """What the first message would otherwise wait for: half a second for 10,000 tasks."""
+        await self._catch_up(await self._database.read(watch_version))
 
     async def hits(self, claim: Claim) -> list[Hit]:
         """At most one for each task: the first message that fires it; in the tasks' order."""

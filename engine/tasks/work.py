@@ -1,5 +1,6 @@
 """All of tasks in one process: the desk, the watch, the runner."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,11 +61,16 @@ class TaskWork:
         )
         self.turns = TurnTasks(self._acting, self.watch, lambda: self.runner.due(clock()))
         self._database, self._metrics = database, metrics
+        self._warming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self.runner.start()
+        self._warming = asyncio.create_task(self.watch.warm(), name="warm tasks")
 
     async def stop(self) -> None:
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
         await self.runner.stop(STOP_GRACE_S)
 
     async def measure(self) -> None:

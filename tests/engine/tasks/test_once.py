@@ -139,3 +139,17 @@ async def test_a_process_forgets_tasks_whose_time_is_over(process: Process) -> N
     await asyncio.sleep(0.25)
     await process.engine.ask(a_message("一号"))
     assert (len(process.work.watch), await status(process, last)) == (1, "pending")
+
+
+async def test_a_process_knows_what_waits_before_its_first_message(database_url: str) -> None:
+    async with running_process(database_url, tasks=Tasks()) as process:
+        for n in range(7):
+            await receive(process, trigger=on_keyword(f"暗号{n}"))
+    async with running_process(database_url, owner="p2", tasks=Tasks()) as process:
+        work = process.work
+        assert work is not None
+
+        async def warm() -> bool:
+            return len(work.watch) == 7
+
+        await process.until(warm, seconds=5)
