@@ -111,10 +111,10 @@ def test_a_database_that_is_away_is_a_fault_without_its_password(
 
 
 def test_a_database_without_tables_is_looked_at_and_not_migrated(
-    kefu: Command, database_url: str, monkeypatch: pytest.MonkeyPatch
+    kefu: Command, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    database = Database(database_url)
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    database = Database(empty_database_url)
     database.engine.connect().close()
     assert findings(kefu)["database"]["state"] == "note"
     assert findings(kefu)["database"]["state"] == "note"
