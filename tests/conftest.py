@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from storage.database import Database
 from tests.databases import (
@@ -13,6 +14,9 @@ from tests.databases import (
     open_database,
     postgres_server,
 )
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no finding
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
