@@ -4,12 +4,13 @@ The rule for operators is in ``docs/triggers.md``; the tables here are its words
 compared with letters as `domain.trigger_text` folds them: simplified, lower case, no punctuation.
 """
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from functools import cached_property, lru_cache
 from typing import NamedTuple
+
+import regex as re  # type: ignore[import-untyped]
 
 from domain.trigger_text import Break, Clause, Reading, read_message, read_plain
 
