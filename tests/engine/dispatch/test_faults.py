@@ -102,4 +102,4 @@ async def test_twenty_at_once_are_each_dispatched_once(desk: Desk) -> None:
     assert len(await desk.notices(at_least=20)) == 20
     assert await desk.words(at_least=20) == [desk.policy.words.arranged] * 20
     load = [task["assigned_to"] for task in tasks]
-    assert abs(load.count("橘子") - load.count("婷婷")) <= 4
+    assert abs(load.count("橘子") - load.count("婷婷")) <= 8
