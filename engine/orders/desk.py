@@ -7,33 +7,29 @@ notices. What a customer changes in a turn is told by that turn's own reply: ``t
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
 from domain.amendments import OpenOrder
-from domain.decisions import Effect, EffectKind
 from domain.errors import InvalidInput, NotFound, StorageError
 from domain.orders import Amendment, ChangeKind, OrderStatus, Workflow, may_follow
 from domain.requirements import merged, requirement_lines
 from engine.orders import words
 from engine.orders.quoting import Requotes
 from engine.orders.shown import order_out, whole
+from engine.orders.telling import AT_WORK, Telling, Told, is_address, is_sha256, notice, say
+from engine.orders.telling import DeskPolicy as DeskPolicy
 from storage.database import Database
 from storage.dispatches import ENDS, DispatchBook, DispatchRow, NewDispatch, want
-from storage.effects import Cause, apply
 from storage.orders import NewOrder, OrderBook, OrderRow
 from storage.tasks import TaskBook
 
 MAX_REQUIREMENT_CHARS = 4_000
 MAX_DELIVERABLES = 20
 _TRIES = 5
-_PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _PRIORITIES = {"low": 1, "normal": 2, "high": 3}
 S = OrderStatus
-_AT_WORK = frozenset({S.CONFIRMED, S.WORKING, S.WAITING, S.DISPATCHED, S.REWORK})
 _ON_THE_WAY: dict[OrderStatus, tuple[OrderStatus, ...]] = {
     S.CONFIRMED: (S.WORKING,),
     S.FAILED: (S.CONFIRMED, S.WORKING),
@@ -41,7 +37,7 @@ _ON_THE_WAY: dict[OrderStatus, tuple[OrderStatus, ...]] = {
 """A person may deliver what no runner has begun, or has failed at."""
 
 Change = Callable[[Connection, OrderRow, float], OrderRow | None]
-After = Callable[[Connection, OrderRow, OrderRow, float], "Told"]
+After = Callable[[Connection, OrderRow, OrderRow, float], Told]
 
 
 class CancelsDispatch(Protocol):
@@ -57,28 +53,6 @@ class TaskDone(Protocol):
 
     @property
     def files(self) -> tuple[str, ...]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What follows a change: messages to the customer, a notice, queues that were woken already."""
-
-    customer: tuple[Effect, ...] = ()
-    staff: tuple[Effect, ...] = ()
-    queues: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class DeskPolicy:
-    """``channels``: those that deliver. ``dispatching``: Tuhui is there to give work to designers.
-    ``picture_url``: address of a stored picture for channels, with {sha256}; empty: none.
-    ``known_pictures``: whether one is stored; may block."""
-
-    channels: frozenset[str] = frozenset()
-    dispatching: bool = False
-    picture_url: str = ""
-    rework_priority: Literal["low", "normal", "high"] = "high"
-    known_pictures: Callable[[str], bool] = field(default=lambda _sha256: True)
 
 
 class OrderDesk:
@@ -101,6 +75,7 @@ class OrderDesk:
         self.book = book
         self._database, self._tasks, self._requote = database, tasks, requote
         self.policy = policy or DeskPolicy()
+        self._telling = Telling(book, tasks, self.policy)
         self.on_queues, self.on_due, self._clock = on_queues, on_due, clock
         self._dispatches = DispatchBook(tasks)
         self.cancel_dispatch: CancelsDispatch = self._cancel_row
@@ -193,7 +168,7 @@ class OrderDesk:
             )
 
         def after(_c: Connection, row: OrderRow, before: OrderRow, _now: float) -> Told:
-            return self._after_amendment(row, before, amendments)
+            return self._telling.amended(row, before, amendments)
 
         return await self._change(order_id, change, after, actor=actor, version=version, tell=tell)
 
@@ -208,8 +183,8 @@ class OrderDesk:
 
         def after(connection: Connection, row: OrderRow, _b: OrderRow, now: float) -> Told:
             self._hand_on(connection, row, actor, now)
-            staff = () if self.policy.dispatching else self._waits_for_staff(row)
-            return Told((_say(words.confirmed(row)),), staff)
+            staff = () if self.policy.dispatching else self._telling.waits_for_staff(row)
+            return Told((say(words.confirmed(row)),), staff)
 
         return await self._change(order_id, change, after, actor=actor, version=version, tell=tell)
 
@@ -231,7 +206,7 @@ class OrderDesk:
 
         def after(connection: Connection, row: OrderRow, _b: OrderRow, now: float) -> Told:
             queues = self._end_dispatches(connection, row, "已由他人交付", actor, now)
-            return Told(self._sent(row, deliverables, note), queues=queues)
+            return Told(self._telling.sent(row, deliverables, note), queues=queues)
 
         return await self._change(order_id, change, after, actor=actor, version=version, tell=tell)
 
@@ -242,8 +217,8 @@ class OrderDesk:
             return self.book.accept(connection, order, actor=actor, now=now)
 
         def after(_c: Connection, row: OrderRow, _b: OrderRow, _now: float) -> Told:
-            staff = self._notice(row, "订单已验收", words.notice(row, ["客户已验收"]))
-            return Told((_say(words.accepted(row)),), staff)
+            staff = notice(row, "订单已验收", words.notice(row, ["客户已验收"]))
+            return Told((say(words.accepted(row)),), staff)
 
         return await self._change(order_id, change, after, actor=actor, version=version, tell=tell)
 
@@ -265,8 +240,8 @@ class OrderDesk:
         def after(connection: Connection, row: OrderRow, _b: OrderRow, now: float) -> Told:
             self._hand_on(connection, row, actor, now, note=note)
             lines = [f"返工:{note}"] if note else ["客户要求返工"]
-            staff = self._notice(row, "订单返工", words.notice(row, lines), urgent=True)
-            return Told((_say(words.reworked(row)),), staff)
+            staff = notice(row, "订单返工", words.notice(row, lines), urgent=True)
+            return Told((say(words.reworked(row)),), staff)
 
         return await self._change(order_id, change, after, actor=actor, version=version, tell=tell)
 
@@ -287,9 +262,9 @@ class OrderDesk:
         def after(connection: Connection, row: OrderRow, before: OrderRow, now: float) -> Told:
             queues = self._end_dispatches(connection, row, reason or "订单已取消", actor, now)
             lines = [f"原因:{reason or '未说明'}", "请停止处理"]
-            notice = self._notice(row, "订单已取消", words.notice(row, lines), urgent=True)
-            staff = notice if before.status in _AT_WORK else ()
-            return Told((_say(words.cancelled(row)),), staff, queues)
+            stop = notice(row, "订单已取消", words.notice(row, lines), urgent=True)
+            staff = stop if before.status in AT_WORK else ()
+            return Told((say(words.cancelled(row)),), staff, queues)
 
         return await self._change(order_id, change, after, actor=actor, version=version, tell=tell)
 
@@ -385,15 +360,17 @@ class OrderDesk:
         order = self.book.get(connection, row.order_id) if row.order_id is not None else None
         if order is None or not may_follow(order.status, S.DELIVERED):
             return ()
-        files = [file for file in task.files if _is_address(file)][:MAX_DELIVERABLES]
+        files = [file for file in task.files if is_address(file)][:MAX_DELIVERABLES]
         if not files:
             lines = ["设计师已完成，图绘没有给出成品地址", "请把成品交付给客户"]
-            told = Told(staff=self._notice(order, "请交付成品", words.notice(order, lines)))
-            return self._tell(connection, order, told, "dispatch", now)
+            told = Told(staff=notice(order, "请交付成品", words.notice(order, lines)))
+            return self._telling.tell(connection, order, told, "dispatch", now)
         after = self.book.deliver(connection, order, files, actor="dispatch", now=now)
         if after is None:
             return ()
-        return self._tell(connection, after, Told(self._sent(after, files, "")), "dispatch", now)
+        return self._telling.tell(
+            connection, after, Told(self._telling.sent(after, files, "")), "dispatch", now
+        )
 
     # ---------------------------------------------------------------------------------------
 
@@ -413,7 +390,7 @@ class OrderDesk:
             told = after(connection, row, before, now)
             if not tell:
                 told = Told((), told.staff, told.queues)
-            return row, self._tell(connection, row, told, actor, now)
+            return row, self._telling.tell(connection, row, told, actor, now)
 
         row, queues = await self._database.write(unit, key=f"order:{order_id}")
         if queues:
@@ -475,9 +452,9 @@ class OrderDesk:
         if not 1 <= len(deliverables) <= MAX_DELIVERABLES:
             raise InvalidInput("deliverables", f"应有 1 到 {MAX_DELIVERABLES} 项")
         for at, one in enumerate(deliverables):
-            if _is_address(one):
+            if is_address(one):
                 continue
-            if not _is_sha256(one):
+            if not is_sha256(one):
                 raise InvalidInput(f"deliverables.{at}", "应为图片的 sha256 或 http(s) 地址")
             if not self.policy.known_pictures(one):
                 raise NotFound(f"deliverables.{at}", one)
@@ -524,79 +501,6 @@ class OrderDesk:
         found = self._dispatches.cancel(connection, dispatch, reason, actor=actor, now=now)
         return None if found is None else found[1]
 
-    # Telling -------------------------------------------------------------------------------
-
-    def _after_amendment(
-        self, row: OrderRow, before: OrderRow, amendments: Sequence[Amendment]
-    ) -> Told:
-        customer = (_say(words.amended(row, before, amendments)),)
-        if before.status not in _AT_WORK and row.status not in _AT_WORK:
-            return Told(customer)
-        text = words.amended_notice(row, amendments)
-        return Told(customer, self._notice(row, "订单要求有改动", text, urgent=True))
-
-    def _waits_for_staff(self, order: OrderRow) -> tuple[Effect, ...]:
-        if not self._is_for_designers(order):
-            return ()
-        return self._notice(order, "新订单待处理", words.description(order))
-
-    def _sent(self, order: OrderRow, deliverables: Sequence[str], note: str) -> tuple[Effect, ...]:
-        said = _say("\n".join(part for part in (words.delivered(order), note) if part))
-        return (said, *(self._file(at, one) for at, one in enumerate(deliverables)))
-
-    def _file(self, at: int, deliverable: str) -> Effect:
-        stored = _is_sha256(deliverable)
-        url = self.policy.picture_url.format(sha256=deliverable) if stored else deliverable
-        path = urlsplit(url).path
-        picture = stored or path.lower().endswith(_PICTURE_ENDINGS)
-        name = path.rpartition("/")[2] or ("图片" if picture else "文件")
-        payload = {"type": "image" if picture else "file", "text": "", "url": url, "name": name}
-        return Effect(EffectKind.MESSAGE, f"file:{at}", payload)
-
-    def _notice(
-        self, order: OrderRow, title: str, text: str, *, urgent: bool = False
-    ) -> tuple[Effect, ...]:
-        payload = {
-            "title": title,
-            "text": text,
-            "priority": "high" if urgent else "normal",
-            "reason": "order",
-            "conversation_id": order.conversation_id,
-        }
-        return (Effect(EffectKind.NOTICE, "notice", payload),)
-
-    def _tell(
-        self, connection: Connection, order: OrderRow, told: Told, actor: str, now: float
-    ) -> tuple[str, ...]:
-        found = self.book.recipient(connection, order) if told.customer else None
-        customer = [self._to(found, one) for one in told.customer] if found is not None else []
-        made = [*customer, *told.staff]
-        if not made:
-            return told.queues
-        fetched = found is not None and found.channel not in self.policy.channels
-        cause = Cause(
-            actor,
-            conversation_id=order.conversation_id,
-            contact_id=order.contact_id,
-            shown_in=found.conversation_id if found is not None and fetched else "",
-        )
-        applied = apply(
-            connection,
-            made,
-            key=f"order:{order.id}:{order.version}",
-            cause=cause,
-            now=now,
-            book=self._tasks,
-            channels=self.policy.channels,
-        )
-        detail = {"customer": len(customer), "staff": len(told.staff)}
-        self.book.note(connection, order.id, "told", detail, actor=actor, now=now)
-        return (*told.queues, *applied.queues)
-
-    def _to(self, found: Any, effect: Effect) -> Effect:
-        to = asdict(found) | {"pushes": found.channel in self.policy.channels}
-        return Effect(effect.kind, effect.name, dict(effect.payload) | {"to": to})
-
 
 _AFTER_STEP = {
     "wait": S.WAITING,
@@ -606,17 +510,5 @@ _AFTER_STEP = {
 }
 
 
-def _say(text: str) -> Effect:
-    return Effect(EffectKind.MESSAGE, "message", {"type": "text", "text": text})
-
-
 def _values(order: NewOrder) -> dict[str, Any]:
     return {name: getattr(order, name) for name in NewOrder.__slots__}
-
-
-def _is_sha256(text: str) -> bool:
-    return len(text) == 64 and all(char in "0123456789abcdef" for char in text)
-
-
-def _is_address(text: str) -> bool:
-    return text.startswith(("http://", "https://"))
