@@ -19,7 +19,7 @@ from domain.errors import ConfigurationError, KefuError, KnowledgeError
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
-from engine.channels import CallbackChannel, StaffChannel, WebhookChannel
+from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
 from engine.dispatching import DispatchRunner
@@ -73,6 +73,7 @@ from tools.registry import ToolRegistry
 from tools.tianwang.client import CallbackClient
 from tools.tuhui.client import TuhuiClient
 from tools.webhook.client import WebhookClient
+from tools.wecom.robot import GroupRobot
 
 log = logging.getLogger(__name__)
 GC_THRESHOLD = 50_000
@@ -566,7 +567,14 @@ def build_channels(
     if settings.webhook_url:
         secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
         channels["webhook"] = WebhookChannel(WebhookClient(settings.webhook_url, secret, http))
-    if settings.staff_notice_url is not None and settings.notification_enabled:
-        url = settings.staff_notice_url.get_secret_value()
-        channels["staff"] = StaffChannel(StaffNotifier(url, http))
-    return channels
+    staff = staff_channel(settings, http) if settings.notification_enabled else None
+    return channels | ({"staff": staff} if staff is not None else {})
+
+
+def staff_channel(settings: Settings, http: httpx.AsyncClient) -> Channel | None:
+    """One target, since a delivery is made or not made as a whole."""
+    if settings.wecom_robot_url is not None:
+        return RobotChannel(GroupRobot(settings.wecom_robot_url.get_secret_value(), http))
+    if settings.staff_notice_url is not None:
+        return StaffChannel(StaffNotifier(settings.staff_notice_url.get_secret_value(), http))
+    return None

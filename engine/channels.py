@@ -10,6 +10,7 @@ from tools.tianwang.client import CallbackClient
 from tools.tianwang.protocol import CallbackEvent, callback_body
 from tools.webhook.client import WebhookClient
 from tools.webhook.protocol import OutboundText
+from tools.wecom.robot import GroupRobot, notice_markdown
 
 
 class WebhookChannel:
@@ -69,3 +70,15 @@ class StaffChannel:
                 reason=payload["reason"],
             )
         )
+
+
+class RobotChannel:
+    """Notices to staff through a group robot of WeCom. It takes no id of a message, so at least
+    once is what can be had: a notice whose answer was lost is shown again."""
+
+    def __init__(self, robot: GroupRobot) -> None:
+        self._robot = robot
+
+    async def deliver(self, delivery: Delivery) -> None:
+        payload = delivery.payload
+        await self._robot.send(notice_markdown(payload["title"], payload["text"]))

@@ -533,6 +533,12 @@ class ChannelSettings(BaseSettings):
         None,
         "Where notices to staff are posted. A secret, since such addresses carry keys.",
     )
+    wecom_robot_url: SecretUrl = _setting(
+        "WECOM_ROBOT_URL",
+        None,
+        "A WeCom group robot, its whole address with the key: notices to staff and designers go to "
+        "its group, and no more to STAFF_NOTICE_URL.",
+    )
     notification_enabled: bool = _setting(
         "NOTIFICATION_ENABLED", True, "false: staff is not notified."
     )
@@ -863,6 +869,7 @@ class Settings(
             "sandbox_url": base,
             "webhook_url": f"{base}/webhook/deliver",
             "staff_notice_url": SecretStr(f"{base}/staff/notice"),
+            "wecom_robot_url": _sandbox_robot(base) if self.wecom_robot_url else None,
             "tianwang_callback_url": f"{base}/tianwang/callback",
             "qingjian_url": f"{base.replace('http', 'ws', 1)}/qingjian/ws",
             "tuhui_url": f"{base}/tuhui",
@@ -885,6 +892,10 @@ class Settings(
 def _sandbox_model(base: str, provider: str) -> str:
     # The Anthropic protocol's clients add /v1/messages themselves.
     return f"{base}/model/{provider}" + ("" if provider == "claude" else "/v1")
+
+
+def _sandbox_robot(base: str) -> SecretStr:
+    return SecretStr(f"{base}/wecom/webhook/send?key={_SANDBOX_CREDENTIAL}")
 
 
 def _secret_parts(value: str) -> list[str]:

@@ -288,7 +288,8 @@ def test_no_text_form_of_the_settings_shows_a_secret(monkeypatch: pytest.MonkeyP
         if doc.secret
     }
     secrets["KEFU_DATABASE_URL"] = "postgresql://u:hush-db@h/x"
-    secrets["KEFU_STAFF_NOTICE_URL"] = "https://robot.example/send?key=hush-robot"
+    for name in ("KEFU_STAFF_NOTICE_URL", "KEFU_WECOM_ROBOT_URL"):
+        secrets[name] = f"https://robot.example/{name}?key=hush-robot"
     _set(monkeypatch, KEFU_LLM_PROVIDER="kimi", **secrets)
     settings = load_settings()
     forms = [repr(settings), str(settings), settings.model_dump_json(), repr(settings.providers())]
@@ -364,6 +365,7 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
         LLM_API_KEY="real-3",
         WEBHOOK_SECRET="shared",
         STAFF_NOTICE_URL="https://robot.example/?key=real-5",
+        WECOM_ROBOT_URL="https://robot.example/?key=real-6",
         KEFU_RERANK_URL="https://rerank.example/v1",
         KEFU_RERANK_MODEL="m",
         KEFU_RERANK_API_KEY="real-6",
@@ -377,6 +379,8 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
     }
     assert settings.webhook_url == "http://127.0.0.1:6061/webhook/deliver"
     assert settings.staff_notice_url == SecretStr("http://127.0.0.1:6061/staff/notice")
+    robot = "http://127.0.0.1:6061/wecom/webhook/send?key=sandbox-credential"
+    assert settings.wecom_robot_url == SecretStr(robot)
     assert settings.rerank_url == "http://127.0.0.1:6061/rerank/v1"
     assert not [value for value in settings.secret_values() if "real" in value]
     assert settings.webhook_secret == SecretStr("shared")
