@@ -7,6 +7,7 @@ UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TEST_PROCESSES ?= 2
 
 # Without a home that can be written uv has no place for its cache.
 HOME_USABLE := $(shell test -n "$$HOME" -a -w "$$HOME" && echo yes)
@@ -53,8 +54,10 @@ run: setup
 	@echo "按 Ctrl-C 停止。"
 	@exec $(BIN)/kefu serve --sandbox --samples
 
+# A test file stays in one process, for its fixtures; files in order, so that the long browser and
+# service tests come early. A process that dies is not replaced: that can hang (pytest-xdist 3.8).
 test: lint browser
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text.
 browser:
