@@ -22,7 +22,8 @@ _SENSITIVE_NAME = (
     r"(?:[a-z_]*(?:secret|passwd|password)[a-z_]*"
     r"|(?:access|refresh|tenant_access|app_access)_?token|api_?key|app_?key|sign_?key)"
 )
-_QUERY = re.compile(rf"(?i)((?:^|&){_SENSITIVE_NAME}=)[^&]*")
+# A plain ``key`` is a secret in an address (WeCom's robots), in a body it may be anything.
+_QUERY = re.compile(rf"(?i)((?:^|&)(?:key|{_SENSITIVE_NAME})=)[^&]*")
 _JSON = re.compile(rf'(?i)("{_SENSITIVE_NAME}"\s*:\s*)"(?:[^"\\]|\\.)*"'.encode())
 
 

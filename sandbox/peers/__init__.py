@@ -9,6 +9,7 @@ from sandbox.peers.staff import StaffPeer
 from sandbox.peers.tianwang import TianwangPeer
 from sandbox.peers.tuhui import TuhuiPeer
 from sandbox.peers.webhook import WebhookPeer
+from sandbox.peers.wecom_robot import WecomPeer
 
 PEERS: tuple[type[Peer], ...] = (
     ModelPeer,
@@ -16,6 +17,7 @@ PEERS: tuple[type[Peer], ...] = (
     RerankPeer,
     WebhookPeer,
     StaffPeer,
+    WecomPeer,
     TianwangPeer,
     TuhuiPeer,
     QingjianPeer,
