@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from storage.database import Database
 from tests.databases import (
-    copied_postgres_database,
+    LentDatabases,
     fresh_postgres_database,
     open_database,
     postgres_server,
@@ -35,11 +35,10 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_url: str) -> Iterator[str]:
-    with fresh_postgres_database(postgres_url) as url:
-        with open_database(url):
-            pass
-        yield url
+def migrated_postgres(postgres_url: str) -> Iterator[LentDatabases]:
+    databases = LentDatabases(postgres_url)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -50,7 +49,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("migrated_file"), file)
         yield f"sqlite:///{file}"
         return
-    with copied_postgres_database(request.getfixturevalue("migrated_postgres")) as url:
+    databases: LentDatabases = request.getfixturevalue("migrated_postgres")
+    with databases.lend() as url:
         yield url
 
 
