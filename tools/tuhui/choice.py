@@ -30,21 +30,23 @@ def ranked(
     skills: Mapping[str, Collection[str]] | None = None,
     refused: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Who may get it, the best first: who is wanted, then who can do ``task_type``, then whom Tuhui
-    suggests, then who has least of ours, then whose turn it is.
+    """Who may get it, the best first: who is wanted, then who can do ``task_type``, then who has
+    least of ours, then whom Tuhui suggests, then whose turn it is.
 
+    The suggestion comes after the load: of many that are dispatched at once all read the same one,
+    made before any of them was assigned.
     ``skills``: task types by designer; who is not named there does everything. Nobody who
     ``refused`` it.
     """
     known = skills or {}
 
-    def rank(name: str) -> tuple[bool, bool, bool, int, int]:
+    def rank(name: str) -> tuple[bool, bool, int, bool, int]:
         unskilled = name in known and task_type not in known[name]
         return (
             name != wanted,
             unskilled,
-            name != offer.suggestion,
             load.open.get(name, 0),
+            name != offer.suggestion,
             load.latest.get(name, 0),
         )
 

@@ -19,6 +19,18 @@ BOTH = Offer(("橘子", "婷婷"))
         (Offer(BOTH.online, "婷婷"), Load(), {"wanted": "橘子"}, ("橘子", "婷婷")),  # wanted first
         (Offer(BOTH.online, "不在"), Load(), {}, ("橘子", "婷婷")),
         (BOTH, Load({"橘子": 2, "婷婷": 1}), {}, ("婷婷", "橘子")),  # who has less of ours
+        (
+            Offer(BOTH.online, "婷婷"),
+            Load({"婷婷": 1}),
+            {},
+            ("橘子", "婷婷"),
+        ),  # load, then suggestion
+        (
+            Offer(BOTH.online, "橘子"),
+            Load({}, {"橘子": 9}),
+            {},
+            ("橘子", "婷婷"),
+        ),  # then whose turn
         (BOTH, Load({}, {"橘子": 9, "婷婷": 4}), {}, ("婷婷", "橘子")),  # whose turn is longer ago
         (BOTH, Load({"婷婷": 1}, {"橘子": 9}), {}, ("橘子", "婷婷")),  # load before turn
         (BOTH, Load(), {"refused": ("橘子",)}, ("婷婷",)),
