@@ -4,19 +4,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from sqlalchemy import Connection
 
 from domain.errors import TaskTaken
 from domain.tasks import PRIORITY_ORDER, TaskPriority, TaskStatus, TriggerKind
+from engine.leases import STOP_GRACE_S, LeaseRunner
 from engine.metrics import Metrics
 from engine.tasks.acting import Acting
 from storage.tasks import TaskRow
 from tools.perform import Act, perform
 
 log = logging.getLogger(__name__)
-POLL_S = 0.5
-"""Between two looks at what is due; one indexed question, whatever number of timers waits."""
 AT_ONCE = {TaskStatus.PENDING: 200, TaskStatus.TRIGGERED: 64}
 """Tasks in work: firing and expiring are short, calls of tools may be long and must not hold up
 timers, so each has its own measure. No more is taken under a lease than is worked on."""
@@ -30,12 +30,9 @@ Unit = Callable[[Connection], tuple[str, ...]]
 _RANKS = {str(priority): rank for priority, rank in PRIORITY_ORDER.items()}
 
 
-class TaskRunner:
-    """One a process. ``late_s``: seconds after its time in which time_reach still fires.
-
-    ``on_queues`` is told of queues of the outbox that got something; ``alone``: no other process
-    works on this database, so leases found at the start are dead.
-    """
+class TaskRunner(LeaseRunner[str]):
+    """``late_s``: seconds after its time in which time_reach still fires. ``on_queues`` is told of
+    queues of the outbox that got something."""
 
     def __init__(
         self,
@@ -49,76 +46,38 @@ class TaskRunner:
         on_queues: Callable[[Sequence[str]], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._acting, self._metrics = acting, metrics
-        self._database, self._book = acting.database, acting.book
-        self._owner, self._alone = owner, alone
-        self._late_s, self._lease_s = late_s, lease_s
-        self._on_queues, self._clock = on_queues, clock
-        self._running: dict[TaskStatus, dict[str, asyncio.Task[None]]] = {
-            status: {} for status in AT_ONCE
-        }
+        super().__init__(
+            "task",
+            acting.database,
+            acting.book,
+            AT_ONCE.items(),
+            owner=owner,
+            alone=alone,
+            lease_s=lease_s,
+            clock=clock,
+        )
+        self._acting, self._metrics, self._book = acting, metrics, acting.book
+        self._late_s, self._on_queues = late_s, on_queues
         self._behind: set[TaskStatus] = set()
         self._untold: list[str] = []
-        self._wake = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
         self._next_moor = 0.0
-        self._next_renewal = 0.0
 
-    async def start(self) -> None:
-        if self._alone:
-            await self._database.write(lambda c: self._book.release(c))
-        self._loop = asyncio.create_task(self._run(), name="tasks")
-
-    async def stop(self, grace_s: float) -> None:
-        """Finish what acts; what is not finished is due again."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-        running = {task for lane in self._running.values() for task in lane.values()}
-        if running:
-            _, late = await asyncio.wait(running, timeout=grace_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        await super().stop(grace_s)
         self._tell()
-        await self._database.write(lambda c: self._book.release(c, self._owner))
-
-    def due(self, at: float) -> None:
-        """Something wants attention at ``at``; said by this process, others find it by polling."""
-        if at <= self._clock() + POLL_S:
-            loop = asyncio.get_running_loop()
-            loop.call_later(max(0.0, at - self._clock()), self._wake.set)
-
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            try:
-                await self._look()
-            except Exception:
-                log.exception("looking for due tasks failed; again in %.1f s", POLL_S)
-            try:
-                async with asyncio.timeout(POLL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
 
     async def _look(self) -> None:
-        """Start what is due, as much as there is room for."""
-        now = self._clock()
-        await self._moor(now)
-        await self._renew(now)
-        due_at = await self._database.read(lambda c: self._book.next_due(c, now=now))
-        if due_at is not None and due_at > now:
-            self.due(due_at)
-        waits = due_at is not None and due_at <= now
-        self._behind = {s for s in AT_ONCE if waits and await self._take(s, now)}
+        await self._moor(self._clock())
+        await super()._look()
+
+    async def _take(self, now: float, *, waits: bool) -> None:
+        self._behind = {s for s in AT_ONCE if waits and await self._take_of(s, now)}
         if TaskStatus.PENDING not in self._behind:
             self._tell()
 
-    async def _take(self, status: TaskStatus, now: float) -> bool:
+    async def _take_of(self, status: TaskStatus, now: float) -> bool:
         """Whether there may be more than there is room for."""
-        lane = self._running[status]
-        room = AT_ONCE[status] - len(lane)
+        room = self._room(status)
         rows: list[TaskRow] = []
         if room > 0:
             rows = await self._database.write(
@@ -127,8 +86,7 @@ class TaskRunner:
                 )
             )
         for group in _in_order(rows, status):
-            task = asyncio.create_task(self._work(lane, group), name=f"task {group[0].task_id}")
-            lane |= {row.task_id: task for row in group}
+            self._begin(status, [row.task_id for row in group], partial(self._work, group))
         return len(rows) == room
 
     async def _moor(self, now: float) -> None:
@@ -138,27 +96,13 @@ class TaskRunner:
             if adrift:
                 await self._database.write(lambda c: self._book.moor(c, now=now))
 
-    async def _renew(self, now: float) -> None:
-        held = [task_id for lane in self._running.values() for task_id in lane]
-        if held and now >= self._next_renewal:
-            self._next_renewal, until = now + self._lease_s / 3, now + self._lease_s
-            await self._database.write(
-                lambda c: self._book.renew(c, self._owner, held, until=until)
-            )
+    async def _work(self, group: Sequence[TaskRow]) -> None:
+        begun = [(row, await self._prepared(row)) for row in group]
+        for row, written in begun:
+            if written is not None:
+                await self._finish(row, written)
 
-    async def _work(self, lane: dict[str, asyncio.Task[None]], group: Sequence[TaskRow]) -> None:
-        try:
-            begun = [(row, await self._begin(row)) for row in group]
-            for row, written in begun:
-                if written is not None:
-                    await self._finish(row, written)
-        finally:
-            for row in group:
-                del lane[row.task_id]
-            # Room for more; and what a timer leaves to be called is due now.
-            self._wake.set()
-
-    async def _begin(self, row: TaskRow) -> asyncio.Future[tuple[str, ...]] | None:
+    async def _prepared(self, row: TaskRow) -> asyncio.Future[tuple[str, ...]] | None:
         """Units of one customer are committed in the order in which they are handed over."""
         try:
             unit = await self._unit(row)
