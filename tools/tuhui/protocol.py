@@ -7,7 +7,7 @@ designers as a bare list or under ``designers``, plain names or objects with one
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -26,23 +26,14 @@ _NAMES = ("designer_name", "name", "assigned_to")
 
 @dataclass(frozen=True, slots=True)
 class DispatchOrder:
-    """``reference``: our own name of this order, the same at every attempt. ``designer``: whom we
-    would like, empty for anybody. ``priority`` 1 to 3 as Tuhui takes it."""
+    """``reference``: our own name of this order, the same at every attempt. ``priority`` 1 to 3 as
+    Tuhui takes it."""
 
     reference: str
     title: str
     description: str
     task_type: str = "image_process"
     priority: int = 2
-    designer: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatched:
-    """``designer`` is None while the task waits in Tuhui's queue for somebody."""
-
-    task_id: str
-    designer: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +90,6 @@ _PROGRESS = {
 class Queue:
     tasks: tuple[DesignTask, ...] = ()
     suggestion: str = ""
-
-
-def dispatch_order(payload: Mapping[str, Any], *, reference: str) -> DispatchOrder:
-    """The order in the payload of an effect of kind DISPATCH."""
-    return DispatchOrder(
-        reference=reference,
-        title=payload["title"],
-        description=payload["description"],
-        task_type=payload["task_type"],
-        priority=payload["priority"],
-        designer=payload["designer"],
-    )
 
 
 def key_headers(key: str | None) -> dict[str, str]:
@@ -225,29 +204,6 @@ def task_of(queue: Queue, reference: str) -> DesignTask | None:
     mark = _mark(reference)
     found = (t for t in queue.tasks if t.reference == reference or mark in t.description)
     return next(found, None)
-
-
-def candidates(wanted: str, online: tuple[str, ...], suggestion: str) -> tuple[str, ...]:
-    """Whom to ask, in order: the one wanted, the one suggested, the rest; only who is online."""
-    preferred = [name for name in (wanted, suggestion) if name in online]
-    return tuple(dict.fromkeys([*preferred, *online]))
-
-
-def notice_of(order: DispatchOrder, dispatched: Dispatched) -> dict[str, str]:
-    """Payload of a notice to staff, once the order is with Tuhui (seed 001, step 4)."""
-    lines = [
-        f"设计师:{dispatched.designer or '暂无在线设计师,待分配'}",
-        f"任务 ID:{dispatched.task_id}",
-        f"任务:{order.title}",
-        order.description,
-        "请及时处理",
-    ]
-    return {
-        "title": "新任务派单" if dispatched.designer else "新任务待派单",
-        "text": "\n".join(lines),
-        "priority": "normal" if dispatched.designer and order.priority < 3 else "high",
-        "reason": "dispatch",
-    }
 
 
 def _unwrapped(answer: bytes) -> object:

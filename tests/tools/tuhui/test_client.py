@@ -1,4 +1,4 @@
-"""Orders handed to Tuhui over a real socket: to answers as scripted, and to the sandbox's Tuhui."""
+"""Calls to Tuhui over a real socket, to answers as scripted."""
 
 import json
 import logging
@@ -6,13 +6,11 @@ import time
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import httpx
 import pytest
 
-from domain.errors import PeerRejected, PeerUnavailable
-from tests.sandbox_server import SandboxServer
+from domain.errors import PeerError, PeerRejected, PeerUnavailable
 from tests.tools.webhook.peer_server import (
     Answer,
     PeerServer,
@@ -23,8 +21,8 @@ from tests.tools.webhook.peer_server import (
     running_peer,
     status,
 )
-from tools.tuhui.client import MemoryJournal, TuhuiClient
-from tools.tuhui.protocol import Dispatched, DispatchOrder
+from tools.tuhui.client import TuhuiClient
+from tools.tuhui.protocol import DispatchOrder, Queue
 
 KEY = "tuhui-key-for-tests"
 ORDER = DispatchOrder("task:TASK_1:1:dispatch", "图片处理-1234", "客户需要做高清修复")
@@ -58,9 +56,12 @@ def _told(peer: PeerServer, at: int) -> dict[str, object]:
     return told
 
 
-async def test_an_order_is_created_and_assigned_as_the_seed_prints_it() -> None:
+async def test_the_calls_are_made_as_the_seed_prints_them() -> None:
     async with _dispatching(ONLINE, QUEUE, CREATED, DONE) as (client, peer):
-        assert await client.dispatch(ORDER) == Dispatched("ea853bd9", "橘子")
+        assert await client.online_designers() == ("橘子", "婷婷")
+        assert await client.pending() == Queue((), "橘子")
+        assert await client.create(ORDER) == "ea853bd9"
+        await client.assign("ea853bd9", "橘子", "AI 客服自动派单")
     assert _asked(peer) == [
         "GET /online/designers",
         "GET /dispatch/queue",
@@ -73,92 +74,23 @@ async def test_an_order_is_created_and_assigned_as_the_seed_prints_it() -> None:
     assert _told(peer, 3) == {"designer_name": "橘子", "notes": "AI 客服自动派单"}
 
 
-async def test_the_designer_who_was_chosen_gets_it_where_online() -> None:
-    async with _dispatching(ONLINE, QUEUE, CREATED, DONE) as (client, _):
-        assert (await client.dispatch(replace(ORDER, designer="婷婷"))).designer == "婷婷"
-    async with _dispatching(ONLINE, QUEUE, CREATED, DONE) as (client, _):
-        assert (await client.dispatch(replace(ORDER, designer="小王"))).designer == "橘子"
+async def test_an_assignment_that_did_not_succeed_is_refused() -> None:
+    for answer in (status(409, '{"detail": "not online"}'), _says({"success": False})):
+        async with _dispatching(answer) as (client, _):
+            with pytest.raises(PeerRejected):
+                await client.assign("ea853bd9", "橘子", "")
 
 
-async def test_with_nobody_online_the_task_is_created_and_waits() -> None:
-    nobody = _says({"designers": []})
-    async with _dispatching(nobody, QUEUE, CREATED) as (client, peer):
-        assert await client.dispatch(ORDER) == Dispatched("ea853bd9", None)
-    assert len(peer.requests) == 3
+async def test_an_api_without_a_queue_has_nothing_pending() -> None:
+    async with _dispatching(status(404)) as (client, _):
+        assert await client.pending() == Queue()
 
 
-async def test_whoever_is_refused_is_followed_by_the_next() -> None:
-    gone = status(409, '{"detail": "not online"}')
-    async with _dispatching(ONLINE, QUEUE, CREATED, gone, DONE) as (client, _):
-        assert await client.dispatch(ORDER) == Dispatched("ea853bd9", "婷婷")
-    unwilling = _says({"success": False})
-    async with _dispatching(ONLINE, QUEUE, CREATED, unwilling) as (client, _):
-        assert await client.dispatch(ORDER) == Dispatched("ea853bd9", None)
-
-
-async def test_an_api_without_a_queue_still_gets_orders() -> None:
-    async with _dispatching(ONLINE, status(404), CREATED, DONE) as (client, _):
-        assert (await client.dispatch(ORDER)).designer == "橘子"
-
-
-async def test_a_queue_that_does_not_answer_stops_an_order_that_might_be_a_second_one() -> None:
-    async with _dispatching(ONLINE, status(502), CREATED) as (client, peer):
-        with pytest.raises(PeerUnavailable):
-            await client.dispatch(ORDER)
-    assert "POST /tasks" not in _asked(peer)
-
-
-@pytest.mark.parametrize("known_by", ["reference", "description"])
-async def test_a_task_of_which_we_were_not_told_is_found_in_the_queue(known_by: str) -> None:
-    async with _dispatching(ONLINE, QUEUE, hang_up) as (client, peer):
-        with pytest.raises(PeerUnavailable):
-            await client.dispatch(ORDER)
-        sent = _told(peer, 2)
-    listed = {"task_id": "ea853bd9", known_by: sent[known_by]}
-    waiting = _says({"pending_tasks": {"count": 1, "tasks": [listed]}})
-    async with _dispatching(ONLINE, waiting, DONE) as (client, peer):
-        assert await client.dispatch(ORDER) == Dispatched("ea853bd9", "橘子")
-    assert _asked(peer)[2:] == ["POST /tasks/ea853bd9/assign"]
-
-
-async def test_a_lost_answer_to_the_assignment_is_read_back_from_the_task() -> None:
-    assigned = _says({"status": "assigned", "assigned_to": "橘子"})
-    script = (ONLINE, QUEUE, CREATED, hang_up, ONLINE, QUEUE, assigned)
-    async with _dispatching(*script) as (client, peer):
-        with pytest.raises(PeerUnavailable):
-            await client.dispatch(ORDER)
-        assert await client.dispatch(ORDER) == Dispatched("ea853bd9", "橘子")
-    assert _asked(peer)[4:] == [
-        "GET /online/designers",
-        "GET /dispatch/queue",
-        "GET /tasks/ea853bd9",
-    ]
-
-
-async def test_a_journal_carries_the_task_over_to_another_process() -> None:
-    journal = MemoryJournal()
-    await journal.keep(ORDER.reference, "ea853bd9")
-    pending = _says({"status": "pending", "assigned_to": None})
-    async with (
-        running_peer(ONLINE, QUEUE, pending, DONE) as peer,
-        httpx.AsyncClient() as http,
-    ):
-        client = TuhuiClient(peer.url, KEY, http, journal=journal)
-        assert await client.dispatch(ORDER) == Dispatched("ea853bd9", "橘子")
-    assert "POST /tasks" not in _asked(peer)
-
-
-async def test_the_journal_of_a_process_is_bounded() -> None:
-    journal = MemoryJournal(size=2)
-    for number in range(5):
-        await journal.keep(f"r{number}", f"t{number}")
-    assert [await journal.find(f"r{number}") for number in range(5)] == [
-        None,
-        None,
-        None,
-        "t3",
-        "t4",
-    ]
+async def test_a_queue_that_does_not_answer_is_not_taken_for_an_empty_one() -> None:
+    for answer in (status(502), status(403)):
+        async with _dispatching(answer) as (client, _):
+            with pytest.raises(PeerError):
+                await client.pending()
 
 
 @pytest.mark.parametrize(
@@ -179,7 +111,7 @@ async def test_failures_that_may_pass_are_told_from_those_that_do_not(
 ) -> None:
     async with _dispatching(answer) as (client, _):
         with pytest.raises(error) as caught:
-            await client.dispatch(ORDER)
+            await client.create(ORDER)
     assert getattr(caught.value, "status", None) == code
 
 
@@ -210,13 +142,9 @@ async def test_the_key_is_in_no_error_and_no_log(caplog: pytest.LogCaptureFixtur
     echo = status(403, json.dumps({"detail": f"key {KEY} is not known"}))
     async with _dispatching(echo) as (client, _):
         with pytest.raises(PeerRejected, match=r"key \*\*\* is not known") as caught:
-            await client.dispatch(ORDER)
+            await client.create(ORDER)
         assert KEY not in repr(client)
-    async with _dispatching(ONLINE, QUEUE, CREATED, echo) as (client, _):
-        assert (await client.dispatch(ORDER)).designer is None
-    told = "".join(traceback.format_exception(caught.value)) + caplog.text
-    assert "cannot be assigned" in told
-    assert KEY not in told
+    assert KEY not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
 async def test_a_task_can_be_asked_for_and_completed() -> None:
@@ -227,34 +155,3 @@ async def test_a_task_can_be_asked_for_and_completed() -> None:
         await client.complete("ea853bd9", "客户已确认,效果满意")
     assert _asked(peer) == ["GET /tasks/ea853bd9", "POST /tasks/ea853bd9/complete"]
     assert _told(peer, 1) == {"notes": "客户已确认,效果满意"}
-
-
-@pytest.fixture
-async def sandbox_client(sandbox_server: SandboxServer) -> AsyncIterator[TuhuiClient]:
-    async with httpx.AsyncClient() as http:
-        yield TuhuiClient(f"{sandbox_server.url}/tuhui", KEY, http)
-
-
-async def test_the_sandbox_takes_an_order_to_its_end(
-    sandbox_server: SandboxServer, sandbox_client: TuhuiClient
-) -> None:
-    sandbox_server.put("/_sandbox/tuhui/designers", {"designers": ["橘子", "婷婷"]})
-    dispatched = await sandbox_client.dispatch(replace(ORDER, designer="婷婷"))
-    assert dispatched.designer == "婷婷"
-    assert (await sandbox_client.task(dispatched.task_id)).assigned_to == "婷婷"
-    await sandbox_client.complete(dispatched.task_id, "完成")
-    assert (await sandbox_client.task(dispatched.task_id)).status == "completed"
-
-
-@pytest.mark.parametrize("lost", [1, 2, 3, 4])
-async def test_whichever_answer_is_lost_the_sandbox_has_one_task(
-    sandbox_server: SandboxServer, sandbox_client: TuhuiClient, lost: int
-) -> None:
-    sandbox_server.put("/_sandbox/tuhui/designers", {"designers": ["橘子"]})
-    sandbox_server.fault("tuhui", "lost_answer", count=1, after=lost - 1)
-    with pytest.raises(PeerUnavailable):
-        await sandbox_client.dispatch(ORDER)
-    dispatched = await sandbox_client.dispatch(ORDER)
-    (task,) = sandbox_server.get("/_sandbox/tuhui/state")["tasks"]
-    assert (task["task_id"], task["assigned_to"]) == (dispatched.task_id, "橘子")
-    assert task["received"] == 1

@@ -10,16 +10,12 @@ from hypothesis import strategies as st
 from domain.errors import ConfigurationError, PeerError, PeerRejected, PeerUnavailable
 from tools.tuhui.protocol import (
     DesignTask,
-    Dispatched,
     DispatchOrder,
     Queue,
     assign_body,
-    candidates,
     check_done,
     create_body,
-    dispatch_order,
     key_headers,
-    notice_of,
     parse_designers,
     parse_queue,
     parse_task,
@@ -28,7 +24,7 @@ from tools.tuhui.protocol import (
     task_path,
 )
 
-ORDER = DispatchOrder("task:1:dispatch", "图片处理-1234", "客户需要做高清修复", designer="婷婷")
+ORDER = DispatchOrder("task:1:dispatch", "图片处理-1234", "客户需要做高清修复")
 
 
 def _bytes(value: Any) -> bytes:
@@ -136,21 +132,6 @@ def test_our_task_is_recognised_by_field_or_description() -> None:
     assert task_of(Queue((longer,)), ORDER.reference) is None
 
 
-@pytest.mark.parametrize(
-    ("wanted", "online", "suggestion", "asked"),
-    [
-        ("婷婷", ("橘子", "婷婷"), "橘子", ("婷婷", "橘子")),  # the chosen one first
-        ("小王", ("橘子", "婷婷"), "婷婷", ("婷婷", "橘子")),  # not online: the suggestion
-        ("", ("橘子", "婷婷"), "小王", ("橘子", "婷婷")),  # neither: the first online
-        ("婷婷", (), "婷婷", ()),  # nobody
-    ],
-)
-def test_who_is_asked(
-    wanted: str, online: tuple[str, ...], suggestion: str, asked: tuple[str, ...]
-) -> None:
-    assert candidates(wanted, online, suggestion) == asked
-
-
 def test_only_a_clear_no_is_a_failure() -> None:
     for answer in (b"", b"ok", b"true", b"{}", b'{"success": true}', b'{"success": null}'):
         check_done(answer)
@@ -169,29 +150,6 @@ def test_a_key_that_no_header_can_carry_is_named_but_not_shown(key: str) -> None
 
 def test_without_a_key_none_is_sent() -> None:
     assert key_headers(None) == {}
-
-
-def test_the_effects_payload_becomes_the_order() -> None:
-    payload = {
-        "title": "t",
-        "description": "d",
-        "task_type": "find_image",
-        "priority": 3,
-        "designer": "橘子",
-        "contact_id": "webhook:shop:1",
-    }
-    assert dispatch_order(payload, reference="r") == DispatchOrder(
-        "r", "t", "d", "find_image", 3, "橘子"
-    )
-
-
-def test_staff_is_told_who_has_the_task_or_that_nobody_has() -> None:
-    given = notice_of(ORDER, Dispatched("ea853bd9", "橘子"))
-    assert given["title"] == "新任务派单"
-    assert "设计师:橘子\n任务 ID:ea853bd9" in given["text"]
-    assert given["priority"] == "normal"
-    waiting = notice_of(ORDER, Dispatched("ea853bd9", None))
-    assert (waiting["title"], waiting["priority"]) == ("新任务待派单", "high")
 
 
 _json = st.recursive(
