@@ -30,6 +30,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--journal-bytes", type=int, default=defaults.journal_bytes)
     add("--webhook-secret-file", type=Path, help="file that holds the webhook channel's secret")
     add("--tianwang-secret-file", type=Path, help="file that holds the secret of callbacks")
+    add("--automatic", action="store_true", help="designers work by themselves")
     add("--seed", type=int, help="makes faults with a rate repeatable")
     add("--json-ready", action="store_true", help="print the ready line for a program to read")
     add("--with-parent", action="store_true", help="end when standard input is closed")
@@ -44,6 +45,7 @@ def settings_from(options: argparse.Namespace) -> SandboxSettings:
         journal_file=options.journal_file,
         journal_entries=options.journal_entries,
         journal_bytes=options.journal_bytes,
+        automatic=options.automatic,
         seed=options.seed,
     )
 

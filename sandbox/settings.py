@@ -12,6 +12,7 @@ class SandboxSettings:
     ``webhook_max_skew``: seconds a signed timestamp may be off; None accepts any.
     ``tianwang_secret`` and ``tianwang_max_skew``: the same of the callbacks that Tianwang receives.
     ``tuhui_api_key``: the only key that Tuhui believes; None believes any.
+    ``automatic``: designers work by themselves, and Tuhui tells the service of news.
     ``seed`` makes faults with a rate, and jitter, repeatable.
     """
 
@@ -30,4 +31,5 @@ class SandboxSettings:
     max_pending: int = 20_000
     delivery_concurrency: int = 64
     delivery_seconds: float = 600.0
+    automatic: bool = False
     seed: int | None = None
