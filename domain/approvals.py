@@ -9,6 +9,10 @@ from domain.errors import InvalidInput
 from domain.pricing import format_yuan
 
 
+SET_BY_PERSON = "客服主管核定"
+"""Reason of the line with which a person changes a quote."""
+
+
 class Verdict(StrEnum):
     APPROVED = "approved"
     EDITED = "edited"
@@ -33,5 +37,5 @@ def edited(quote: Quote, total: int) -> Quote:
     if not change:
         return quote
     label = "专属优惠" if change < 0 else "工作量调整"
-    item = QuoteItem(label, change, "客服主管核定")
+    item = QuoteItem(label, change, SET_BY_PERSON)
     return replace(quote, items=(*quote.items, item), total=total)

@@ -13,7 +13,7 @@ from domain.text import fold, letters
 
 RUSH, DEADLINE, SIZE, FORMAT, BACKGROUND = "rush", "deadline", "size", "format", "background"
 COLOUR, FONT, SCALE, POSITION, COUNT = "colour", "font", "scale", "position", "count"
-CONTENT, WHOLE = "content", "whole"
+CONTENT = "content"
 
 _QUOTED = r"“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|\"[^\"\n]*\"|《[^》\n]*》"
 _CLAUSE = re.compile(
@@ -28,7 +28,7 @@ DEADLINE_WORDS = re.compile(
     rf"{DAY}|{_SPAN}(?:之?内|之?前|以前|就?要|左右)|下班前|月底前|截止|交期|工期|晚点(?:给|要)|(?:早|提前)点?给我"
 )
 RUSH_WORDS = re.compile(
-    r"加急|急用|急要|急需|着急|不急|很急|特急|赶时间|尽快|马上要|立刻要|越快越好"
+    r"加急|急用|急要|急需|着急|不急|很急|特急|[比较有点挺好]{2}急|挺急|急着|赶时间|尽快|马上要|立刻要|越快越好"
 )
 _SIZE = re.compile(
     r"\d+ ?(?:[x×*乘]|px|像素) ?\d*|尺寸|分辨率|像素|比例|横版|竖版|横图|竖图|方图|正方形|\d+:\d+"
@@ -37,7 +37,7 @@ _SIZE = re.compile(
 _FORMAT = re.compile(
     r"(?<![a-z])(?:png|jpe?g|psd|pdf|cdr|svg|eps|tiff?|webp|gif|ai)(?![a-z])|格式|源文件|分层"
 )
-_BACKGROUND = re.compile(r"背景|底色|[白红蓝黑灰绿黄粉纯透][色明]?底|透明底|底图|换底")
+_BACKGROUND = re.compile(r"背景|底色|[白红蓝黑灰绿黄粉纯透][色明]?底|透明(?:底|的|$)|底图|换底")
 _COLOUR = re.compile(
     r"[红橙黄绿青蓝紫黑白灰金银粉棕咖](?:色|的|一点|$)|上个?色|颜色|配色|色调|黑白|彩色|渐变|上色|深一?[点些]|浅一?[点些]"
 )
@@ -46,7 +46,25 @@ _SCALE = re.compile(r"[大小粗细]一?[点些号]|放大|缩小|字号|太[大
 _POSITION = re.compile(
     r"[靠居往移挪]?(?:左|右|中间|居中|上方|下方|上边|下边|角落)|位置|挪|移到|对齐"
 )
-_COUNT = re.compile(r"[做要出改][成]?[\d一二两三四五六七八九十]+[张份套版]$|数量|张数")
+_COUNT = re.compile(
+    r"[做要出改][成到]?[\d一二两三四五六七八九十]+[张份套版个款](?:吧|就行|就好|就够了?|了)?$"
+    r"|^[\d一二两三四五六七八九十]+[张份套版个款]就(?:行|好|可以|够)|数量|张数"
+)
+_COUNTED = re.compile(
+    r"(\d{1,4}|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])[张份套版个款]"
+)
+_NUMERALS = {char: n for n, char in enumerate("零一二三四五六七八九十")} | {"两": 2}
+
+_PRICE_ASKED = (
+    r"(?:(?:那|这样|大概|一共|总共|一般|要|得|需要|是|做|弄|下来|的话|请问|你们|你家|能做吗|可以吗)*"
+    r"(?:多少钱?|什么价[格位钱]?|怎么收费|怎么算|几块钱?|收费多少|价格多少|报个?价|贵不贵)"
+    r"(?:一?[张个份]|啊|呀|呢|吗|左右|[ ?？])*)"
+)
+_PRICE_AT_THE_END = re.compile(rf"{_PRICE_ASKED}$")
+_IDLE = re.compile(
+    r"(?:你好|您好|在吗|老板|亲|客服|请问|谢谢|麻烦|你|您|了|啊|哈|这个|这张|这种|那个|[ ?？]"
+    rf"|{_PRICE_ASKED})+"
+)
 
 _PICTURE = re.compile(r"第([一二两三四五六七八九十\d]+)[张幅个]")
 _OBJECTS = {
@@ -69,22 +87,32 @@ _OBJECTS = {
     "sharpness": r"清晰|清楚|锐化|高清|模糊|去噪|降噪",
     "cutout": r"抠",
     "passers": r"路人|杂物|瑕疵|反光",
+    "damage": r"折痕|划痕|破损|裂[痕缝]|斑|污渍|缺角|霉点|泛黄|掉色",
+    "figure": r"瘦(?!脸)|腿|胳膊|腰|身材|增高|拉长",
+    "retouch": r"精修|美颜|滤镜",
+    "layout": r"留白|间距|边距|版式|布局",
+    "style": r"风格|简约|大气|高端|复古|卡通|手绘|国风|中式|喜庆",
 }
 _OBJECT_PATTERNS = {name: re.compile(words) for name, words in _OBJECTS.items()}
 _TEXT = re.compile(r"(?<!名)字(?!号)|字号|文字|文案|标语|口号|广告语|排版|汉字|英文|一行|落款")
 TEXT_OBJECTS = frozenset({"text", "title", "phone", "date", "price", "name", "address"})
+_REMOVES = re.compile(r"去掉|去除|去了|删|抹|p掉|擦|弄掉|不要")
+_THE_REST = re.compile(r"其[他它余]|别的|剩下")
+_RELAXES = re.compile(r"改|就行|就可以|即可|不急|不用急|不着急|推迟|延")
 _ADDS = re.compile(r"加(?!急)|添|补上|排版|[写印贴打]|放(?![在到左右大中])")
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
     """``aspect`` of ``objects`` (none: of the whole picture) in ``pictures`` (numbers that were
-    named, none: in all); ``adds``: it puts something in that was not there."""
+    named, none: in all); ``adds``: it puts something in that was not there; ``relaxes``: the time
+    that it gives takes the place of a hurry."""
 
     objects: frozenset[str]
     aspect: str
     pictures: frozenset[str] = frozenset()
     adds: bool = False
+    relaxes: bool = False
 
     @property
     def known(self) -> bool:
@@ -98,21 +126,47 @@ def clauses_of(text: str) -> list[str]:
 
 
 def requirement_lines(text: str) -> list[str]:
-    """A requirement as lines, each about one thing; one that has lines already keeps them."""
-    if "\n" in text:
-        return [line.strip() for line in text.splitlines() if letters(line)]
-    return [part.rstrip("?？") for part in clauses_of(text) if letters(part)]
+    """A requirement as lines, each about one thing; one that has lines already keeps them. What it
+    costs and good wishes are no requirements."""
+    parts = text.splitlines() if "\n" in text else clauses_of(text)
+    lines = (_PRICE_AT_THE_END.sub("", part.strip()).rstrip("?？") for part in parts)
+    return [line for line in lines if says_of_work(line)]
+
+
+def says_of_work(clause: str) -> bool:
+    """Whether ``clause`` is more than a greeting and the question what it costs."""
+    said = letters(clause)
+    return bool(said) and _IDLE.fullmatch(said) is None
+
+
+def count_in(requirement: str) -> int | None:
+    """How many pieces the newest line that says so wants: 「改成6张」."""
+    for line in reversed(requirement_lines(requirement)):
+        if topic_of(line).aspect == COUNT and (found := _COUNTED.findall(fold(line))):
+            return _number(found[-1])
+    return None
+
+
+def _number(written: str) -> int:
+    if written.isdecimal():
+        return int(written)
+    tens, ten, ones = written.rpartition("十")
+    high = (_NUMERALS[tens] if tens else 1) * 10 if ten else 0
+    return high + (_NUMERALS[ones] if ones else 0)
 
 
 def topic_of(line: str) -> Topic:
     folded = fold(line)
     plain = fold(_MARKED.sub("“”", folded))
+    if _THE_REST.search(plain):
+        return Topic(frozenset(), CONTENT)
     objects = frozenset(name for name, pattern in _OBJECT_PATTERNS.items() if pattern.search(plain))
     if _TEXT.search(plain) or (_MARKED.search(folded) and not objects):
         objects |= {"text"}
     adds = _ADDS.search(plain) is not None
     pictures = frozenset(_PICTURE.findall(plain))
-    return Topic(objects, _aspect(plain, objects, adds=adds), pictures, adds)
+    relaxes = _RELAXES.search(plain) is not None
+    return Topic(objects, _aspect(plain, objects, adds=adds), pictures, adds, relaxes)
 
 
 def _aspect(plain: str, objects: frozenset[str], *, adds: bool) -> str:
@@ -128,7 +182,7 @@ def _aspect(plain: str, objects: frozenset[str], *, adds: bool) -> str:
         (FONT, _FONT, True),
         (COLOUR, _COLOUR, True),
         (SCALE, _SCALE, True),
-        (POSITION, _POSITION, not adds),
+        (POSITION, _POSITION, not adds and not _REMOVES.search(plain)),
         (COUNT, _COUNT, True),
     )
     return next((name for name, words, may in checks if may and words.search(plain)), CONTENT)
@@ -142,7 +196,7 @@ def same_thing(new: Topic, old: Topic) -> bool:
     if new.pictures != old.pictures:
         return False
     if new.aspect == DEADLINE:
-        return old.aspect in (DEADLINE, RUSH)
+        return old.aspect == DEADLINE or (old.aspect == RUSH and new.relaxes)
     if new.aspect != old.aspect:
         return False
     if new.aspect in _OF_THE_WHOLE:
@@ -173,8 +227,12 @@ def merged(requirement: str, amendments: Sequence[Amendment]) -> str:
 
 
 def _replaced(old: Sequence[str], amendment: Amendment, topic: Topic) -> list[str]:
+    corrected = _corrected(old, amendment.requirement)
+    if corrected is not None:
+        return corrected
     # 「再加一行电话」 stands beside 「加上店名」: only what sets something takes another's place.
-    beside = amendment.kind is ChangeKind.ADD and topic.adds and topic.aspect == CONTENT
+    more = amendment.kind is ChangeKind.ADD and topic.aspect == CONTENT
+    beside = more and (topic.adds or not _REMOVES.search(fold(amendment.requirement)))
     merged: list[str] = []
     placed = False
     for line in old:
@@ -184,6 +242,32 @@ def _replaced(old: Sequence[str], amendment: Amendment, topic: Topic) -> list[st
             merged.append(amendment.requirement)
             placed = True
     return merged if placed else _with(merged, amendment.requirement)
+
+
+_INSTEAD = re.compile(
+    rf"(?:把|将)?({_QUOTED}|.{{2,20}}?)(?:改|换)(?:成|为)({_QUOTED}|.{{1,40}})$", re.IGNORECASE
+)
+_VALUE = re.compile(r"[红橙黄绿青蓝紫黑白灰金银粉棕咖]色|[白红蓝黑灰绿黄粉]底|透明底?|\d[\dx×*:.]*")
+_MARKS = '“”「」『』"《》'
+
+
+def _corrected(old: Sequence[str], said: str) -> list[str] | None:
+    """「新店开业改成盛大开业」 corrects the one line that says 「新店开业」."""
+    match = _INSTEAD.fullmatch(said)
+    if match is None:
+        return None
+    before, after = (part.strip(_MARKS) for part in match.groups())
+    value = _VALUE.fullmatch(fold(before)) is not None
+    places = [
+        at
+        for at, line in enumerate(old)
+        if before in line and (value or any(before in one for one in _MARKED.findall(line)))
+    ]
+    if len(places) != 1:
+        return None
+    lines = list(old)
+    lines[places[0]] = lines[places[0]].replace(before, after)
+    return lines
 
 
 def _withdrawn(topic: Topic, line: str, said: str) -> bool:

@@ -1,10 +1,15 @@
 """The price of an order whose requirements have changed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
+from domain.approvals import SET_BY_PERSON
 from domain.decisions import Quote
-from domain.pricing import PriceBook, QuoteRequest, quote
+from domain.negotiation import LABEL, discounted
+from domain.pictures import PictureKind
+from domain.pricing import Measured, PriceBook, QuoteRequest, quote
+from domain.requirements import count_in
 from storage.orders import OrderRow
 
 
@@ -22,26 +27,46 @@ class Requotes(Protocol):
 
 
 def requoting(book: PriceBook) -> Requotes:
-    """By the price book alone: the order's service, the facts of its largest picture, the new
-    requirements' words."""
+    """By the price book: the order's service, each picture's own facts, the new requirements'
+    words. What was agreed beside the book stays agreed."""
 
     def requote(
         order: OrderRow, requirement: str, facts: Sequence[Mapping[str, Any]], level: str
     ) -> Quote | None:
-        largest = max(facts, key=lambda one: int(one["width"]) * int(one["height"]), default=None)
-        read = [int(one.get("text_chars", 0)) for one in facts if one.get("text_read")]
-        return quote(
+        before = order.quote
+        made = quote(
             book,
             QuoteRequest(
                 text=requirement,
                 has_image=bool(order.pictures or order.images),
-                width=int(largest["width"]) if largest else None,
-                height=int(largest["height"]) if largest else None,
-                text_chars=max(read, default=None),
-                quantity=order.quote.quantity if order.quote else None,
+                quantity=count_in(requirement) or (before.quantity if before else None),
                 level=level,
                 service=order.service or None,
+                pictures=tuple(_measured(one) for one in facts),
             ),
         )
+        return made if made is None or before is None else _as_agreed(made, before)
 
     return requote
+
+
+def _measured(facts: Mapping[str, Any]) -> Measured:
+    return Measured(
+        int(facts["width"]),
+        int(facts["height"]),
+        int(facts.get("text_chars", 0)) if facts.get("text_read") else None,
+        facts.get("sharpness"),
+        PictureKind(facts["kind"]) if "kind" in facts else None,
+    )
+
+
+def _as_agreed(made: Quote, before: Quote) -> Quote:
+    """With what was bargained off or set by a person, as far as the floor allows."""
+    for item in before.items:
+        change = max(item.amount, made.floor - made.total)
+        if item.label == LABEL and change:
+            made = discounted(made, made.total + change)
+        elif item.reason == SET_BY_PERSON and change:
+            items = (*made.items, replace(item, amount=change))
+            made = replace(made, items=items, total=made.total + change)
+    return made
