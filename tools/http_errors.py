@@ -1,10 +1,11 @@
-"""One post to a peer, and what its failures mean to the outbox."""
+"""One call to a peer, and what its failures mean to the outbox."""
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 
@@ -12,6 +13,7 @@ from domain.errors import PeerError, PeerRejected, PeerUnavailable
 
 MAX_RETRY_AFTER_S = 3_600.0
 MAX_ANSWER_BYTES = 65_536
+JSON_HEADERS = {"Content-Type": "application/json; charset=utf-8"}
 _SHOWN_CHARS = 200
 _TRY_AGAIN = frozenset({408, 429})
 
@@ -47,6 +49,18 @@ def error_of_status(
     return PeerRejected(peer, shown, status=status)
 
 
+def error_of_response(peer: str, response: httpx.Response, *, reason: str) -> PeerError | None:
+    """As `error_of_status`, with when to come back where the peer says it."""
+    wait = response.headers.get("Retry-After")
+    now = datetime.now(UTC).timestamp()
+    return error_of_status(
+        peer,
+        response.status_code,
+        reason=reason,
+        retry_after=retry_after_seconds(wait, now=now),
+    )
+
+
 def error_of_transport(peer: str, error: httpx.HTTPError | TimeoutError) -> PeerError:
     """Never with the address: it may carry a key."""
     if isinstance(error, httpx.TimeoutException | TimeoutError):
@@ -65,40 +79,58 @@ async def post(
     timeout: float,
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Post JSON and return the answer's first MAX_ANSWER_BYTES; ``timeout`` bounds the whole call.
+    """`request` that posts JSON."""
+    sent = JSON_HEADERS | dict(headers or {})
+    return await request(http, "POST", url, peer=peer, timeout=timeout, headers=sent, content=body)
 
-    Raises PeerUnavailable or PeerRejected.
+
+def _text(answer: bytes) -> str:
+    return answer.decode("utf-8", "replace")
+
+
+async def request(
+    http: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    peer: str,
+    timeout: float,
+    headers: Mapping[str, str],
+    max_bytes: int = MAX_ANSWER_BYTES,
+    reason_of: Callable[[bytes], str] = _text,
+    secret: str | None = None,
+    **sent: Any,
+) -> bytes:
+    """The first ``max_bytes`` of the answer; ``timeout`` bounds the whole call.
+
+    ``sent``: the body as httpx takes it: content, json, data, files. ``reason_of``: what an answer
+    says of why it refuses; ``secret`` is not shown in it. Raises PeerUnavailable or PeerRejected.
     """
-    sent = {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
     try:
         async with (
             asyncio.timeout(timeout),
             http.stream(
-                "POST", url, content=body, headers=sent, timeout=timeout, follow_redirects=False
+                method, url, headers=headers, timeout=timeout, follow_redirects=False, **sent
             ) as response,
         ):
-            answer = await _bounded(response)
+            answer = await _bounded(response, max_bytes)
     except (httpx.HTTPError, TimeoutError) as error:
         raise error_of_transport(peer, error) from error
-    now = datetime.now(UTC).timestamp()
-    problem = error_of_status(
-        peer,
-        response.status_code,
-        reason=answer.decode("utf-8", "replace"),
-        retry_after=retry_after_seconds(response.headers.get("Retry-After"), now=now),
-    )
+    reason = reason_of(answer)
+    shown = reason.replace(secret, "***") if secret else reason
+    problem = error_of_response(peer, response, reason=shown)
     if problem is not None:
         raise problem
     return answer
 
 
-async def _bounded(response: httpx.Response) -> bytes:
+async def _bounded(response: httpx.Response, max_bytes: int) -> bytes:
     # A peer that sends without end must not fill our memory; what follows is not read.
     parts: list[bytes] = []
     size = 0
-    async for part in response.aiter_bytes(16_384):
+    async for part in response.aiter_bytes(65_536):
         parts.append(part)
         size += len(part)
-        if size >= MAX_ANSWER_BYTES:
+        if size >= max_bytes:
             break
-    return b"".join(parts)[:MAX_ANSWER_BYTES]
+    return b"".join(parts)[:max_bytes]

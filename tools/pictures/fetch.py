@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import httpx
 
 from domain.errors import PeerRejected, PeerUnavailable
-from tools.http_errors import error_of_status, error_of_transport, retry_after_seconds
+from tools.http_errors import error_of_response, error_of_transport
 from tools.pictures.addresses import Resolve, is_public, literal, resolve_by_system
 from tools.pictures.decoding import PictureRefused, read_header
 from tools.pictures.store import PictureStore
@@ -156,13 +155,7 @@ def _port(url: httpx.URL) -> int:
 
 
 def _check_status(response: httpx.Response) -> None:
-    waiting = response.headers.get("Retry-After")
-    problem = error_of_status(
-        PEER,
-        response.status_code,
-        reason="does not give the picture",
-        retry_after=retry_after_seconds(waiting, now=datetime.now(UTC).timestamp()),
-    )
+    problem = error_of_response(PEER, response, reason="does not give the picture")
     if problem is not None:
         raise problem
 

@@ -11,13 +11,12 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from domain.errors import ConfigurationError, PeerRejected, PeerUnavailable
-from tools.http_errors import error_of_status, error_of_transport, retry_after_seconds
+from tools.http_errors import error_of_transport, request
 
 PEER = "images"
 MAX_SENT_BYTES = 20 * 1024 * 1024
@@ -98,23 +97,20 @@ class ImagesClient:
         return data
 
     async def _call(self, path: str, **sent: Any) -> bytes:
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        async with self._http.stream(
-            "POST", self._url + path, headers=headers, timeout=self._timeout,
-            follow_redirects=False, **sent,
-        ) as response:  # fmt: skip
-            answer = await _bounded(response)
-        reason = _reason(answer)
-        problem = error_of_status(
-            PEER,
-            response.status_code,
-            reason=reason.replace(self._key, "***") if self._key else reason,
-            retry_after=retry_after_seconds(
-                response.headers.get("Retry-After"), now=datetime.now(UTC).timestamp()
-            ),
+        answer = await request(
+            self._http,
+            "POST",
+            self._url + path,
+            peer=PEER,
+            timeout=self._timeout,
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            max_bytes=_MAX_ANSWER_BYTES + 1,
+            reason_of=_reason,
+            secret=self._key,
+            **sent,
         )
-        if problem is not None:
-            raise problem
+        if len(answer) > _MAX_ANSWER_BYTES:
+            raise PeerUnavailable(PEER, "its answer is too long")
         return answer
 
 
@@ -139,14 +135,3 @@ def _reason(answer: bytes) -> str:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return text
     return f"{code}: {message}" if code else str(message)
-
-
-async def _bounded(response: httpx.Response) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes(65_536):
-        parts.append(part)
-        size += len(part)
-        if size > _MAX_ANSWER_BYTES:
-            raise PeerUnavailable(PEER, "its answer is too long")
-    return b"".join(parts)

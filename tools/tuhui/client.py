@@ -1,9 +1,6 @@
 """Orders for designers, handed to Tuhui over HTTP."""
 
-import asyncio
-import re
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import httpx
 
@@ -46,7 +43,7 @@ class TuhuiClient:
     ) -> None:
         self._url, self._http, self._timeout = url.rstrip("/"), http, timeout
         self._headers = key_headers(key)
-        self._key = re.compile(re.escape(key)) if key else None
+        self._key = key
 
     async def online_designers(self) -> tuple[str, ...]:
         return parse_designers(await self._call("GET", "/online/designers"))
@@ -82,46 +79,14 @@ class TuhuiClient:
         check_done(await self._call("POST", task_path(task_id, "complete"), complete_body(notes)))
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        headers = dict(self._headers)
-        if body is not None:
-            headers["Content-Type"] = "application/json; charset=utf-8"
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream(
-                    method,
-                    self._url + path,
-                    content=body,
-                    headers=headers,
-                    timeout=self._timeout,
-                    follow_redirects=False,
-                ) as response,
-            ):
-                answer = await _bounded(response)
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise http_errors.error_of_transport(PEER, error) from error
-        self._check(response, answer)
-        return answer
-
-    def _check(self, response: httpx.Response, answer: bytes) -> None:
-        reason = answer.decode("utf-8", "replace")
-        wait = response.headers.get("Retry-After")
-        problem = http_errors.error_of_status(
-            PEER,
-            response.status_code,
-            reason=self._key.sub("***", reason) if self._key else reason,
-            retry_after=http_errors.retry_after_seconds(wait, now=datetime.now(UTC).timestamp()),
+        return await http_errors.request(
+            self._http,
+            method,
+            self._url + path,
+            peer=PEER,
+            timeout=self._timeout,
+            headers=self._headers | (http_errors.JSON_HEADERS if body is not None else {}),
+            max_bytes=MAX_ANSWER_BYTES,
+            secret=self._key,
+            content=body,
         )
-        if problem is not None:
-            raise problem
-
-
-async def _bounded(response: httpx.Response) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes(16_384):
-        parts.append(part)
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            break
-    return b"".join(parts)[:MAX_ANSWER_BYTES]
