@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from sandbox.app import create_app
-from sandbox.peers.tuhui import NewTask
+from sandbox.dispatch import NewTask
 from sandbox.settings import SandboxSettings
 from tests.sandbox_server import JsonObject, SandboxServer
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,16 @@ def upload(tuhui: Tuhui, name: str, data: bytes = PICTURE) -> httpx.Response:
     return tuhui.sandbox.client.post(path, params={"name": name}, content=data)
 
 
-def ended(tuhui: Tuhui, task_id: str, *, within: float = 10.0) -> JsonObject:
+def until(holds: Callable[[], bool], *, within: float = 10.0) -> None:
     ends = time.monotonic() + within
-    while (task := tuhui.task(task_id))["status"] != "completed":
-        assert time.monotonic() < ends, task
+    while not holds():
+        assert time.monotonic() < ends, "it never came true"
         time.sleep(0.02)
-    return task
+
+
+def ended(tuhui: Tuhui, task_id: str) -> JsonObject:
+    until(lambda: tuhui.task(task_id)["status"] == "completed")
+    return tuhui.task(task_id)
 
 
 # By hand ------------------------------------------------------------------------------------
@@ -243,11 +247,9 @@ def test_a_sandbox_can_begin_with_everybody_at_work() -> None:
 # Word to the service ------------------------------------------------------------------------
 
 
-def told(sandbox: SandboxServer, at_least: int) -> None:
-    ends = time.monotonic() + 10.0
-    while sandbox.get("/_sandbox/tuhui/state")["told"] != {"pending": 0, "delivered": at_least}:
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+def told(sandbox: SandboxServer, times: int) -> None:
+    wanted = {"pending": 0, "delivered": times}
+    until(lambda: bool(sandbox.get("/_sandbox/tuhui/state")["told"] == wanted))
 
 
 def test_news_are_told_with_the_key_of_who_wanted_the_task(tuhui: Tuhui) -> None:
@@ -296,8 +298,7 @@ def test_a_person_plays_the_designer_on_the_page(
         page.wait_for(f"document.querySelector('{card}')")
         assert page.text(f"{card} p") == "<b>客户</b>要高清"
         page.click("#roster label:first-child input")
-        page.wait_for("document.querySelectorAll('#roster :checked').length === 1")
-        assert tuhui.ask("GET", "/online/designers").json() == ["婷婷"]
+        until(lambda: tuhui.ask("GET", "/online/designers").json() == ["婷婷"])
         tuhui.assign(task_id, "婷婷")
         page.wait_for(f"document.querySelectorAll('{card} button').length === 3")
         page.click(f"{card} button")
