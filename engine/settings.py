@@ -7,6 +7,7 @@ override beats both.
 """
 
 import ipaddress
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ PREFIX = "KEFU_"
 PROVIDERS = ("deepseek", "openai", "claude", "moonshot", "qwen", "gemini", "ernie", "trae")
 CUSTOM_PROVIDER = "custom"
 _SANDBOX_CREDENTIAL = "sandbox-credential"
+_SANDBOX_MODEL = "sandbox-images"
 _OTHER_PROVIDER_NAMES = {
     "kimi": "moonshot",
     "anthropic": "claude",
@@ -156,6 +158,31 @@ def _channel_seconds(value: object) -> object:
     return {channel.strip(): seconds.strip() for channel, _, seconds in pairs}
 
 
+def _skills(value: object) -> object:
+    """``橘子=restore,cutout;婷婷=design``, or the same as a JSON object of lists."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise _refuse('JSON such as {"name": ["type"]}, or name=type,type;…') from None
+    pairs = [part.partition("=") for part in value.split(";") if part.strip()]
+    return {name.strip(): _words(types) for name, _, types in pairs}
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _existing_folder(value: Path | None) -> Path | None:
+    if value is None:
+        return None
+    if not value.expanduser().is_dir():
+        raise _refuse("the path of an existing folder")
+    return value.expanduser()
+
+
 def _timezone(value: str) -> str:
     try:
         find_zone(value)
@@ -190,6 +217,9 @@ WebSocketUrl = Annotated[str, AfterValidator(_websocket_url)]
 SecretUrl = Annotated[SecretStr | None, AfterValidator(_secret_http_url)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 ExistingFile = Annotated[Path | None, AfterValidator(_existing_file)]
+ExistingFolder = Annotated[Path | None, AfterValidator(_existing_folder)]
+Days = Annotated[float, Field(ge=0, le=3_650, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -609,6 +639,23 @@ class TaskSettings(BaseSettings):
     tuhui_timeout_s: PositiveSeconds = _setting(
         "TUHUI_TIMEOUT_S", 10, "Seconds for one call of that API."
     )
+    tuhui_sla_s: Seconds = _setting(
+        "TUHUI_SLA_S",
+        1_800,
+        "Seconds in which a designer has to accept; then another one gets the task. 0: no limit.",
+    )
+    tuhui_wait_s: PositiveSeconds = _setting(
+        "TUHUI_WAIT_S", 30, "Seconds between two looks for a designer while none is online."
+    )
+    tuhui_skills: Annotated[
+        dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]],
+        NoDecode,
+        BeforeValidator(_skills),
+    ] = _setting(
+        "TUHUI_SKILLS",
+        {},
+        "Task types by designer, name=type,type;… or JSON; who is not named does everything.",
+    )
 
 
 class PictureSettings(BaseSettings):
@@ -636,6 +683,46 @@ class PictureSettings(BaseSettings):
         "PICTURE_ALLOW_PRIVATE",
         False,
         "true: pictures may be fetched from private and loopback addresses.",
+    )
+    picture_work_s: PositiveSeconds = _setting(
+        "PICTURE_WORK_S",
+        240,
+        "Seconds for the automatic work on one order; then it goes to a designer.",
+    )
+    picture_keep_days: Days = _setting(
+        "PICTURE_KEEP_DAYS",
+        90,
+        "Days for which a picture that no open order needs is kept since its last use; "
+        "0: for ever.",
+    )
+    picture_link_days: Annotated[float, Field(gt=0, le=365, allow_inf_nan=False)] = _setting(
+        "PICTURE_LINK_DAYS",
+        7,
+        "Days for which the address of a picture that was sent to a customer works.",
+    )
+    images_url: HttpUrl = _setting(
+        "IMAGES_URL",
+        "",
+        "OpenAI-compatible images API that edits pictures, e.g. https://…/v1; default: what can "
+        "be done here, else a designer. Needs KEFU_IMAGES_MODEL.",
+    )
+    images_api_key: SecretStr | None = _setting("IMAGES_API_KEY", None, "Key of that API.")
+    images_model: str = _setting("IMAGES_MODEL", "", "Model of that API.")
+    images_timeout_s: PositiveSeconds = _setting(
+        "IMAGES_TIMEOUT_S", 120, "Seconds for one call of that API."
+    )
+    picture_library: ExistingFolder = _setting(
+        "PICTURE_LIBRARY", None, "Folder of pictures in which originals are looked for."
+    )
+    picture_library_rescan_s: PositiveSeconds = _setting(
+        "PICTURE_LIBRARY_RESCAN_S", 60, "Seconds after which that folder is looked through again."
+    )
+    image_search_url: HttpUrl = _setting(
+        "IMAGE_SEARCH_URL", "", "Image search service, asked where the folder holds no original."
+    )
+    image_search_key: SecretStr | None = _setting("IMAGE_SEARCH_KEY", None, "Key of that service.")
+    image_search_timeout_s: PositiveSeconds = _setting(
+        "IMAGE_SEARCH_TIMEOUT_S", 30, "Seconds for one call of that service."
     )
 
 
@@ -781,6 +868,10 @@ class Settings(
             raise ConfigurationError(
                 "KEFU_RERANK_MODEL", "not set, while KEFU_RERANK_URL is", "a model name"
             )
+        if self.images_url and not self.images_model:
+            raise ConfigurationError(
+                "KEFU_IMAGES_MODEL", "not set, while KEFU_IMAGES_URL is", "a model name"
+            )
 
     def _check_llm(self) -> None:
         if self._llm_name() != CUSTOM_PROVIDER:
@@ -875,6 +966,10 @@ class Settings(
             "tuhui_url": f"{base}/tuhui",
             "tuhui_api_key": credential,
             "picture_allow_private": True,
+            "images_url": f"{base}/images/v1",
+            "images_api_key": credential,
+            "images_model": self.images_model or _SANDBOX_MODEL,
+            "image_search_url": "",
             "embedding_url": "",
             "rerank_url": f"{base}/rerank/v1" if self.rerank_url else "",
             "rerank_api_key": credential if self.rerank_api_key else None,

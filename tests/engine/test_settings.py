@@ -419,3 +419,41 @@ def test_the_markdown_has_a_row_for_each_setting() -> None:
 def test_the_database_is_a_file_in_the_data_folder_by_default(tmp_path: Path) -> None:
     dsn = load_settings(data_dir=tmp_path / "d").database_dsn()
     assert dsn == f"sqlite:///{tmp_path / 'd' / 'kefu.db'}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["橘子=restore,cutout; 婷婷 = design", '{"橘子": ["restore", "cutout"], "婷婷": ["design"]}'],
+)
+def test_skills_are_pairs_or_json(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    _set(monkeypatch, TUHUI_SKILLS=text)
+    assert load_settings().tuhui_skills == {"橘子": ("restore", "cutout"), "婷婷": ("design",)}
+
+
+@pytest.mark.parametrize("text", ["橘子", "橘子=", "=restore", "{", '{"橘子": []}', '{"橘子": 1}'])
+def test_skills_that_say_nothing_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    _set(monkeypatch, TUHUI_SKILLS=text)
+    with pytest.raises(ConfigurationError, match="TUHUI_SKILLS"):
+        load_settings()
+
+
+def test_an_images_api_needs_a_model_and_the_sandbox_plays_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _set(monkeypatch, IMAGES_URL="https://images.example/v1", IMAGES_API_KEY="sk-images")
+    with pytest.raises(ConfigurationError, match="KEFU_IMAGES_MODEL"):
+        load_settings()
+    played = load_settings(images_model="m", sandbox_url="http://127.0.0.1:6061")
+    assert (played.images_url, played.images_model) == ("http://127.0.0.1:6061/images/v1", "m")
+    assert played.images_api_key is not None
+    assert "sk-images" not in played.images_api_key.get_secret_value()
+
+
+def test_the_picture_library_is_a_folder_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _set(monkeypatch, PICTURE_LIBRARY=str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match="PICTURE_LIBRARY"):
+        load_settings()
+    _set(monkeypatch, PICTURE_LIBRARY=str(tmp_path))
+    assert load_settings().picture_library == tmp_path
