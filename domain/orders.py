@@ -1,7 +1,8 @@
 """Orders for work on pictures: how they live, and what a change of one is.
 
 draft ─> quoted ─> confirmed ─> working ─> delivered ─> accepted; delivered ─> rework ─> working.
-working goes to a designer (dispatched, or waiting while nobody is there) and comes back delivered.
+working goes to a designer (dispatched, or waiting while nobody is there) and comes back delivered;
+a draft or a quote does too, where a designer has to look before there is a price.
 Every state before accepted can be cancelled; declined and failed are ends that a person may reopen.
 """
 
@@ -29,9 +30,10 @@ CLOSED = frozenset({OrderStatus.ACCEPTED, OrderStatus.CANCELLED, OrderStatus.DEC
 OPEN = frozenset(OrderStatus) - CLOSED
 
 S = OrderStatus
+_TO_A_DESIGNER = frozenset({S.WAITING, S.DISPATCHED, S.CANCELLED, S.FAILED})
 NEXT: dict[OrderStatus, frozenset[OrderStatus]] = {
-    S.DRAFT: frozenset({S.QUOTED, S.CONFIRMED, S.CANCELLED, S.DECLINED}),
-    S.QUOTED: frozenset({S.QUOTED, S.CONFIRMED, S.CANCELLED, S.DECLINED}),
+    S.DRAFT: frozenset({S.QUOTED, S.CONFIRMED, S.DECLINED, *_TO_A_DESIGNER}),
+    S.QUOTED: frozenset({S.QUOTED, S.CONFIRMED, S.DECLINED, *_TO_A_DESIGNER}),
     S.CONFIRMED: frozenset({S.WORKING, S.WAITING, S.DISPATCHED, S.CANCELLED, S.FAILED}),
     S.WORKING: frozenset({S.DELIVERED, S.WAITING, S.DISPATCHED, S.CANCELLED, S.FAILED}),
     S.WAITING: frozenset({S.DISPATCHED, S.DELIVERED, S.CANCELLED, S.FAILED}),

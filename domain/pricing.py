@@ -25,6 +25,7 @@ from pydantic import (
 
 from domain.decisions import Quote, QuoteItem
 from domain.errors import ConfigurationError
+from domain.orders import Workflow
 from domain.pictures import PictureFacts, PictureKind
 from domain.text import fold
 
@@ -233,6 +234,7 @@ class Service(_Part):
 
     ``text_priced``: the amount of text on the picture counts. ``starting_price``: the base is
     where the price begins, and a designer settles it. ``fastest_hours``: nobody does it in less.
+    ``workflow``: who does the work; a designer where the price only begins, else we ourselves.
     """
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -247,6 +249,14 @@ class Service(_Part):
     starting_price: bool = False
     needs: PictureNeeds = PictureNeeds()
     fastest_hours: Annotated[float, Field(gt=0, le=10_000)] | None = None
+    workflow: Workflow = Workflow.PROCESS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_workflow(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "workflow" not in data and data.get("starting_price") is True:
+            return {**data, "workflow": Workflow.DESIGN}
+        return data
 
     @field_validator("floor")
     @classmethod
