@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.text import Text as Line
 
 from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.service import PEER, Answer, client_of
 from api.fields import Identifier, Text
 from domain.errors import ConfigurationError, KnowledgeError, PeerRejected, PeerUnavailable
 from domain.ids import new_message_id
@@ -26,11 +27,9 @@ if TYPE_CHECKING:
     from engine.bootstrap import Kefu
     from engine.settings import Settings
 
-Answer = dict[str, Any]
 Ask = Callable[[str], Answer]
 CHANNEL, ACCOUNT = "api", "terminal"
 ENDS = frozenset({"exit", "quit", "退出"})
-PEER = "kefu serve"
 HTTP_GRACE_S = 15.0
 _TEXT: TypeAdapter[str] = TypeAdapter(Text)
 _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
@@ -147,13 +146,7 @@ async def _start(kefu: "Kefu") -> None:
 @contextlib.contextmanager
 def _over_http(settings: "Settings", customer: str, taken: ConfigurationError) -> Iterator[Ask]:
     """``taken``: raised if no service answers at the address either."""
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    client = httpx.Client(
-        base_url=settings.address(),
-        headers={"X-API-Key": key} if key else {},
-        timeout=settings.sync_deadline_s + HTTP_GRACE_S,
-        trust_env=False,
-    )
+    client = client_of(settings, settings.sync_deadline_s + HTTP_GRACE_S)
 
     def ask(text: str) -> Answer:
         message = {"id": new_message_id(), "chat_id": customer, "sender": customer, "content": text}

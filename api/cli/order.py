@@ -4,25 +4,22 @@ Everything goes over HTTP to the running service. Exit code 1: the service refus
 be asked.
 """
 
-import contextlib
 import json
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 import httpx
 import typer
 
-from api.cli.console import AsJson, output, print_json, settings_for
-from domain.errors import ConfigurationError, PeerUnavailable
+from api.cli.console import AsJson, output, print_json
+from api.cli.service import Answer, Url, answer_of, service_at
 from domain.order_words import STATUSES, WORKFLOWS
 from domain.orders import ChangeKind, OrderStatus, Workflow
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-PEER = "kefu serve"
 ORDERS, PICTURES = "/api/orders", "/api/pictures"
 TIMEOUT_S = 60.0
 MAX_FILE_BYTES = 32 * 1024 * 1024
@@ -32,9 +29,7 @@ order = typer.Typer(
     help="Orders for work on pictures: list, show, amend, confirm, deliver, accept, cancel.",
     no_args_is_help=True,
 )
-Answer = dict[str, Any]
 OrderId = Annotated[int, typer.Argument(help="The order's number.", min=1, show_default=False)]
-Url = Annotated[str, typer.Option(help="Address of the service; default: as the settings say.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Do not tell the customer.")]
 
 
@@ -184,65 +179,35 @@ def _deliverable(service: httpx.Client, made: str) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{made}: {error.strerror}", param_hint="MADE") from None
-    return str(_asked(service, "POST", PICTURES, content=data)["sha256"])
+    stored = _succeeded(*answer_of(service, "POST", PICTURES, data, media="image/*"))
+    return str(stored["sha256"])
 
 
 # The service
 
 
-@contextlib.contextmanager
-def _service(url: str) -> Iterator[httpx.Client]:
-    if url and not url.startswith(("http://", "https://")):
-        raise typer.BadParameter("应以 http:// 或 https:// 开头", param_hint="--url")
-    settings = settings_for(None)
-    key = settings.api_key.get_secret_value().encode() if settings.api_key else b""
-    client = httpx.Client(
-        base_url=url or settings.address(),
-        headers={b"X-API-Key": key} if key else None,
-        timeout=TIMEOUT_S,
-        trust_env=False,
-    )
-    with client:
-        yield client
+def _service(url: str) -> AbstractContextManager[httpx.Client]:
+    return service_at(url, TIMEOUT_S)
 
 
 def _asked(
     service: httpx.Client,
     method: str,
     path: str,
-    body: Any = None,
+    body: Answer | None = None,
     *,
     query: dict[str, Any] | None = None,
-    content: bytes | None = None,
 ) -> Answer:
     """Of a success; a refusal ends the command. Raises PeerUnavailable, ConfigurationError."""
-    headers = {"Content-Type": "application/json" if content is None else "image/*"}
-    sent = json.dumps(body).encode() if body is not None else content
-    address = str(service.base_url).rstrip("/")
-    try:
-        response = service.request(
-            method, quote(path), params=query, content=sent, headers=headers if sent else {}
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise PeerUnavailable(PEER, f"{address} 没有回应({type(error).__name__})") from error
-    if response.status_code in (401, 403):
-        raise ConfigurationError("KEFU_API_KEY", f"{address} refuses it", "the key of that service")
-    answer = _read(response)
-    if answer is None or response.is_server_error:
-        reason = f"{address} 的回答不能使用:{' '.join(response.text.split())[:200]}"
-        raise PeerUnavailable(PEER, reason, status=response.status_code)
+    content = None if body is None else json.dumps(body).encode()
+    return _succeeded(*answer_of(service, method, path, content, query=query))
+
+
+def _succeeded(response: httpx.Response, answer: Answer) -> Answer:
     if response.is_success:
         return answer
     typer.echo(answer.get("error", {}).get("message", response.reason_phrase), err=True)
     raise typer.Exit(1)
-
-
-def _read(response: httpx.Response) -> Answer | None:
-    try:
-        answer = response.json()
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
 
 
 # What is shown

@@ -4,24 +4,22 @@ Everything goes over HTTP, the way Tianwang goes. Exit code 1: the service refus
 be asked.
 """
 
-import contextlib
 import json
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
 import httpx
 import typer
 
-from api.cli.console import AsJson, output, print_json, settings_for
+from api.cli.console import AsJson, output, print_json
+from api.cli.service import Answer, Url, answer_of, service_at
 from api.tianwang.addresses import CANCEL, LIST, RECEIVE, RETRY, STATUS
-from domain.errors import ConfigurationError, PeerUnavailable
 from domain.tasks import TaskStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-PEER = "kefu serve"
 TIMEOUT_S = 30.0
 MAX_FILE_BYTES = 32 * 1024 * 1024
 STATES = {
@@ -53,9 +51,7 @@ LABELS = {
 }
 
 task = typer.Typer(help="Tasks of Tianwang: send, list, show, cancel, retry.", no_args_is_help=True)
-Answer = dict[str, Any]
 TaskId = Annotated[str, typer.Argument(help="The task's id.", show_default=False)]
-Url = Annotated[str, typer.Option(help="Address of the service; default: as the settings say.")]
 
 
 @task.command()
@@ -174,20 +170,8 @@ def _no_number(name: str) -> None:
 # The service
 
 
-@contextlib.contextmanager
-def _service(url: str) -> Iterator[httpx.Client]:
-    if url and not url.startswith(("http://", "https://")):
-        raise typer.BadParameter("应以 http:// 或 https:// 开头", param_hint="--url")
-    settings = settings_for(None)
-    key = settings.api_key.get_secret_value().encode() if settings.api_key else b""
-    client = httpx.Client(
-        base_url=url or settings.address(),
-        headers={b"X-API-Key": key} if key else None,
-        timeout=TIMEOUT_S,
-        trust_env=False,
-    )
-    with client:
-        yield client
+def _service(url: str) -> AbstractContextManager[httpx.Client]:
+    return service_at(url, TIMEOUT_S)
 
 
 def _ask(
@@ -200,27 +184,12 @@ def _ask(
 ) -> Answer:
     """The service's envelope, a refusal's too. Raises PeerUnavailable, ConfigurationError."""
     content = None if method == "GET" else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"} if content is not None else {}
-    address = str(service.base_url).rstrip("/")
-    try:
-        response = service.request(method, path, params=query, content=content, headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise PeerUnavailable(PEER, f"{address} 没有回应({type(error).__name__})") from error
-    if response.status_code in (401, 403):
-        raise ConfigurationError("KEFU_API_KEY", f"{address} refuses it", "the key of that service")
-    answer = _envelope(response)
-    if answer is None or response.is_server_error:
-        reason = f"{address} 的回答不能使用:{' '.join(response.text.split())[:200]}"
-        raise PeerUnavailable(PEER, reason, status=response.status_code)
+    _, answer = answer_of(service, method, path, content, query=query, usable=_is_envelope)
     return answer
 
 
-def _envelope(response: httpx.Response) -> Answer | None:
-    try:
-        answer = response.json()
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) and isinstance(answer.get("code"), int) else None
+def _is_envelope(answer: Answer) -> bool:
+    return isinstance(answer.get("code"), int)
 
 
 def _data(answer: Answer) -> Answer:
