@@ -97,7 +97,8 @@ class EffectKind(StrEnum):
     priority, target, question; from tools also conversation_id, contact_id, turn_id. notice: title,
     text, priority, reason. tag: contact_id, add, remove. customer: contact_id, changes. schedule:
     due_at (s), to, action, arguments. dispatch: title, description, task_type, priority, designer,
-    contact_id. image_task: contact_id, conversation_id, title, requirement, images.
+    contact_id. image_task: contact_id, conversation_id, title, requirement, images. order: what a
+    turn does to an order (`engine.orders.turns` knows the payloads).
     """
 
     MESSAGE = "message"
@@ -109,6 +110,7 @@ class EffectKind(StrEnum):
     SCHEDULE = "schedule"
     DISPATCH = "dispatch"
     IMAGE_TASK = "image_task"
+    ORDER = "order"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from engine.metrics import Metrics
 from engine.orders.desk import DeskPolicy, OrderDesk
 from engine.orders.pictures import PictureDesk
 from engine.orders.quoting import requoting
+from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.qingjian import QingjianChannel, QingjianLink
 from engine.settings import Settings
@@ -202,6 +203,18 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         owner=owner,
         alone=database.is_sqlite,
     )
+    requote = requoting(services.price_book)
+    orders = OrderDesk(
+        database,
+        OrderBook(),
+        tasks=work.book,
+        requote=requote,
+        policy=DeskPolicy(
+            channels=frozenset(channels),
+            dispatching=bool(settings.tuhui_url),
+            known_pictures=picture_desk.has,
+        ),
+    )
     parts = assemble_engine(
         database,
         services,
@@ -212,26 +225,15 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         metrics=metrics,
         on_commit=upkeep.note,
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
+        orders=TurnOrders(orders, requote),
     )
-    work.on_queues = parts.wake_queues
+    work.on_queues = orders.on_queues = parts.wake_queues
     tool_desk = ToolDesk(
         registry,
         database,
         book=work.book,
         zone=settings.zone(),
         channels=reach,
-        on_queues=parts.wake_queues,
-    )
-    orders = OrderDesk(
-        database,
-        OrderBook(),
-        tasks=work.book,
-        requote=requoting(services.price_book),
-        policy=DeskPolicy(
-            channels=frozenset(channels),
-            dispatching=bool(settings.tuhui_url),
-            known_pictures=picture_desk.has,
-        ),
         on_queues=parts.wake_queues,
     )
     dispatching = build_dispatching(
@@ -305,6 +307,7 @@ def assemble_engine(
     metrics: Metrics | None = None,
     on_commit: Callable[[TurnCommit], None] | None = None,
     tasks: TaskParts | None = None,
+    orders: TurnOrders | None = None,
 ) -> EngineParts:
     """The engine over a started database. ``owner`` names this process in leases; ``on_commit`` is
     told of each turn that was committed."""
@@ -336,6 +339,7 @@ def assemble_engine(
         on_deliveries=wake_queues,
         on_commit=on_commit,
         tasks=tasks.turns if tasks else None,
+        orders=orders,
         clock=clock,
     )
     engine = Engine(
@@ -544,10 +548,10 @@ def build_dispatching(
     key = settings.tuhui_api_key.get_secret_value() if settings.tuhui_api_key else None
     client = TuhuiClient(settings.tuhui_url, key, http, settings.tuhui_timeout_s)
     steps = DispatchSteps(
-        database, client, tasks, policy, on_step=orders.on_step, on_done=orders.on_done
+        database, client, tasks, policy, on_step=orders.deeds.on_step, on_done=orders.deeds.on_done
     )
     runner = DispatchRunner(steps, owner=owner, alone=database.is_sqlite, on_queues=on_queues)
-    orders.cancel_dispatch = steps.cancel
+    orders.deeds.cancel_dispatch = steps.cancel
     orders.on_due = runner.wake
     return runner
 

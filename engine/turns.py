@@ -20,6 +20,7 @@ from domain.ids import TurnId, effect_key, turn_id
 from domain.messages import MessageKind
 from engine.answers import answer_for, bare_answer, build_answer, default_answer
 from engine.metrics import Metrics
+from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.tasks.turns import TurnTasks
 from engine.waiting import MessageKey, WaitingRoom
@@ -39,21 +40,22 @@ from tools.perform import Act
 
 log = logging.getLogger(__name__)
 _Acts = tuple[tuple[FiredTask, Act], ...]
-_SOLVED = frozenset({"answer", "quote", "chat", "task"})
+_SOLVED = frozenset({"answer", "quote", "chat", "task", "order"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Ran:
     """A run that succeeded: what to commit, and what to tell the callers.
 
-    ``acts``: of the tasks that it fired; ``shown_in``: the conversation, where its caller gets
-    everything in the response.
+    ``acts``: of the tasks that it fired; ``ordered``: its ORDER effects; ``shown_in``: the
+    conversation, where its caller gets everything in the response.
     """
 
     commit: TurnCommit
     answer: dict[str, Any]
     acts: _Acts = ()
     shown_in: str = ""
+    ordered: tuple[dict[str, Any], ...] = ()
     approval: NewApproval | None = None
 
 
@@ -79,9 +81,10 @@ class Turns:
         on_deliveries: Callable[[list[str]], None],
         on_commit: Callable[[TurnCommit], None] | None = None,
         tasks: TurnTasks | None = None,
+        orders: TurnOrders | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._tasks = tasks
+        self._tasks, self._orders = tasks, orders
         self._database = database
         self._graph = graph
         self._saver = saver
@@ -293,6 +296,8 @@ class Turns:
             context.emit = lambda event, data: self._waiting.tell(keys, event, data)
         if self._tasks is not None:
             context.fired, context.asks = await self._tasks.fired_by(claim, started)
+        if self._orders is not None:
+            context.orders = await self._orders.in_talk(claim)
         return context
 
     async def _run_graph(
@@ -310,7 +315,9 @@ class Turns:
         answer = build_answer(state, context, latency_ms=round((ended - context.now) * 1000))
         commit = self._as_commit(claim, context, state, answer, ended)
         shown_in = self._shown_in(claim)
-        return _Ran(replace(commit, run=run), answer, tuple(context.acts), shown_in, approval)
+        ordered = tuple(one for one in state["effects"] if one["kind"] == EffectKind.ORDER)
+        commit = replace(commit, run=run)
+        return _Ran(commit, answer, tuple(context.acts), shown_in, ordered, approval)
 
     def _asked_for(self, state: dict[str, Any], now: float) -> NewApproval | None:
         """The quote at which the run stopped to be approved."""
@@ -372,7 +379,7 @@ class Turns:
             result=orjson.dumps(answer).decode(),
             started=context.now,
             ended=ended,
-            outcome="transferred" if handoff else _outcome(decision),
+            outcome=_outcome(decision, handed=handoff is not None),
             reply=_reply_row(context, decision, tokens, answer["latency_ms"]),
             effects=_effect_records(context.turn_id, state["effects"]),
             handoff=handoff,
@@ -410,15 +417,29 @@ class Turns:
             if rebuildable and turns.is_stale(connection, claim):
                 return None, []
             queues = self._fire(connection, claim, ran)
+            queues += self._order(connection, claim, ran)
             committed = turns.commit(connection, ran.commit)
             self._keep_approval(connection, claim, ran)
             return committed, queues
 
         committed, queues = await self._database.write(unit, key=claim.conversation_id)
-        if committed is not None and ran.acts and self._tasks is not None:
-            self._tasks.fired(ran.acts)
-            self._on_deliveries(queues)
+        if committed is not None:
+            self._committed(ran, queues)
         return committed
+
+    def _committed(self, ran: _Ran, queues: list[str]) -> None:
+        if ran.acts and self._tasks is not None:
+            self._tasks.fired(ran.acts)
+        if ran.ordered and self._orders is not None:
+            self._orders.committed()
+        if queues:
+            self._on_deliveries(queues)
+
+    def _order(self, connection: Connection, claim: Claim, ran: _Ran) -> tuple[str, ...]:
+        if self._orders is None or not ran.ordered:
+            return ()
+        turn, now = ran.commit.turn_id, ran.commit.ended
+        return self._orders.commit(connection, claim, turn, ran.ordered, now)
 
     def _keep_approval(self, connection: Connection, claim: Claim, ran: _Ran) -> None:
         now = ran.commit.ended
@@ -599,7 +620,9 @@ def _keys(claim: Claim) -> list[MessageKey]:
     return [(claim.channel, claim.account, m.channel_message_id) for m in claim.messages]
 
 
-def _outcome(decision: dict[str, Any]) -> str:
+def _outcome(decision: dict[str, Any], *, handed: bool) -> str:
+    if handed or decision["decision"] == "dispatch":
+        return "transferred"
     return "solved" if decision["decision"] in _SOLVED else "unsolved"
 
 

@@ -13,6 +13,7 @@ from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from graphs.classifier.model import IntentClassifier
+from graphs.orders import OrdersInTalk
 from graphs.templates import Templates
 from tools.models.calls import ModelCall
 from tools.models.gateway import ModelGateway
@@ -87,7 +88,7 @@ class TurnContext:
 
     ``streams``: somebody watches, so a model is asked to stream its answer to ``emit``. ``fired``:
     tasks that the messages fire, in the order in which they act; ``asks``: what the messages say
-    besides; ``acts``: what the run did for them.
+    besides; ``acts``: what the run did for them. ``orders``: None where none are kept (Studio).
     """
 
     services: Services
@@ -103,5 +104,6 @@ class TurnContext:
     fired: tuple[FiredTask, ...] = ()
     asks: str = ""
     acts: list[tuple[FiredTask, Act]] = field(default_factory=list)
+    orders: OrdersInTalk | None = None
     nodes: list[tuple[str, float]] = field(default_factory=list)
     calls: list[ModelCall] = field(default_factory=list)

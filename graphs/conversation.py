@@ -16,6 +16,7 @@ from graphs.nodes.approve import approve
 from graphs.nodes.classify import classify
 from graphs.nodes.escalate import escalate
 from graphs.nodes.look import look
+from graphs.nodes.order import order
 from graphs.nodes.price_estimate import price_estimate
 from graphs.nodes.reply import reply
 from graphs.nodes.retrieve import retrieve
@@ -25,6 +26,7 @@ from graphs.routing import (
     after_approve,
     after_classify,
     after_look,
+    after_order,
     after_risk_check,
 )
 from graphs.state import ConversationState, Update
@@ -48,9 +50,10 @@ def build_conversation_graph(
         graph.add_node(node.__name__, _observed(node, make_context, route), destinations=to)
 
     paths = ("retrieve", "price_estimate", "risk_check")
-    add(classify, after_classify, to=("act", "look", *paths))
-    add(act, after_act, to=("look", *paths, END))
-    add(look, after_look, to=paths)
+    add(classify, after_classify, to=("act", "look", "order", *paths))
+    add(act, after_act, to=("look", "order", *paths, END))
+    add(look, after_look, to=("order", *paths))
+    add(order, after_order, to=(*paths, "escalate", END))
     add(retrieve)
     add(price_estimate)
     add(risk_check, after_risk_check, to=("approve", "reply", "escalate"))

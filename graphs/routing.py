@@ -32,8 +32,18 @@ def what_is_asked(state: ConversationState) -> list[str]:
 
 
 def after_look(state: ConversationState) -> list[str]:
+    """What is said of open orders is done before the rest is answered."""
+    return ["order"] if state["classification"].get("orders") else after_order(state)
+
+
+def after_order(state: ConversationState) -> list[str]:
     """A rule that hands over, small talk and a plain wish for a person need no search."""
     found = state["classification"]
+    if found.get("orders"):
+        if state["ordered"].get("person"):
+            return ["escalate"]
+        if not found["orders"]["rest"]:
+            return [END]
     intent = Intent(found["intent"])
     if found["rule"] and found["rule"]["action"] == "handoff":
         return ["risk_check"]

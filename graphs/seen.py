@@ -44,6 +44,11 @@ def about_pictures(
     return RiskDecision(reasons[0].outcome, codes, missing), reasons
 
 
+def _record(context: TurnContext) -> CustomerRecord:
+    kept = context.orders.record if context.orders is not None else None
+    return kept or CustomerRecord(level=context.customer.level)
+
+
 def _judge(
     state: ConversationState, context: TurnContext, facts: PictureFacts | None, problem: str
 ) -> PictureDecision:
@@ -55,7 +60,7 @@ def _judge(
         book.service(offered.service) if offered else None,
         offered,
         book=book,
-        customer=CustomerRecord(level=context.customer.level),
+        customer=_record(context),
         hours=hours_left(state["classification"]["text"], now),
         problem=problem,
     )

@@ -22,13 +22,16 @@ class ConversationState(TypedDict, total=False):
     """First what a conversation keeps; below what one turn writes anew.
 
     ``bargain``: how far a talk about the open quote's price has come: round, kind, asked (fen).
+    ``asked_which``: changes that are clear, where we asked which order they are for: amendments,
+    candidates.
 
     ``classification``: text, intent, confidence, dialogue_type, sentiment, entities, rule, images.
     ``retrieval``: a domain Retrieval as dict. ``quote``: a Quote as dict. ``risk``: outcome,
     reasons, missing, priority. ``decision``: action, decision, content, confidence, citations,
     source. ``effects``: Effect dicts, which the engine turns into rows. ``acts``: of tasks that
     the turn fired: task_id, tool, said, error. ``pictures``: PictureFacts of the turn's pictures as
-    dicts; ``unseen``: of those that could not be looked at, source and problem.
+    dicts; ``unseen``: of those that could not be looked at, source and problem. ``ordered``: what
+    was said and done (Effect dicts) of open orders before the rest of the message is answered.
     """
 
     messages: Annotated[list[AnyMessage], window]
@@ -36,6 +39,7 @@ class ConversationState(TypedDict, total=False):
     entities: dict[str, list[str]]
     open_quote: dict[str, Any] | None
     bargain: dict[str, Any] | None
+    asked_which: dict[str, Any] | None
 
     classification: dict[str, Any]
     retrieval: dict[str, Any] | None
@@ -46,6 +50,16 @@ class ConversationState(TypedDict, total=False):
     acts: list[dict[str, Any]]
     pictures: list[dict[str, Any]]
     unseen: list[dict[str, str]]
+    ordered: dict[str, Any]
+
+
+def after_orders(
+    state: ConversationState, content: str, effects: list[dict[str, Any]]
+) -> tuple[str, list[dict[str, Any]]]:
+    """The answer behind what was said and done of open orders in the same turn."""
+    ordered = state.get("ordered") or {}
+    whole = "\n".join([*ordered.get("said", ()), *filter(None, [content])])
+    return whole, [*effects, *ordered.get("effects", ())]
 
 
 Update = dict[str, Any]

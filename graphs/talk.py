@@ -11,7 +11,7 @@ from graphs.state import ConversationState
 
 _NUMERALS = {"1": 1, "一": 1, "2": 2, "二": 2, "两": 2, "3": 3, "三": 3}
 _CHOICE = re.compile(r"(?:选|是|要|问)?第?([123一二两三])(?:个|条|项|种|点)?(?:问题)?[吧呢的啊呀]?")
-_YES = frozenset(
+YES = frozenset(
     [
         "是",
         "是的",
@@ -43,7 +43,7 @@ def chosen_option(state: ConversationState, text: str) -> str | None:
     """The option that ``text`` picks from those that our last message offered."""
     options: list[str] = (state.get("decision") or {}).get("options", [])
     said = letters(text)
-    if len(options) == 1 and said in _YES:
+    if len(options) == 1 and said in YES:
         return options[0]
     picked = _CHOICE.fullmatch(said)
     number = _NUMERALS[picked[1]] if picked else 0

@@ -13,6 +13,7 @@ from storage import outbox
 from storage.audit import record
 from storage.clock import iso
 from storage.dispatches import NewDispatch, want
+from storage.orders import NewOrder, OrderBook
 from storage.statements import Statement
 from storage.tasks import TOOL, NewTask, TaskBook
 
@@ -93,11 +94,6 @@ _HANDOFF = Statement(
         updated_at = excluded.updated_at,
         priority = CASE WHEN excluded.priority = 'high' THEN 'high' ELSE handoffs.priority END
     """
-)
-_IMAGE_TASK = Statement(
-    "INSERT INTO image_tasks (key, contact_id, conversation_id, title, requirement, images, status,"
-    " created_at, updated_at) VALUES (:key, :contact_id, :conversation_id, :title, :requirement,"
-    " :images, 'draft', :at, :at) ON CONFLICT (key) DO NOTHING"
 )
 CUSTOMER_COLUMNS = frozenset({"name", "remark", "state"})
 
@@ -304,22 +300,19 @@ def _schedule(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
 
 
 def _image_task(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
-    _IMAGE_TASK.run(
-        writing.connection,
-        {
-            "key": key,
-            "contact_id": payload["contact_id"],
-            "conversation_id": payload["conversation_id"],
-            "title": payload["title"],
-            "requirement": payload["requirement"],
-            "images": json.dumps(payload["images"], ensure_ascii=False),
-            "at": iso(writing.now),
-        },
+    order = NewOrder(
+        key=key,
+        contact_id=payload["contact_id"],
+        conversation_id=payload["conversation_id"],
+        title=payload["title"],
+        requirement=payload["requirement"],
+        images=tuple(payload["images"]),
     )
+    OrderBook().create(writing.connection, order, actor=writing.cause.actor, now=writing.now)
 
 
-def _unknown_question(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
-    raise ValueError("only a turn can leave an unknown question behind")
+def _of_turns(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
+    raise ValueError("only a turn can bring that about")
 
 
 _WRITERS: dict[EffectKind, Callable[[_Writing, str, dict[str, Any]], None]] = {
@@ -331,5 +324,6 @@ _WRITERS: dict[EffectKind, Callable[[_Writing, str, dict[str, Any]], None]] = {
     EffectKind.CUSTOMER: _customer,
     EffectKind.SCHEDULE: _schedule,
     EffectKind.IMAGE_TASK: _image_task,
-    EffectKind.UNKNOWN_QUESTION: _unknown_question,
+    EffectKind.UNKNOWN_QUESTION: _of_turns,
+    EffectKind.ORDER: _of_turns,
 }

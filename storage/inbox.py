@@ -10,6 +10,7 @@ from domain.decisions import CustomerFacts
 from domain.messages import Attachment, InboundMessage
 from storage.checkpoints import StoredCheckpoint, latest_checkpoint
 from storage.clock import iso
+from storage.orders import has_open
 from storage.statements import Statement
 from storage.tasks import watch_version
 
@@ -44,7 +45,8 @@ class UnreadMessage:
 class Claim:
     """The right to run one turn, and all that the turn needs to know. Valid until ``until``.
 
-    ``tasks_version``: number of the newest task that these messages may fire.
+    ``tasks_version``: number of the newest task that these messages may fire. ``has_orders``: the
+    conversation has open ones.
     """
 
     conversation_id: str
@@ -68,6 +70,7 @@ class Claim:
     customer: CustomerFacts = field(default_factory=CustomerFacts)
     checkpoint: StoredCheckpoint | None = None
     tasks_version: int = 0
+    has_orders: bool = False
 
 
 _INSERT_MESSAGE = Statement(
@@ -289,6 +292,7 @@ def claim(
         customer=_customer(connection, found.contact_id, found.customer_name),
         checkpoint=latest_checkpoint(connection, conversation),
         tasks_version=watch_version(connection),
+        has_orders=has_open(connection, conversation),
     )
 
 

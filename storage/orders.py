@@ -15,11 +15,12 @@ from sqlalchemy import BindParameter, Connection, bindparam, text
 from domain.decisions import Quote, QuoteItem, as_dict
 from domain.errors import InvalidInput
 from domain.order_words import STATUSES
-from domain.orders import CLOSED, OPEN, Amendment, OrderStatus, Workflow, may_follow
+from domain.orders import CLOSED, Amendment, OrderStatus, Workflow, may_follow
 from storage.audit import record
 from storage.clock import iso
 from storage.recipients import RecipientRow, find_recipient
 from storage.statements import Statement
+from storage.task_tables import OPEN_ORDER
 
 MAX_TRIED = 20
 _CUSTOMER_TAIL = 4
@@ -117,6 +118,21 @@ _LEVEL = Statement("SELECT level FROM customers WHERE contact_id = :contact_id")
 _FACTS = Statement("SELECT facts FROM pictures WHERE sha256 = :digest")
 _NEXT_DUE = Statement(
     "SELECT MIN(due_at) FROM image_tasks WHERE due_at IS NOT NULL AND lease_until < :now"
+)
+_GIVE_BACK = Statement(
+    "UPDATE image_tasks SET lease_owner = NULL, lease_until = 0"
+    " WHERE id = :id AND lease_owner = :owner"
+)
+_HAS_OPEN = Statement(
+    f"SELECT 1 FROM image_tasks WHERE conversation_id = :id AND {OPEN_ORDER} LIMIT 1"  # noqa: S608
+)
+_RECORD = Statement(
+    """
+    SELECT COUNT(*) FILTER (WHERE o.status IN ('accepted', 'delivered')),
+        COUNT(*) FILTER (WHERE o.status = 'cancelled' AND EXISTS (
+            SELECT 1 FROM image_task_events e WHERE e.order_id = o.id AND e.kind = 'confirmed'))
+    FROM image_tasks o WHERE o.contact_id = :contact_id AND o.updated_at >= :since
+    """
 )
 _FILTERS = {
     "statuses": "status IN :statuses",
@@ -286,10 +302,23 @@ class OrderBook:
         return after
 
     def requote(
-        self, connection: Connection, order: OrderRow, quote: Quote, *, actor: str, now: float
+        self,
+        connection: Connection,
+        order: OrderRow,
+        quote: Quote,
+        *,
+        actor: str,
+        now: float,
+        requirement: str | None = None,
+        workflow: Workflow | None = None,
+        due_at: float | None = None,
     ) -> OrderRow | None:
-        """A draft is quoted by it; an order that was quoted or confirmed gets another price."""
+        """A draft is quoted by it; an order that was quoted or confirmed gets another price. None
+        of ``requirement``, ``workflow``, ``due_at``: as before."""
         changes: dict[str, Any] = {"quote": _quote_text(quote), "service": quote.service}
+        how = workflow.value if workflow is not None else None
+        more = {"requirement": requirement, "workflow": how, "due_at": due_at}
+        changes |= {name: value for name, value in more.items() if value is not None}
         if order.status is S.DRAFT:
             changes["status"] = S.QUOTED.value
         elif order.status in CLOSED:
@@ -313,11 +342,14 @@ class OrderBook:
         detail: Mapping[str, Any] | None = None,
         designer: str | None = None,
         workflow: Workflow | None = None,
+        lease: tuple[str, float] | None = None,
     ) -> OrderRow | None:
         """``due_at``: when a runner has to look next, None: it has not. ``designer``, ``workflow``:
-        who and how from now on, None: as before. Raises InvalidInput (409) for what may not follow.
-        """
+        who and how from now on, None: as before. ``lease``: who works on it, and until when. Raises
+        InvalidInput (409) for what may not follow."""
         changes = _moved(status, due_at)
+        if lease is not None:
+            changes |= {"lease_owner": lease[0], "lease_until": lease[1]}
         if designer is not None:
             changes["designer"] = designer
         if workflow is not None:
@@ -375,9 +407,12 @@ class OrderBook:
         actor: str,
         now: float,
         due_at: float | None = None,
+        workflow: Workflow | None = None,
     ) -> OrderRow | None:
-        """``note``: what is to be better."""
+        """``note``: what is to be better; ``workflow``: how from now on, None: as before."""
         changes = _moved(S.REWORK, due_at)
+        if workflow is not None:
+            changes["workflow"] = workflow.value
         detail = {"note": note}
         return self._follow(connection, order, S.REWORK, changes, actor, now, detail)
 
@@ -436,7 +471,14 @@ class OrderBook:
         return row[0] if row else None
 
     def claim_due(
-        self, connection: Connection, *, owner: str, now: float, lease_s: float, limit: int
+        self,
+        connection: Connection,
+        *,
+        owner: str,
+        now: float,
+        lease_s: float,
+        limit: int,
+        statuses: Collection[OrderStatus] = tuple(OrderStatus),
     ) -> list[OrderRow]:
         """Due orders that nobody works on, taken under a lease. It leaves their version alone: what
         is changed meanwhile makes the work's own change fail."""
@@ -445,9 +487,15 @@ class OrderBook:
             text(
                 "UPDATE image_tasks SET lease_owner = :owner, lease_until = :until WHERE id IN"  # noqa: S608
                 " (SELECT id FROM image_tasks WHERE due_at <= :now AND lease_until < :now"
-                f" ORDER BY due_at LIMIT :limit{skip}) RETURNING {_COLUMNS}"
-            ),
-            {"owner": owner, "until": now + lease_s, "now": now, "limit": limit},
+                f" AND status IN :statuses ORDER BY due_at LIMIT :limit{skip}) RETURNING {_COLUMNS}"
+            ).bindparams(bindparam("statuses", expanding=True)),
+            {
+                "owner": owner,
+                "until": now + lease_s,
+                "now": now,
+                "limit": limit,
+                "statuses": [status.value for status in statuses],
+            },
         ).all()
         return sorted((_order(tuple(row)) for row in rows), key=lambda one: one.due_at or now)
 
@@ -476,6 +524,10 @@ class OrderBook:
         )
         return done.rowcount > 0
 
+    def give_back(self, connection: Connection, order_id: int, owner: str) -> None:
+        """One lease, if it is still ``owner``'s; it is due when it is due."""
+        _GIVE_BACK.run(connection, {"id": order_id, "owner": owner})
+
     def release(self, connection: Connection, owner: str | None = None) -> None:
         """Give up leases: those of ``owner``, or all (after a crash of the only process)."""
         whose = " AND lease_owner = :owner" if owner else ""
@@ -492,10 +544,9 @@ class OrderBook:
     def _open(self, connection: Connection, column: str, value: str) -> list[OrderRow]:
         statement = text(
             f"SELECT {_COLUMNS} FROM image_tasks WHERE {column} = :value"  # noqa: S608
-            " AND status IN :statuses ORDER BY id"
-        ).bindparams(bindparam("statuses", expanding=True))
-        statuses = sorted(status.value for status in OPEN)
-        rows = connection.execute(statement, {"value": value, "statuses": statuses})
+            f" AND {OPEN_ORDER} ORDER BY id"
+        )
+        rows = connection.execute(statement, {"value": value})
         return [_order(tuple(row)) for row in rows]
 
     def _follow(
@@ -563,6 +614,17 @@ class OrderBook:
             subject=str(order_id),
             detail=detail,
         )
+
+
+def has_open(connection: Connection, conversation_id: str) -> bool:
+    return _HAS_OPEN.first(connection, {"id": conversation_id}) is not None
+
+
+def record_of(connection: Connection, contact_id: str, *, since: str) -> tuple[int, int]:
+    """Orders of a customer that were delivered, and those called off after they were confirmed,
+    both touched ``since`` (ISO 8601) or later."""
+    row = _RECORD.first(connection, {"contact_id": contact_id, "since": since})
+    return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 def title_for(contact_id: str) -> str:

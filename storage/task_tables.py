@@ -109,6 +109,10 @@ class CustomerTag(Row, table=True):
     created_at: str
 
 
+OPEN_ORDER = "status NOT IN ('accepted', 'cancelled', 'declined')"
+"""A query that says the same words uses the index of open orders."""
+
+
 class ImageTask(Row, table=True):
     """An order for work on pictures. ``status``: a `domain.orders.OrderStatus`, ``workflow`` a
     `domain.orders.Workflow`; ``images``: addresses as a JSON list, ``pictures``: their sha256;
@@ -127,6 +131,12 @@ class ImageTask(Row, table=True):
             "due_at",
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_image_tasks_open",
+            "conversation_id",
+            sqlite_where=text(OPEN_ORDER),
+            postgresql_where=text(OPEN_ORDER),
         ),
     )
 

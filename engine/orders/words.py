@@ -15,6 +15,17 @@ _KINDS = {
     ChangeKind.CANCEL: "取消",
 }
 MAX_SHOWN_LINES = 12
+MACHINE = "自动处理"
+RESULTS = {
+    "done": "完成",
+    "found": "找到",
+    "nothing": "没有找到",
+    "failed": "失败",
+    "rejected": "不合格",
+    "interrupted": "中断",
+    "given_up": "转设计师",
+}
+"""How an attempt ended, as `tools.pictures.workflow` and the runner note it."""
 
 
 def amended(order: OrderRow, before: OrderRow, amendments: Sequence[Amendment]) -> str:
@@ -55,6 +66,10 @@ def cancelled(order: OrderRow) -> str:
     return f"好的，订单 {order.id} 已为您取消。"
 
 
+def cannot_be_done(order: OrderRow) -> str:
+    return f"抱歉，这个我做不了，帮您转接设计师（订单 {order.id}）。"
+
+
 # To staff and designers
 
 
@@ -70,13 +85,22 @@ def amended_notice(order: OrderRow, amendments: Sequence[Amendment]) -> str:
 
 
 def description(order: OrderRow, note: str = "") -> str:
-    """For the designer: what is wanted, what was tried, and of which pictures."""
-    parts = [f"服务:{order.quote.service_name}"] if order.quote else []
+    """For the designer: why (on the first line, which notices repeat), what is wanted, what was
+    tried, and of which pictures."""
+    parts = [_why(order, note)]
+    parts += [f"服务:{order.quote.service_name}"] if order.quote else []
     parts += ["要求:", *_lines(order)]
     parts += [f"返工:{note}"] if note else []
     parts += [f"已尝试:{_tried(one)}" for one in order.tried]
     parts += [f"图片:{address}" for address in order.images]
     return "\n".join([*parts, f"订单:{order.id}"])
+
+
+def _why(order: OrderRow, note: str) -> str:
+    reasons = [str(one["reason"]) for one in order.tried if one.get("reason")]
+    if note:
+        return f"客户要求返工:{note.splitlines()[0]}"
+    return reasons[-1] if reasons else summary(order)
 
 
 def _lines(order: OrderRow) -> list[str]:
@@ -87,7 +111,8 @@ def _lines(order: OrderRow) -> list[str]:
 
 
 def _tried(tried: dict[str, object]) -> str:
-    return " ".join(str(value) for value in tried.values() if isinstance(value, str))
+    said = (value for value in tried.values() if isinstance(value, str))
+    return " ".join(text for one in said if (text := RESULTS.get(one, one)))
 
 
 def summary(order: OrderRow) -> str:

@@ -7,6 +7,7 @@ from langchain_core.messages import AIMessage
 from domain.decisions import Action, EffectKind
 from graphs.context import FiredTask, TurnContext
 from graphs.memory import summarise
+from graphs.showing import show_first
 from graphs.state import ConversationState, Update
 from storage.effects import said
 from tools.perform import Act, perform
@@ -18,8 +19,10 @@ async def act(state: ConversationState, context: TurnContext) -> Update:
     update: Update = {"acts": done}
     content = "\n".join(line for one in done for line in one["said"])
     settled = state["classification"]["settled"]
-    if content:
-        _show(content if settled else f"{content}\n", context)
+    if content and settled:
+        context.emit("token", {"text": content})
+    elif content:
+        show_first(content, context)
     if not settled:
         return update
     update |= {
@@ -46,19 +49,6 @@ async def act_on(fired: FiredTask, context: TurnContext) -> dict[str, Any]:
         and effect.payload["to"]["conversation_id"] == context.conversation_id
     ]
     return {"task_id": fired.task_id, "tool": fired.tool, "said": lines, "error": done.error}
-
-
-def _show(text: str, context: TurnContext) -> None:
-    """To whoever watches; an answer that starts anew starts after it."""
-    emit = context.emit
-
-    def emit_after(event: str, data: dict[str, Any]) -> None:
-        emit(event, data)
-        if event == "restart":
-            emit("token", {"text": text})
-
-    emit("token", {"text": text})
-    context.emit = emit_after
 
 
 def _decision(content: str) -> dict[str, Any]:

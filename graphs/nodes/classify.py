@@ -8,6 +8,7 @@ from domain.rules import RuleHit
 from graphs.classifier.entities import entities
 from graphs.classifier.sentiment import sentiment
 from graphs.context import TurnContext
+from graphs.heard import heard_of_orders
 from graphs.memory import merge_entities
 from graphs.state import ConversationState, Update, last_customer_message
 from graphs.talk import chosen_option, is_order_no, was_asked_for, was_quoted
@@ -25,10 +26,15 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
     settled = bool(context.fired) and not (context.asks or images or context.attachments)
     text = context.asks or text
     images += [a.url for a in context.attachments if a.kind == "image"]
+    services = context.services
+    hit = services.rules.match(text[:MAX_CLASSIFIED_CHARS], contact_id=context.customer.contact_id)
+    bargains = was_quoted(state) and counter_offer(text[:MAX_CLASSIFIED_CHARS]) is not None
+    heard = None
+    if not (settled or bargains or (hit is not None and hit.action == "handoff")):
+        heard = _heard(text, state, context, has_picture=bool(images))
+    text = (heard["rest"] if heard else "") or text
     images = images or _picture_in_talk(state)
     text = text[:MAX_CLASSIFIED_CHARS]
-    services = context.services
-    hit = services.rules.match(text, contact_id=context.customer.contact_id)
     text = chosen_option(state, text) or text
     found = entities(text)
     prediction = services.classifier.predict(text)
@@ -48,7 +54,8 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "rule": _rule(hit),
             "images": images,
             "looks": bool(images) and services.pictures is not None,
-            "bargains": was_quoted(state) and counter_offer(text) is not None,
+            "bargains": bargains,
+            "orders": heard,
             "tasks": [fired.task_id for fired in context.fired],
             "settled": settled,
         },
@@ -59,7 +66,18 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
         "acts": [],
         "pictures": [],
         "unseen": [],
+        "ordered": {},
+        "asked_which": None,
     }
+
+
+def _heard(
+    text: str, state: ConversationState, context: TurnContext, *, has_picture: bool
+) -> dict[str, Any] | None:
+    """What is said of open orders; an answer to what we asked of a new one is none."""
+    if was_asked_for(state, "service"):
+        return None
+    return heard_of_orders(text, state, context.orders, has_picture=has_picture)
 
 
 def _picture_in_talk(state: ConversationState) -> list[str]:

@@ -10,7 +10,8 @@ from domain.intents import Intent
 from domain.pricing import format_yuan
 from graphs.context import TurnContext
 from graphs.memory import summarise
-from graphs.state import ConversationState, Update
+from graphs.ordering import confirmed_order, designers_order
+from graphs.state import ConversationState, Update, after_orders
 
 _DESIGNER_WORK = frozenset({Intent.FIND_IMAGE.value, Intent.PROCESS_IMAGE.value})
 _TEMPLATES = {
@@ -29,6 +30,9 @@ _REASONS = {
     "blacklist": "受限客户",
     "order_confirmed": "客户确认报价，请安排制作",
     "bargain": "客户议价，请与客户沟通",
+    "order_cancel": "客户要取消已交付的订单",
+    "order_requirements": "订单要求过长，请与客户核对",
+    "order_price": "订单要求改动后的价格需要确认",
     "approval_rejected": "报价未获批准，请与客户沟通",
     "approval_expired": "报价审批超时，请与客户沟通",
 }
@@ -49,20 +53,36 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
         "source": "template",
         "reason": reason,
     }
-    effects = [_message(content), _handoff(state, reason), _notice(state, context, reason)]
+    done = _orders(state, context, reason)
+    tuhui = context.orders is not None and context.orders.dispatching
+    if state["risk"].get("desk") == "designer" and tuhui:
+        # Tuhui's designers are told by the dispatch.
+        decision["decision"] = "dispatch"
+        effects = done
+    else:
+        effects = [_handoff(state, reason), _notice(state, context, reason), *done]
     if reason == "low_confidence":
         asked = {
             "content": state["classification"]["text"],
             "confidence": retrieval["confidence"] if retrieval else 0.0,
         }
         effects.append(Effect(EffectKind.UNKNOWN_QUESTION, "unknown", asked))
+    content, follow = after_orders(state, content, [as_dict(one) for one in effects])
     return {
-        "decision": decision,
+        "decision": decision | {"content": content},
         "open_quote": None if reason == "order_confirmed" else state.get("open_quote"),
-        "effects": [as_dict(effect) for effect in effects],
+        "effects": [as_dict(_message(content)), *follow],
         "messages": [AIMessage(content=content)],
         "summary": summarise(state, f"转人工({_REASONS.get(reason, reason)})"),
     }
+
+
+def _orders(state: ConversationState, context: TurnContext, reason: str) -> list[Effect]:
+    if reason == "order_confirmed":
+        return confirmed_order(state, context, handed=True)
+    if state["risk"].get("desk") == "designer":
+        return designers_order(state, context)
+    return []
 
 
 def _word_to_customer(state: ConversationState, context: TurnContext, reason: str) -> str:

@@ -1,18 +1,22 @@
 """The answer: small talk, quote, grounded answer, or a question back."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage
 
+from domain.approvals import quote_of
 from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
 from domain.grounding import cited, without_marks
+from domain.order_words import total_said
 from domain.pricing import format_yuan
 from graphs.checked import CheckedStream
 from graphs.context import TurnContext
 from graphs.memory import summarise
+from graphs.ordering import confirmed_order, quoted_order, waiting_for_yes
 from graphs.prompts import NO_ANSWER, RULES, grounded_answer
-from graphs.state import ConversationState, Update
+from graphs.state import ConversationState, Update, after_orders
 from graphs.templates import NAMES
 from graphs.trusted import as_sources, trusted_evidence
 from tools.models.calls import ChatMessage
@@ -35,6 +39,8 @@ async def reply(state: ConversationState, context: TurnContext) -> Update:
         decision = _of_pictures(state, context, "clarify", named)
     elif outcome == "clarify":
         decision = _ask_back(state, context)
+    elif "order_confirmed" in state["risk"]["reasons"]:
+        decision = _confirmed(state, context)
     elif state.get("quote") is not None:
         decision = _quoted(state, context)
     elif "chat" in state["risk"]["reasons"]:
@@ -42,15 +48,24 @@ async def reply(state: ConversationState, context: TurnContext) -> Update:
     else:
         return _finish(state, await _answer(state, context))
     context.emit("token", {"text": decision["content"]})
+    if decision["decision"] == "quote":
+        return _finish(state, decision, quoted_order(state, context))
+    if decision["decision"] == "order":
+        done = _finish(state, decision, confirmed_order(state, context))
+        return done | {"open_quote": None, "bargain": None}
     return _finish(state, decision)
 
 
-def _finish(state: ConversationState, decision: dict[str, Any]) -> Update:
-    message = Effect(EffectKind.MESSAGE, "reply", {"text": decision["content"]})
+def _finish(
+    state: ConversationState, decision: dict[str, Any], done: Sequence[Effect] = ()
+) -> Update:
+    effects = [as_dict(one) for one in done]
+    content, effects = after_orders(state, decision["content"], effects)
+    message = Effect(EffectKind.MESSAGE, "reply", {"text": content})
     return {
-        "decision": decision,
-        "effects": [as_dict(message)],
-        "messages": [AIMessage(content=decision["content"])],
+        "decision": decision | {"content": content},
+        "effects": [as_dict(message), *effects],
+        "messages": [AIMessage(content=content)],
         "summary": summarise(state, decision["decision"]),
     }
 
@@ -144,6 +159,22 @@ def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:
     decision["confidence"] = 1.0
     decision["source"] = f"price_book:{quote['book_version']}"
     return decision
+
+
+def _confirmed(state: ConversationState, context: TurnContext) -> dict[str, Any]:
+    orders, quote = context.orders, state["open_quote"]
+    assert orders is not None
+    assert quote is not None
+    row = waiting_for_yes(state, orders)
+    if row is not None and row.quote is not None:
+        fields = {"order": str(row.id), "service": row.quote.service_name}
+        price = total_said(row.quote)
+        decision = _say(state, context, "order", "order_confirmed", price=price, **fields)
+    else:
+        offered = quote_of(quote)
+        fields = {"service": offered.service_name, "price": total_said(offered)}
+        decision = _say(state, context, "order", "order_taken", **fields)
+    return decision | {"confidence": 1.0}
 
 
 async def _answer(state: ConversationState, context: TurnContext) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Accept, ask back, decline, or hand to a person - with reasons."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from domain.decisions import RiskDecision, RiskOutcome
@@ -9,6 +10,7 @@ from domain.pricing import approval_reasons
 from domain.risk import RiskFacts, assess, priority
 from graphs.approved import quote_in
 from graphs.context import TurnContext
+from graphs.ordering import is_for_a_person
 from graphs.seen import about_pictures
 from graphs.state import ConversationState, Update, earlier_questions
 from graphs.talk import was_asked_for, was_quoted
@@ -18,6 +20,9 @@ async def risk_check(state: ConversationState, context: TurnContext) -> Update:
     facts = _facts(state, context)
     decision = _about_price(state, facts) or assess(facts, context.services.risk_policy)
     decision, of_pictures = about_pictures(state, context, decision)
+    taken = RiskDecision(RiskOutcome.HANDOFF, ("order_confirmed",))
+    if decision == taken and not is_for_a_person(state, context):
+        decision = replace(decision, outcome=RiskOutcome.ACCEPT, missing=())
     risk: dict[str, Any] = {
         "outcome": decision.outcome.value,
         "reasons": list(decision.reasons),

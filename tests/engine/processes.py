@@ -23,6 +23,9 @@ from engine.dispatch_steps import DispatchPolicy, DispatchSteps
 from engine.dispatching import DispatchRunner
 from engine.engine import Engine
 from engine.metrics import Metrics
+from engine.orders.desk import DeskPolicy, OrderDesk
+from engine.orders.quoting import requoting
+from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.settings import load_settings
 from engine.settling import Settling
@@ -30,12 +33,14 @@ from engine.tasks.acting import ActingPolicy
 from engine.tasks.desk import TaskDesk
 from engine.tasks.work import TaskPolicy, TaskWork
 from engine.turns import Turns
-from graphs.context import Services
+from graphs.context import Looks, Services
 from graphs.templates import Templates
 from knowledge.retrieval import Retriever
 from storage import history
 from storage.database import Database
 from storage.migrate import migrate
+from storage.orders import OrderBook
+from storage.tasks import TaskBook
 from tests.sandbox_server import SandboxServer
 from tools.catalog import catalogue
 from tools.notify.client import StaffNotifier
@@ -125,6 +130,7 @@ class Process:
     knowledge: EchoKnowledge
     database: Database
     templates: Templates
+    orders: OrderDesk
     work: TaskWork | None = None
     dispatching: DispatchRunner | None = None
 
@@ -179,10 +185,15 @@ async def running_process(
     owner: str = "p1",
     alone: bool = False,
     tasks: Tasks | None = None,
+    pictures: Callable[[Database], Looks] | None = None,
 ) -> AsyncIterator[Process]:
-    """A started engine on the database at ``url``, stopped with the block."""
+    """A started engine on the database at ``url``, stopped with the block. ``pictures``: how it
+    looks at customers' pictures; None: not at all."""
     database = await asyncio.to_thread(_open, url)
-    process = _assemble(database, channels or {}, policy, clock, owner, alone=alone, tasks=tasks)
+    looks = pictures(database) if pictures is not None else None
+    process = _assemble(
+        database, channels or {}, policy, clock, owner, alone=alone, tasks=tasks, pictures=looks
+    )
     await process.engine.start()
     if process.work is not None:
         await process.work.start()
@@ -215,10 +226,11 @@ def _assemble(
     *,
     alone: bool,
     tasks: Tasks | None,
+    pictures: Looks | None = None,
 ) -> Process:
     knowledge, metrics = EchoKnowledge(), Metrics()
     registry = ToolRegistry(catalogue() + (tasks.tools if tasks else ()))
-    services = replace(_services(), retriever=knowledge, tools=registry)
+    services = replace(_services(), retriever=knowledge, tools=registry, pictures=pictures)
     work = None
     if tasks is not None:
         work = TaskWork(
@@ -230,6 +242,14 @@ def _assemble(
             alone=alone,
             clock=clock,
         )
+    book = work.book if work is not None else TaskBook(ZONE, callbacks=False)
+    requote = requoting(services.price_book)
+    desk_policy = DeskPolicy(
+        frozenset(channels), dispatching=tasks is not None and tasks.tuhui is not None
+    )
+    orders = OrderDesk(
+        database, OrderBook(), tasks=book, requote=requote, policy=desk_policy, clock=clock
+    )
     parts = assemble_engine(
         database,
         services,
@@ -240,16 +260,28 @@ def _assemble(
         clock=clock,
         metrics=metrics,
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))) if work else None,
+        orders=TurnOrders(orders, requote, clock=clock),
     )
+    orders.on_queues = parts.wake_queues
     if work is not None:
         work.on_queues = parts.wake_queues
     dispatching = None
     if work is not None and tasks is not None and tasks.tuhui is not None:
-        dispatch_policy = DispatchPolicy(frozenset(channels), retry_base_s=0.02)
-        steps = DispatchSteps(database, tasks.tuhui, work.book, dispatch_policy, clock=clock)
+        dispatch_policy = DispatchPolicy(frozenset(channels), retry_base_s=0.02, wait_s=0.2)
+        steps = DispatchSteps(
+            database,
+            tasks.tuhui,
+            work.book,
+            dispatch_policy,
+            on_step=orders.deeds.on_step,
+            on_done=orders.deeds.on_done,
+            clock=clock,
+        )
         dispatching = DispatchRunner(
             steps, owner=owner, alone=alone, on_queues=parts.wake_queues, clock=clock
         )
+        orders.deeds.cancel_dispatch = steps.cancel
+        orders.on_due = dispatching.wake
     return Process(
         parts.engine,
         parts.turns,
@@ -257,6 +289,7 @@ def _assemble(
         knowledge,
         database,
         services.templates,
+        orders,
         work,
         dispatching,
     )

@@ -42,7 +42,7 @@ async def at_work(bench: Bench) -> dict[str, Any]:
 
 async def step(bench: Bench, row: DispatchRow, what: str, **changes: Any) -> None:
     moved = replace(row, **changes)
-    await bench.database.write(lambda c: bench.desk.on_step(c, moved, what, NOW))
+    await bench.database.write(lambda c: bench.desk.deeds.on_step(c, moved, what, NOW))
 
 
 async def test_a_requirement_is_kept_as_lines(bench: Bench) -> None:
@@ -177,7 +177,7 @@ async def test_what_the_designer_made_goes_to_the_customer(bench: Bench) -> None
     files = ("https://tuhui.example/1.png", "https://tuhui.example/1.psd", "ftp://x/y")
     done = DesignTask("t1", "completed", "橘子", files=files)
     for _ in range(2):
-        await bench.database.write(lambda c: bench.desk.on_done(c, row, done, NOW))
+        await bench.database.write(lambda c: bench.desk.deeds.on_done(c, row, done, NOW))
     after = await bench.desk.get(order["id"])
     assert (after["status"], after["deliverables"]) == (S.DELIVERED, list(files[:2]))
     said, *sent = await bench.told()
@@ -191,7 +191,7 @@ async def test_a_designer_who_hands_over_nothing_is_no_delivery(bench: Bench) ->
     order = await at_work(bench)
     (row,) = await dispatches(bench, order)
     done = DesignTask("t1", "completed", "橘子")
-    await bench.database.write(lambda c: bench.desk.on_done(c, row, done, NOW))
+    await bench.database.write(lambda c: bench.desk.deeds.on_done(c, row, done, NOW))
     assert (await bench.desk.get(order["id"]))["status"] == S.DISPATCHED
     (notice,) = await bench.told("notice")
     assert "请把成品交付给客户" in notice
@@ -227,7 +227,7 @@ async def test_a_stored_picture_is_sent_by_its_address(database: Database) -> No
     stored = "ab" * 32
     policy = DeskPolicy(
         channels=CHANNELS,
-        picture_url="https://kefu.example/api/pictures/{sha256}",
+        picture_url=lambda sha256: f"https://kefu.example/pictures/{sha256}?sign=x",
         known_pictures=lambda sha256: sha256 == stored,
     )
     bench = Bench(database, policy)
@@ -236,7 +236,7 @@ async def test_a_stored_picture_is_sent_by_its_address(database: Database) -> No
     with pytest.raises(NotFound):
         await bench.desk.deliver(order["id"], ["cd" * 32], actor="staff")
     await bench.desk.deliver(order["id"], [stored], actor="staff")
-    assert (await bench.told())[1] == f"https://kefu.example/api/pictures/{stored}"
+    assert (await bench.told())[1] == f"https://kefu.example/pictures/{stored}?sign=x"
 
 
 async def test_rework_goes_to_the_designer_who_made_it(bench: Bench) -> None:

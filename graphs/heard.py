@@ -1,0 +1,89 @@
+"""What a message says of the conversation's open orders, as plain values for the state.
+
+``{"kind": "amend", "changes": [[order id, change kind, words], …]}``; ``"which"`` with
+``amendments`` and ``candidates``: it is clear what, but not of which order; ``"accept"``,
+``"rework"`` with ``orders``; ``"progress"``. ``rest``: what else the message says.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from domain.amendments import Ambiguous, Amended, OpenOrder, amendment_of, choice_of
+from domain.order_talk import Said, order_talk
+from domain.orders import Amendment, ChangeKind, OrderStatus
+from domain.text import letters
+from graphs.orders import OrdersInTalk
+from graphs.state import ConversationState
+from graphs.talk import YES
+
+_ALL = ("都", "全部")
+
+
+def heard_of_orders(
+    text: str, state: ConversationState, orders: OrdersInTalk | None, *, has_picture: bool
+) -> dict[str, Any] | None:
+    if orders is None or not orders.open:
+        return None
+    chosen = _chosen(text, state, orders)
+    if chosen is not None:
+        return chosen
+    found = amendment_of(text, orders.open, has_picture=has_picture)
+    if isinstance(found, Amended):
+        return _amend(found)
+    if isinstance(found, Ambiguous):
+        return {
+            "kind": "which",
+            "amendments": [_plain(one) for one in found.amendments],
+            "candidates": [order.id for order in found.candidates],
+            "rest": "",
+        }
+    return None if has_picture else _said(text, orders)
+
+
+def _amend(found: Amended) -> dict[str, Any]:
+    changes = [[change.order.id, *_plain(change.amendment)] for change in found.changes]
+    return {"kind": "amend", "changes": changes, "rest": found.rest}
+
+
+def _plain(amendment: Amendment) -> list[str]:
+    return [amendment.kind.value, amendment.requirement]
+
+
+def _chosen(text: str, state: ConversationState, orders: OrdersInTalk) -> dict[str, Any] | None:
+    """The answer to our question of which order it is."""
+    asked = state.get("asked_which")
+    if not asked:
+        return None
+    candidates = [order for order in orders.open if order.id in asked["candidates"]]
+    order = _picked(text, candidates)
+    if order is None:
+        return None
+    changes = [[order.id, *one] for one in asked["amendments"]]
+    return {"kind": "amend", "changes": changes, "rest": ""}
+
+
+def _picked(text: str, candidates: Sequence[OpenOrder]) -> OpenOrder | None:
+    if len(candidates) == 1:
+        return candidates[0] if letters(text) in YES else None
+    return choice_of(text, candidates) if candidates else None
+
+
+def _said(text: str, orders: OrdersInTalk) -> dict[str, Any] | None:
+    delivered = [row for row in orders.rows if row.status is OrderStatus.DELIVERED]
+    said = order_talk(text, delivered=bool(delivered), open_orders=True)
+    if said is None:
+        return None
+    if said is Said.PROGRESS:
+        return {"kind": "progress", "rest": ""}
+    latest = orders.latest(OrderStatus.DELIVERED)
+    assert latest is not None
+    meant = delivered if any(word in text for word in _ALL) else [latest]
+    return {"kind": said.value, "orders": [row.id for row in meant], "rest": ""}
+
+
+def amendments_in(heard: dict[str, Any]) -> dict[int, list[Amendment]]:
+    """By order, each one's in the order of the message."""
+    found: dict[int, list[Amendment]] = {}
+    for order_id, kind, words in heard["changes"]:
+        found.setdefault(order_id, []).append(Amendment(ChangeKind(kind), words))
+    return found
