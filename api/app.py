@@ -35,6 +35,8 @@ from api.tianwang.addresses import Addresses
 from api.tianwang.endpoints import conflict
 from api.tianwang.endpoints import router as tianwang
 from api.tools.endpoints import router as tools
+from api.tuhui.endpoints import CALLBACK_PATH
+from api.tuhui.endpoints import router as tuhui
 from domain.errors import InvalidInput, KefuError, StorageError
 from engine.bootstrap import Kefu
 from engine.settings import Settings
@@ -75,6 +77,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         app.include_router(router)
     app.include_router(orders)
     app.include_router(pictures)
+    app.include_router(tuhui)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)
@@ -83,6 +86,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         Guard,
         api_key=key.get_secret_value() if key else None,
         signed=kefu.settings.webhook_secret is not None,
+        keyed=(CALLBACK_PATH,) if kefu.settings.tuhui_api_key is not None else (),
         max_body_bytes=kefu.settings.max_body_bytes,
         uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES, PICTURES_PATH: MAX_PICTURE_BODY_BYTES},
         tokens=_tokens(kefu.settings),

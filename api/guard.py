@@ -28,8 +28,9 @@ class Guard:
     """``api_key`` None: no key is asked (the settings allow that on loopback only).
 
     ``tokens`` None: none is accepted. ``signed``: channel callbacks carry a signature, which stands
-    for the key. ``uploads``: the limits of addresses whose bodies may be larger. Endpoints find who
-    calls in the request's state: ``caller``, and ``actor``, its name.
+    for the key. ``keyed``: addresses that ask for a key of their own. ``uploads``: the limits of
+    addresses whose bodies may be larger. Endpoints find who calls in the request's state:
+    ``caller``, and ``actor``, its name.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Guard:
         *,
         api_key: str | None,
         signed: bool,
+        keyed: tuple[str, ...] = (),
         max_body_bytes: int,
         uploads: Mapping[str, int] | None = None,
         tokens: Tokens | None = None,
@@ -45,6 +47,7 @@ class Guard:
         self._app = app
         self._key = api_key.encode() if api_key is not None else None
         self._tokens = tokens
+        self._public = _PUBLIC.union(keyed)
         self._open = (_ASSETS, _SIGNED) if signed else (_ASSETS,)
         self._max_body, self._uploads = max_body_bytes, uploads or {}
 
@@ -73,7 +76,7 @@ class Guard:
     async def _caller(self, path: str, headers: Headers) -> Caller:
         """Raises TokenRefused or NotAllowed."""
         nobody = LOCAL if self._key is None else KEY_HOLDER
-        if path in _PUBLIC or path.startswith(self._open):
+        if path in self._public or path.startswith(self._open):
             return nobody
         bearer = _bearer(headers.get("authorization", ""))
         if self._key is not None:

@@ -95,6 +95,7 @@ OPERATIONS = [
     ("post", "/api/orders/{order_id}/assign-designer"),
     ("post", "/api/pictures"),
     ("get", "/api/pictures/{sha256}"),
+    ("post", "/api/tuhui/callback"),
     ("get", "/api/tools"),
     ("get", "/api/tools/{name}"),
     ("post", "/api/tools/{name}"),

@@ -79,6 +79,7 @@ GUARDED = (
     ("POST", "/api/orders/1/assign-designer"),
     ("POST", "/api/pictures"),
     ("GET", "/api/pictures/x"),
+    ("POST", "/api/tuhui/callback"),
     ("GET", "/api/tools"),
     ("GET", "/api/tools/send_message"),
     ("POST", "/api/tools/send_message"),

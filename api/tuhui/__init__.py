@@ -1,0 +1,1 @@
+"""What Tuhui tells us: that there is news of a task."""
