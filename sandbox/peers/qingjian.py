@@ -19,10 +19,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS
 from sandbox.delivery import TooManyPending
 from sandbox.faults import AnswerFault, GarbageFault, StatusFault
+from sandbox.grouped import ChatLog
 from sandbox.journal import Entry
 from sandbox.jsontext import json_bytes
 from sandbox.peer import Peer, Sandbox
-from sandbox.received import Received, ReceivedLog
 from sandbox.validation import first_problem
 
 RESEND_SECONDS = 3.0
@@ -152,8 +152,7 @@ class QingjianPeer(Peer):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self._shown = ReceivedLog(sandbox.settings.max_messages, sandbox.changes)
-        self._chats: dict[str, deque[Received]] = {}
+        self._shown = ChatLog(sandbox.settings.max_messages, sandbox.changes)
         self._pending: OrderedDict[str, _Said] = OrderedDict()
         self._finished: deque[_Said] = deque(maxlen=sandbox.settings.max_messages)
         self._delivered = 0
@@ -161,8 +160,8 @@ class QingjianPeer(Peer):
         self._resending: asyncio.Task[None] | None = None
         self.router.add_api_websocket_route("/ws", self.connect)
         add = self.admin.add_api_route
-        add("/chats", self.chats, methods=["GET"])
-        add("/chats/{chat_id:path}", self.chat, methods=["GET"])
+        add("/chats", self._shown.chats, methods=["GET"])
+        add("/chats/{chat_id:path}", self._shown.chat, methods=["GET"])
         add("/say", self.say, methods=["POST"], status_code=202)
         add("/say/batch", self.say_batch, methods=["POST"], status_code=202)
         add("/outgoing", self.outgoing, methods=["GET"])
@@ -268,23 +267,11 @@ class QingjianPeer(Peer):
         except ValidationError as error:
             entry.accepted = False
             return {"type": "ack", "seq": seq, "code": 400, "message": first_problem(error)}
-        entry.accepted, entry.duplicate = True, self._show(message)
+        duplicate, _ = self._shown.put(
+            message.seq, message, self.sandbox.clock(), group=message.chat_id
+        )
+        entry.accepted, entry.duplicate = True, duplicate
         return {"type": "ack", "seq": seq, "code": 0}
-
-    def _show(self, message: Send) -> bool:
-        received, duplicate = self._shown.add(message.seq, message, self.sandbox.clock())
-        if not duplicate:
-            self._chats.setdefault(message.chat_id, deque()).append(received)
-        for dropped in self._shown.trim():
-            self._forget(Send.model_validate_json(dropped.content).chat_id)
-        return duplicate
-
-    def _forget(self, chat_id: str) -> None:
-        """The oldest message of all is also the oldest of its chat."""
-        chat = self._chats[chat_id]
-        chat.popleft()
-        if not chat:
-            del self._chats[chat_id]
 
     def _received(self, msg_id: str) -> None:
         said = self._pending.pop(msg_id, None)
@@ -337,18 +324,6 @@ class QingjianPeer(Peer):
         await self.sandbox.journal.settle(entry)
 
     # What drives and shows it --------------------------------------------------------------
-
-    async def chats(self) -> dict[str, Any]:
-        """All chats (a group's id, or the customer's) with their number of messages."""
-        chats = [{"chat_id": chat_id, "messages": len(log)} for chat_id, log in self._chats.items()]
-        return {"chats": chats, "dropped": self._shown.dropped}
-
-    async def chat(self, chat_id: str, at_least: int = 0, wait: float = 0.0) -> dict[str, Any]:
-        """A chat's messages in the order in which the customer saw them."""
-        chats = self._chats
-        await self.sandbox.changes.until(lambda: len(chats.get(chat_id, ())) >= at_least, wait)
-        messages = [received.as_dict() for received in chats.get(chat_id, ())]
-        return {"chat_id": chat_id, "messages": messages}
 
     async def say(self, said: Say, wait: float = 0.0) -> dict[str, Any]:
         """Make a customer write or pay; ``wait`` seconds for the service to take it."""
@@ -413,7 +388,7 @@ class QingjianPeer(Peer):
     def facts(self) -> dict[str, Any]:
         return {
             "connections": len(self._clients),
-            "chats": len(self._chats),
+            "chats": self._shown.groups,
             "messages": len(self._shown),
             "dropped": self._shown.dropped,
             "pending": len(self._pending),
@@ -432,7 +407,6 @@ class QingjianPeer(Peer):
         """Also closes every connection: whoever is connected belongs to what was before."""
         await self.disconnect()
         self._shown.clear()
-        self._chats.clear()
         self._pending.clear()
         self._finished.clear()
         self._delivered = 0

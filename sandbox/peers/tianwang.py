@@ -1,10 +1,9 @@
 """Tianwang (seed 000): hands tasks to the service, and receives and verifies its callbacks."""
 
 import asyncio
-import hmac
 import math
 import uuid
-from collections import deque
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote, unquote
@@ -15,14 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox.grouped import GroupedLog
 from sandbox.jsontext import json_bytes
 from sandbox.peer import Peer, Sandbox, call_of, json_answer
-from sandbox.peers.webhook import Secret, signature
-from sandbox.received import Received, ReceivedLog
+from sandbox.received import Received
+from sandbox.signatures import Secret, Signing
 from sandbox.validation import first_problem
 
-TIMESTAMP_HEADER = "X-Tianwang-Timestamp"
-SIGNATURE_HEADER = "X-Tianwang-Signature"
+SIGNING = Signing("X-Tianwang-Timestamp", "X-Tianwang-Signature")
 EVENT_HEADER = "X-Tianwang-Event-Id"
 _BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 _SOON_SECONDS = 60.0
@@ -126,8 +125,7 @@ class TianwangPeer(Peer):
         super().__init__(sandbox)
         self._secret = sandbox.settings.tianwang_secret
         self._key: str | None = None
-        self._callbacks = ReceivedLog(sandbox.settings.max_messages, sandbox.changes)
-        self._by_task: dict[str, deque[Received]] = {}
+        self._callbacks = GroupedLog(sandbox.settings.max_messages, sandbox.changes)
         self._verified: set[str] = set()
         self._refused = 0
         self._client: httpx.AsyncClient | None = None
@@ -165,38 +163,17 @@ class TianwangPeer(Peer):
         return json_answer({"code": 200, "message": "ok"})
 
     def _distrust(self, request: Request, body: bytes) -> str | None:
-        """Why the signature is not believed; None if it is, or if no secret is set."""
-        if self._secret is None:
-            return None
-        timestamp = request.headers.get(TIMESTAMP_HEADER, "")
-        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 13):
-            return f"{TIMESTAMP_HEADER}: must be seconds since the epoch"
-        expected = signature(self._secret, timestamp, body)
-        given = request.headers.get(SIGNATURE_HEADER, "")
-        if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
-            return f"{SIGNATURE_HEADER}: does not match the body"
-        skew = self.sandbox.settings.tianwang_max_skew
-        if skew is not None and abs(self.sandbox.clock() - int(timestamp)) > skew:
-            return f"{TIMESTAMP_HEADER}: more than {skew:g} s off"
-        return None
+        skew, now = self.sandbox.settings.tianwang_max_skew, self.sandbox.clock()
+        return SIGNING.distrust(request, body, self._secret, now=now, max_skew=skew)
 
     def _note(self, event_id: str, callback: Callback) -> bool:
         if self._secret is not None:
             self._verified.add(event_id)
-        received, duplicate = self._callbacks.add(event_id, callback, self.sandbox.clock())
-        if not duplicate:
-            self._by_task.setdefault(callback.task_id, deque()).append(received)
-        for dropped in self._callbacks.trim():
-            self._forget(dropped)
+        duplicate, dropped = self._callbacks.put(
+            event_id, callback, self.sandbox.clock(), group=callback.task_id
+        )
+        self._verified.difference_update(gone.id for gone in dropped)
         return duplicate
-
-    def _forget(self, dropped: Received) -> None:
-        """The oldest callback of all is also the oldest of its task."""
-        task_id = dropped.as_dict()["task_id"]
-        self._verified.discard(dropped.id)
-        self._by_task[task_id].popleft()
-        if not self._by_task[task_id]:
-            del self._by_task[task_id]
 
     # What shows it -------------------------------------------------------------------------
 
@@ -212,8 +189,8 @@ class TianwangPeer(Peer):
         chosen = [self._shown(received) for received in self._of(task_id)]
         return {"callbacks": chosen, "dropped": self._callbacks.dropped, "refused": self._refused}
 
-    def _of(self, task_id: str | None) -> "ReceivedLog | deque[Received]":
-        return self._callbacks if task_id is None else self._by_task.get(task_id, deque())
+    def _of(self, task_id: str | None) -> GroupedLog | Collection[Received]:
+        return self._callbacks if task_id is None else self._callbacks.of(task_id)
 
     def _shown(self, received: Received) -> dict[str, Any]:
         more = {"event_id": received.id, "verified": received.id in self._verified}
@@ -309,7 +286,7 @@ class TianwangPeer(Peer):
     def facts(self) -> dict[str, Any]:
         return {
             "callbacks": len(self._callbacks),
-            "tasks": len(self._by_task),
+            "tasks": self._callbacks.groups,
             "dropped": self._callbacks.dropped,
             "refused": self._refused,
         }
@@ -324,6 +301,5 @@ class TianwangPeer(Peer):
     async def reset(self) -> None:
         self._secret, self._key = self.sandbox.settings.tianwang_secret, None
         self._callbacks.clear()
-        self._by_task.clear()
         self._verified.clear()
         self._refused = 0

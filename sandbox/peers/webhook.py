@@ -1,14 +1,11 @@
 """The generic webhook channel: shows our messages to customers, and makes customers write."""
 
-import hashlib
-import hmac
 import time
 import uuid
 from collections import deque
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-import orjson
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from starlette.requests import Request
@@ -16,19 +13,13 @@ from starlette.responses import Response
 
 from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS
 from sandbox.delivery import Deliverer, Delivery, TooManyPending
+from sandbox.grouped import ChatLog
 from sandbox.jsontext import compact, json_bytes
 from sandbox.peer import Peer, Sandbox, call_of, json_answer
-from sandbox.received import Received, ReceivedLog
+from sandbox.signatures import Secret, Signing
 from sandbox.validation import first_problem
 
-TIMESTAMP_HEADER = "X-Kefu-Timestamp"
-SIGNATURE_HEADER = "X-Kefu-Signature"
-
-
-def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """``sha256=<hex>`` of HMAC-SHA256 over ``timestamp.body``."""
-    signed = timestamp.encode() + b"." + body
-    return "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+SIGNING = Signing("X-Kefu-Timestamp", "X-Kefu-Signature")
 
 
 class Outbound(BaseModel):
@@ -66,11 +57,6 @@ class Batch(BaseModel):
     messages: tuple[Say, ...] = Field(min_length=1, max_length=10_000)
 
 
-class Secret(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    secret: str | None = Field(max_length=512)
-
-
 class WebhookPeer(Peer):
     name = "webhook"
     title = "通用 Webhook 渠道"
@@ -85,13 +71,12 @@ class WebhookPeer(Peer):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
         self._secret = sandbox.settings.webhook_secret
-        self._shown = ReceivedLog(sandbox.settings.max_messages, sandbox.changes)
-        self._chats: dict[str, deque[Received]] = {}
+        self._shown = ChatLog(sandbox.settings.max_messages, sandbox.changes)
         self._deliverer = Deliverer(sandbox, self.name)
         self.router.add_api_route("/deliver", self.deliver, methods=["POST"], response_model=None)
         add = self.admin.add_api_route
-        add("/chats", self.chats, methods=["GET"])
-        add("/chats/{chat_id:path}", self.chat, methods=["GET"])
+        add("/chats", self._shown.chats, methods=["GET"])
+        add("/chats/{chat_id:path}", self._shown.chat, methods=["GET"])
         add("/say", self.say, methods=["POST"], status_code=202)
         add("/say/batch", self.say_batch, methods=["POST"], status_code=202)
         add("/outgoing", self.outgoing, methods=["GET"])
@@ -111,54 +96,17 @@ class WebhookPeer(Peer):
         except ValidationError as error:
             call.verdict(accepted=False)
             return json_answer({"accepted": False, "error": first_problem(error)}, 422)
-        duplicate = self._show(message)
+        duplicate, _ = self._shown.put(
+            message.message_id, message, self.sandbox.clock(), group=message.chat_id
+        )
         call.verdict(accepted=True, duplicate=duplicate)
         return json_answer({"accepted": True, "duplicate": duplicate})
 
     def _distrust(self, request: Request, body: bytes) -> str | None:
-        """Why the signature is not believed; None if it is, or if no secret is set."""
-        if self._secret is None:
-            return None
-        timestamp = request.headers.get(TIMESTAMP_HEADER, "")
-        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 13):
-            return f"{TIMESTAMP_HEADER}: must be seconds since the epoch"
-        expected = signature(self._secret, timestamp, body)
-        given = request.headers.get(SIGNATURE_HEADER, "")
-        if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "replace")):
-            return f"{SIGNATURE_HEADER}: does not match the body"
-        skew = self.sandbox.settings.webhook_max_skew
-        if skew is not None and abs(self.sandbox.clock() - int(timestamp)) > skew:
-            return f"{TIMESTAMP_HEADER}: more than {skew:g} s off"
-        return None
-
-    def _show(self, message: Outbound) -> bool:
-        received, duplicate = self._shown.add(message.message_id, message, self.sandbox.clock())
-        if not duplicate:
-            self._chats.setdefault(message.chat_id, deque()).append(received)
-        for dropped in self._shown.trim():
-            self._forget(orjson.loads(dropped.content)["chat_id"])
-        return duplicate
-
-    def _forget(self, chat_id: str) -> None:
-        """The oldest message of all is also the oldest of its chat."""
-        chat = self._chats[chat_id]
-        chat.popleft()
-        if not chat:
-            del self._chats[chat_id]
+        skew, now = self.sandbox.settings.webhook_max_skew, self.sandbox.clock()
+        return SIGNING.distrust(request, body, self._secret, now=now, max_skew=skew)
 
     # What drives and shows it --------------------------------------------------------------
-
-    async def chats(self) -> dict[str, Any]:
-        """All chats with their number of messages."""
-        chats = [{"chat_id": chat_id, "messages": len(log)} for chat_id, log in self._chats.items()]
-        return {"chats": chats, "dropped": self._shown.dropped}
-
-    async def chat(self, chat_id: str, at_least: int = 0, wait: float = 0.0) -> dict[str, Any]:
-        """A chat's messages in the order in which the customer saw them."""
-        chats = self._chats
-        await self.sandbox.changes.until(lambda: len(chats.get(chat_id, ())) >= at_least, wait)
-        messages = [received.as_dict() for received in chats.get(chat_id, ())]
-        return {"chat_id": chat_id, "messages": messages}
 
     async def say(self, said: Say, wait: float = 0.0) -> dict[str, Any]:
         """Make a customer write; ``wait`` seconds for the service to take it."""
@@ -224,11 +172,7 @@ class WebhookPeer(Peer):
         return delivery
 
     def _signed(self, body: bytes) -> dict[str, str]:
-        timestamp = str(int(time.time()))
-        if self._secret is None:
-            return {TIMESTAMP_HEADER: timestamp}
-        signed = signature(self._secret, timestamp, body)
-        return {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: signed}
+        return SIGNING.headers(self._secret, body, time.time())
 
     # What the sandbox asks -----------------------------------------------------------------
 
@@ -237,7 +181,7 @@ class WebhookPeer(Peer):
 
     def facts(self) -> dict[str, Any]:
         return {
-            "chats": len(self._chats),
+            "chats": self._shown.groups,
             "messages": len(self._shown),
             "dropped": self._shown.dropped,
             "pending": self._deliverer.pending,
@@ -254,7 +198,6 @@ class WebhookPeer(Peer):
     async def reset(self) -> None:
         self._secret = self.sandbox.settings.webhook_secret
         self._shown.clear()
-        self._chats.clear()
         await self._deliverer.clear()
 
 

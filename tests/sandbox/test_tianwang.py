@@ -8,8 +8,8 @@ import pytest
 
 from sandbox.app import create_app
 from sandbox.peers.tianwang import SCENARIOS, beijing_time, laid_over
-from sandbox.peers.webhook import signature
 from sandbox.settings import SandboxSettings
+from sandbox.signatures import signature
 from tests.sandbox.service import Arrival, running_service
 from tests.sandbox_server import JsonObject, SandboxServer, running_sandbox
 

@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from sandbox.peers.webhook import signature
+from sandbox.signatures import signature
 from tests.sandbox.service import Arrival, running_service
 from tests.sandbox_server import JsonObject, SandboxServer, running_sandbox
 
