@@ -116,6 +116,7 @@ def _refuse_taken_port(host: str, port: int) -> None:
 def _sandbox_process(port: int, target: str) -> Iterator[None]:
     """The sandbox as a process of its own: the product does not import it."""
     command = [sys.executable, "-m", "sandbox", "--port", str(port), "--target", target]
+    command.append("--automatic")  # orders are seen to their end; its page turns that off
     # With our end of its standard input open: it ends when we do, however we end.
     command.append("--with-parent")
     process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 - our own module with our own arguments
