@@ -403,11 +403,12 @@ class PriceBook(_Part):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ConfigurationError, whose ``variable`` is the key that is wrong."""
+        """Raises ConfigurationError, whose ``variable`` is the first key that is wrong and whose
+        ``reason`` names every fault with its line."""
         try:
             return cls.model_validate(yaml.safe_load(text))
         except ValidationError as error:
-            raise _configuration_error(error) from None
+            raise _configuration_error(error, text) from None
         except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
             reason = " ".join(str(error).split())
             raise ConfigurationError("price_book", reason, "a YAML document") from None
@@ -451,11 +452,33 @@ def _difficulty_words(service: Service) -> _Phrases[DifficultyStep]:
     return _Phrases((fold(word), step) for step in service.difficulties for word in step.words)
 
 
-def _configuration_error(error: ValidationError) -> ConfigurationError:
-    first = error.errors(include_url=False)[0]
-    key = ".".join(["price_book", *map(str, first["loc"])])
-    reason = first["msg"].removeprefix("Value error, ")
+def _configuration_error(error: ValidationError, text: str) -> ConfigurationError:
+    document = yaml.compose(text, Loader=yaml.SafeLoader)
+    faults = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(["price_book", *map(str, fault["loc"])])
+        line = _line_of(document, fault["loc"])
+        faults.append((key, f"{fault['msg'].removeprefix('Value error, ')} (line {line})"))
+    key, reason = faults[0]
+    reason = "; ".join([reason, *(f"{other}: {what}" for other, what in faults[1:])])
     return ConfigurationError(key, reason, "a price book like engine/defaults/price_book.yaml")
+
+
+def _line_of(node: yaml.Node | None, path: Sequence[int | str]) -> int:
+    """Where the key stands, or what it is missing from; lines count from 1."""
+    line = node.start_mark.line if node is not None else 0
+    for step in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            line = node.start_mark.line
+        elif isinstance(node, yaml.MappingNode):
+            found = next((pair for pair in node.value if pair[0].value == step), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line, found[1]
+        else:
+            break
+    return line + 1
 
 
 @dataclass(frozen=True, slots=True)

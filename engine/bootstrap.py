@@ -8,7 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -31,9 +31,9 @@ from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.orders.desk import DeskPolicy, OrderDesk
 from engine.orders.pictures import PictureDesk
-from engine.orders.quoting import requoting
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
+from engine.prices import Prices
 from engine.qingjian import QingjianChannel, QingjianLink
 from engine.settings import Settings
 from engine.settling import Settling
@@ -105,6 +105,7 @@ class Kefu:
     orders: OrderDesk
     picture_desk: PictureDesk
     dispatching: DispatchRunner | None
+    prices: Prices
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
 
@@ -120,6 +121,7 @@ class Kefu:
         await self.task_work.start()
         if self.dispatching is not None:
             await self.dispatching.start()
+        self.prices.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
         self.warming = asyncio.create_task(self._warm(), name="warm")
@@ -148,6 +150,7 @@ class Kefu:
         if self.warming is not None and not self.warming.done():
             self.warming.cancel()
             await asyncio.gather(self.warming, return_exceptions=True)
+        await self.prices.stop()
         if self.dispatching is not None:
             await self.dispatching.stop()
         await self.task_work.stop()
@@ -189,7 +192,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     store = picture_store(settings)
     pictures = build_pictures(settings, database, picture_http, store)
     picture_desk = PictureDesk(store, pictures.look, deadline_s=settings.picture_read_s)
-    services = build_services(settings, search, models, registry, pictures)
+    prices = Prices(settings.price_book_file, _default(None, "price_book.yaml"), metrics)
+    services = build_services(settings, search, models, registry, pictures, prices.book)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
     channels = build_channels(settings, http, qingjian)
@@ -203,12 +207,11 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         owner=owner,
         alone=database.is_sqlite,
     )
-    requote = requoting(services.price_book)
     orders = OrderDesk(
         database,
         OrderBook(),
         tasks=work.book,
-        requote=requote,
+        requote=prices.requote,
         policy=DeskPolicy(
             channels=frozenset(channels),
             dispatching=bool(settings.tuhui_url),
@@ -225,7 +228,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         metrics=metrics,
         on_commit=upkeep.note,
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
-        orders=TurnOrders(orders, requote),
+        orders=TurnOrders(orders),
     )
     work.on_queues = orders.on_queues = parts.wake_queues
     tool_desk = ToolDesk(
@@ -253,7 +256,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         owner=owner,
         on_queues=parts.wake_queues,
     )
-    return Kefu(
+    kefu = Kefu(
         settings,
         parts.engine,
         services,
@@ -272,7 +275,15 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         orders,
         picture_desk,
         dispatching,
+        prices,
     )
+
+    def take(book: PriceBook) -> None:
+        kefu.services = replace(kefu.services, price_book=book)
+        parts.turns.use(kefu.services)
+
+    prices.on_change = take
+    return kefu
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,7 +491,9 @@ def build_services(
     models: ModelGateway | None,
     tools: ToolRegistry | None = None,
     pictures: Pictures | None = None,
+    price_book: PriceBook | None = None,
 ) -> Services:
+    """``price_book``: None is the one that the settings name."""
     defaults = Templates.parse(_default(None, "templates.yaml"))
     own = settings.templates_file
     templates = Templates.parse(own.read_text("utf-8"), defaults) if own else defaults
@@ -488,7 +501,8 @@ def build_services(
         classifier=IntentClassifier.load(),
         rules=RuleSet.parse(_default(settings.rules_file, "rules.yaml")),
         retriever=retriever,
-        price_book=PriceBook.parse(_default(settings.price_book_file, "price_book.yaml")),
+        price_book=price_book
+        or PriceBook.parse(_default(settings.price_book_file, "price_book.yaml")),
         templates=templates,
         risk_policy=RiskPolicy(settings.answer_threshold, settings.clarify_threshold),
         models=models,

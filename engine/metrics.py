@@ -88,6 +88,37 @@ class Metrics:
             "kefu_active_turns", "Turns running in this process", registry=self.registry
         )
         self._add_knowledge()
+        self._add_prices()
+        self._add_orders()
+
+    def _add_orders(self) -> None:
+        self.orders = Counter(
+            "kefu_orders_worked_total",
+            "Work on picture orders by what became of it: delivered, designer, expired (its quote),"
+            " outdated (the order was changed meanwhile)",
+            ["workflow", "outcome"],
+            registry=self.registry,
+        )
+        self.order_seconds = Histogram(
+            "kefu_order_work_seconds",
+            "Automatic work on one order, until it was delivered or went to a designer",
+            ["workflow"],
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 240, 600),
+            registry=self.registry,
+        )
+
+    def _add_prices(self) -> None:
+        self.price_book_loads = Counter(
+            "kefu_price_book_loads_total",
+            "Changed price book files, by outcome: used or refused",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.price_book_refused = Gauge(
+            "kefu_price_book_refused",
+            "1 while the price book file cannot be used and an older one is in use",
+            registry=self.registry,
+        )
 
     def _add_knowledge(self) -> None:
         self.search_seconds = Histogram(

@@ -104,6 +104,10 @@ class Turns:
         self._slots = asyncio.Semaphore(policy.concurrent_turns)
         self._stopping = False
 
+    def use(self, services: Services) -> None:
+        """From the next turn on; a turn that runs keeps those that it began with."""
+        self._services = services
+
     @property
     def active(self) -> list[str]:
         return list(self._active)
@@ -297,7 +301,7 @@ class Turns:
         if self._tasks is not None:
             context.fired, context.asks = await self._tasks.fired_by(claim, started)
         if self._orders is not None:
-            context.orders = await self._orders.in_talk(claim)
+            context.orders = await self._orders.in_talk(claim, context.services.price_book)
         return context
 
     async def _run_graph(

@@ -17,9 +17,10 @@ from domain.decisions import EffectKind, Quote
 from domain.errors import InvalidInput, StaleTurn
 from domain.orders import Amendment, ChangeKind, OrderStatus, Workflow
 from domain.picture_risk import CustomerRecord
+from domain.pricing import PriceBook
 from engine.orders.deeds import Deed
 from engine.orders.desk import OrderDesk
-from engine.orders.quoting import Requotes
+from engine.orders.quoting import requoting
 from engine.orders.telling import Told
 from graphs.orders import OrdersInTalk
 from storage.clock import iso
@@ -32,24 +33,25 @@ RECORD_S = 180 * 86_400.0
 
 
 class TurnOrders:
-    def __init__(
-        self, desk: OrderDesk, requote: Requotes, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._desk, self._requote, self._clock = desk, requote, clock
+    def __init__(self, desk: OrderDesk, *, clock: Callable[[], float] = time.time) -> None:
+        self._desk, self._clock = desk, clock
 
-    async def in_talk(self, claim: Claim) -> OrdersInTalk:
+    async def in_talk(self, claim: Claim, book: PriceBook) -> OrdersInTalk:
+        """``book``: of this turn; a newer one is for turns that begin later."""
         pictured = any(message.attachments for message in claim.messages)
         if not claim.has_orders and not pictured:
             return OrdersInTalk(_no_price, dispatching=self._desk.policy.dispatching)
-        return await self._desk.database.read(lambda c: self._read(c, claim, pictured))
+        return await self._desk.database.read(lambda c: self._read(c, claim, book, pictured))
 
-    def _read(self, connection: Connection, claim: Claim, pictured: bool) -> OrdersInTalk:
+    def _read(
+        self, connection: Connection, claim: Claim, book: PriceBook, pictured: bool
+    ) -> OrdersInTalk:
         rows, opened = self._desk.read_open(connection, claim.conversation_id)
         facts = {row.id: self._desk.book.facts(connection, row) for row in rows}
-        level = claim.customer.level
+        level, by_the_book = claim.customer.level, requoting(book)
 
         def requote(order: OrderRow, requirement: str) -> Quote | None:
-            return self._requote(order, requirement, facts[order.id], level)
+            return by_the_book(order, requirement, facts[order.id], level)
 
         record = None
         if pictured:

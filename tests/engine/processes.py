@@ -260,7 +260,7 @@ def _assemble(
         clock=clock,
         metrics=metrics,
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))) if work else None,
-        orders=TurnOrders(orders, requote, clock=clock),
+        orders=TurnOrders(orders, clock=clock),
     )
     orders.on_queues = parts.wake_queues
     if work is not None:
