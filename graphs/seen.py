@@ -1,6 +1,8 @@
 """The turn's pictures as the state holds them, and what is to be said of them."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from domain.deadlines import hours_left
 from domain.decisions import RiskDecision, RiskOutcome
@@ -15,11 +17,15 @@ _ELSEWHERE = frozenset({"high_value", "unclear_request", "blacklist"})
 _ORDERS = frozenset({"quoted", "unclear_request"})
 
 
-def facts_of(state: ConversationState) -> list[PictureFacts]:
+def facts_from(stored: Iterable[dict[str, Any]]) -> list[PictureFacts]:
     return [
         PictureFacts(**one | {"kind": PictureKind(one["kind"]), "marks": tuple(one["marks"])})
-        for one in state.get("pictures") or []
+        for one in stored
     ]
+
+
+def facts_of(state: ConversationState) -> list[PictureFacts]:
+    return facts_from(state.get("pictures") or [])
 
 
 def about_pictures(

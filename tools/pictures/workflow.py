@@ -1,14 +1,14 @@
-"""Does the work on pictures that can be done without a person, or says what was tried.
+"""The steps of work on pictures that can be done without a person; each says what it tried.
 
-FIND: library, then search service. PROCESS: an exact plan at once; else the images provider, then
-the offline plan. What passes its checks is delivered, all else goes to a designer.
+Finding: library, then search service. Processing: an exact plan at once; else the images provider,
+then the offline plan. The graph that they belong to is `graphs.order_work`.
 """
 
 import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from domain.errors import InvalidInput, KefuError, PeerError
@@ -65,7 +65,17 @@ class Outcome:
     reason: str = ""
 
 
-class _GiveUp(Exception):
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Pictures that passed their checks, and lines for the customer."""
+
+    pictures: tuple[bytes, ...]
+    said: tuple[str, ...]
+
+
+class GiveUp(Exception):
+    """It is a designer's; ``reason`` in Chinese."""
+
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
@@ -75,57 +85,19 @@ class _GiveUp(Exception):
 class _Bench:
     order: WorkflowOrder
     shop: Workshop
-    tried: list[Tried] = field(default_factory=list)
+    tried: list[Tried]
 
     def note(self, by: str, result: str, reason: str = "") -> None:
         self.tried.append({"by": by, "result": result, "reason": reason})
 
 
-async def run(order: WorkflowOrder, shop: Workshop) -> Outcome:
-    """Never raises but when cancelled: a failure is an outcome with its reason."""
-    bench = _Bench(order, shop)
-    try:
-        async with asyncio.timeout(shop.timeout):
-            pictures, said = await _work(bench)
-    except _GiveUp as end:
-        return _to_designer(bench, end.reason)
-    except TimeoutError:
-        return _to_designer(bench, f"{shop.timeout:g} 秒内没有做完")
-    except KefuError as error:
-        return _to_designer(bench, _reason(error))
-    except Exception as error:  # the order must reach a person, whatever broke
-        log.exception("work on a picture failed")
-        return _to_designer(bench, f"处理时出错({type(error).__name__})")
-    return Outcome("delivered", tuple(pictures), tuple(said), tuple(bench.tried))
-
-
-def _to_designer(bench: _Bench, reason: str) -> Outcome:
-    return Outcome("designer", tried=tuple(bench.tried), reason=reason)
-
-
-async def _work(bench: _Bench) -> tuple[Sequence[bytes], Sequence[str]]:
-    order = bench.order
-    if order.workflow is Workflow.DESIGN:
-        raise _GiveUp("需要设计师完成")
-    if len(order.facts) > MAX_PICTURES:
-        raise _GiveUp(f"图片多于 {MAX_PICTURES} 张")
-    if order.workflow is Workflow.FIND:
-        return await _find_all(bench)
-    if not order.facts:
-        raise _GiveUp("没有可处理的图片")
-    pictures: list[bytes] = []
-    said: list[str] = []
-    for facts in order.facts:
-        picture, lines = await _process(bench, facts)
-        pictures.append(picture)
-        said += lines
-    return pictures, list(dict.fromkeys(said))
-
-
 # ---- finding ----
 
 
-async def _find_all(bench: _Bench) -> tuple[list[bytes], list[str]]:
+async def find_pictures(order: WorkflowOrder, shop: Workshop, tried: list[Tried]) -> Made:
+    """``tried`` is added to. Raises GiveUp, PeerError or InvalidInput."""
+    bench = _Bench(order, shop, tried)
+    _check_number(order)
     wanted: Sequence[PictureFacts | None] = bench.order.facts or (None,)
     pictures: list[bytes] = []
     said: list[str] = []
@@ -133,12 +105,12 @@ async def _find_all(bench: _Bench) -> tuple[list[bytes], list[str]]:
         picture, line = await _find(bench, facts)
         pictures.append(picture)
         said.append(line)
-    return pictures, said
+    return Made(tuple(pictures), tuple(said))
 
 
 async def _find(bench: _Bench, facts: PictureFacts | None) -> tuple[bytes, str]:
     if facts is None and not bench.order.words:
-        raise _GiveUp("没有图片也没有说明要找什么")
+        raise GiveUp("没有图片也没有说明要找什么")
     sent = await bench.shop.read(facts.sha256) if facts else None
     for name, finder in (("图库", bench.shop.library), ("找图服务", bench.shop.search)):
         if finder is None:
@@ -151,7 +123,7 @@ async def _find(bench: _Bench, facts: PictureFacts | None) -> tuple[bytes, str]:
             continue
         if found is not None:
             return found
-    raise _GiveUp("没有找到更清晰的原图")
+    raise GiveUp("没有找到更清晰的原图")
 
 
 async def _first_good(
@@ -192,6 +164,26 @@ def _against(seen: PictureFacts, asked: PictureFacts | None) -> str:
 # ---- processing ----
 
 
+async def process_pictures(order: WorkflowOrder, shop: Workshop, tried: list[Tried]) -> Made:
+    """As `find_pictures`."""
+    bench = _Bench(order, shop, tried)
+    _check_number(order)
+    if not order.facts:
+        raise GiveUp("没有可处理的图片")
+    pictures: list[bytes] = []
+    said: list[str] = []
+    for facts in order.facts:
+        picture, lines = await _process(bench, facts)
+        pictures.append(picture)
+        said += lines
+    return Made(tuple(pictures), tuple(dict.fromkeys(said)))
+
+
+def _check_number(order: WorkflowOrder) -> None:
+    if len(order.facts) > MAX_PICTURES:
+        raise GiveUp(f"图片多于 {MAX_PICTURES} 张")
+
+
 async def _process(bench: _Bench, facts: PictureFacts) -> tuple[bytes, tuple[str, ...]]:
     order, shop = bench.order, bench.shop
     before = await shop.read(facts.sha256)
@@ -201,7 +193,7 @@ async def _process(bench: _Bench, facts: PictureFacts) -> tuple[bytes, tuple[str
         if made is not None:
             return made, ("已按您的要求处理好图片",)
     if plan is None:
-        raise _GiveUp("要求里有需要设计师动手的内容")
+        raise GiveUp("要求里有需要设计师动手的内容")
     return await _offline(bench, before, plan)
 
 
@@ -233,11 +225,11 @@ async def _offline(bench: _Bench, before: bytes, plan: Plan) -> tuple[bytes, tup
         done = await asyncio.to_thread(perform, before, plan.operations)
     except InvalidInput as error:
         bench.note("本地处理", "failed", f"{steps}:{error.reason}")
-        raise _GiveUp(error.reason) from error
+        raise GiveUp(error.reason) from error
     reasons = (*done.doubts, *await asyncio.to_thread(check, plan, before, done.data))
     bench.note("本地处理", "rejected" if reasons else "done", ";".join((steps, *reasons)))
     if reasons:
-        raise _GiveUp(";".join(reasons))
+        raise GiveUp(";".join(reasons))
     return done.data, done.said
 
 

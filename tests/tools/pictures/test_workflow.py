@@ -9,6 +9,7 @@ import pytest
 
 from domain.orders import Workflow
 from domain.pictures import PictureFacts
+from graphs.order_work import run
 from tests.sandbox_server import SandboxServer, sandbox_server, shared_sandbox
 from tests.tools.pictures.drawing import encoded, jpeg, landscape
 from tests.tools.pictures.making import PICTURES
@@ -17,7 +18,7 @@ from tools.pictures.inspect import inspect
 from tools.pictures.library import Found, PictureLibrary
 from tools.pictures.provider import ImagesClient
 from tools.pictures.store import PictureStore
-from tools.pictures.workflow import Outcome, WorkflowOrder, Workshop, run
+from tools.pictures.workflow import Outcome, WorkflowOrder, Workshop
 
 __all__ = ["sandbox_server", "shared_sandbox"]
 
