@@ -1,10 +1,10 @@
-"""Service, simulated Tianwang and simulated customers, and what happens between them."""
+"""Service, simulated peers and simulated customers, and what happens between them."""
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -12,7 +12,6 @@ from tests.sandbox_server import SandboxServer, running_sandbox
 from tests.service import Service, running_service
 
 JsonObject = dict[str, Any]
-SECRET = "callback-secret"
 PATIENCE_S = 20.0
 
 
@@ -29,20 +28,7 @@ class Stage:
     """Helpers block until what they ask for is there, or raise StepFailed."""
 
     def __init__(self, service: Service, sandbox: SandboxServer, client: httpx.Client) -> None:
-        self.service, self.sandbox, self._client = service, sandbox, client
-
-    def hand_over(self, scenario: str, *, in_seconds: float = 60.0, **task: Any) -> JsonObject:
-        """Tianwang sends one of seed 000's tasks; returns the task as it was sent."""
-        order = {"scenario": scenario, "task": task, "in_seconds": in_seconds}
-        answer = self.sandbox.post("/_sandbox/tianwang/send", order)
-        sent: JsonObject = answer["sent"]
-        expected = {
-            "code": 200,
-            "message": "任务接收成功",
-            "data": {"task_id": sent["task_id"], "status": "pending"},
-        }
-        check(answer["answer"] == expected, f"任务没有被接收:{answer['answer']}")
-        return sent
+        self.service, self.sandbox, self.client = service, sandbox, client
 
     def customer_says(self, customer: str, text: str, **fields: Any) -> None:
         """In the customer's own chat, unless ``chat_id`` is given."""
@@ -53,45 +39,57 @@ class Stage:
     def messages(self, chat: str, *, at_least: int) -> list[JsonObject]:
         """What the chat was shown, in order; ``received``: how often each arrived."""
         found = self.sandbox.chat(chat, at_least=at_least, wait=PATIENCE_S)
-        check(len(found) >= at_least, f"{chat} 只收到 {len(found)} 条消息")
+        shown = "".join(f"\n    {message['text']}" for message in found)
+        check(len(found) >= at_least, f"{chat} 只收到 {len(found)} 条消息{shown}")
         return found
 
     def shown_to(self, chat: str, *, at_least: int) -> list[str]:
         return [message["text"] for message in self.messages(chat, at_least=at_least)]
 
-    def status(self, task_id: str) -> JsonObject:
-        response = self._client.get(f"/api/task/status/{task_id}")
-        check(response.status_code == 200, f"查询任务失败:{response.text}")
-        data: JsonObject = response.json()["data"]
-        return data
 
-    def ended(self, task_id: str) -> JsonObject:
-        """The task, once it has come to an end."""
-        ends = time.monotonic() + PATIENCE_S
-        while (task := self.status(task_id))["status"] in ("pending", "triggered"):
-            check(time.monotonic() < ends, f"任务一直是 {task['status']} 状态")
-            time.sleep(0.05)
-        return task
-
-    def callbacks(self, task_id: str, *, at_least: int = 1) -> list[JsonObject]:
-        path = "/_sandbox/tianwang/callbacks"
-        page = self.sandbox.get(path, task_id=task_id, at_least=at_least, wait=PATIENCE_S)
-        found: list[JsonObject] = page["callbacks"]
-        check(len(found) >= at_least, f"天网只收到 {len(found)} 个回调")
-        return found
+S = TypeVar("S", bound=Stage)
+Scenario = Callable[[S], Iterator[str]]
+"""Yields a line for each step once that step has been checked; its first line is its title."""
 
 
 @contextmanager
-def running_stage(folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Stage]:
-    """On free ports, with its data under ``folder``; callbacks are signed."""
-    secret = {"TIANWANG_CALLBACK_SECRET": SECRET}
+def running_servers(
+    folder: Path, env: Mapping[str, str]
+) -> Iterator[tuple[Service, SandboxServer, httpx.Client]]:
+    """On free ports, with the service's data under ``folder``; customers write to the service."""
     with (
         running_sandbox() as sandbox,
-        running_service(
-            folder / "data", sandbox_url=sandbox.url, env=secret | dict(env or {})
-        ) as service,
+        running_service(folder / "data", sandbox_url=sandbox.url, env=env) as service,
         httpx.Client(base_url=service.url, timeout=30.0, trust_env=False) as client,
     ):
         sandbox.set_target(service.url)
-        sandbox.put("/_sandbox/tianwang/secret", {"secret": SECRET})
-        yield Stage(service, sandbox, client)
+        yield service, sandbox, client
+
+
+def perform(
+    peers: str,
+    scenarios: Sequence[Scenario[S]],
+    running_stage: Callable[[Path], AbstractContextManager[S]],
+) -> int:
+    """Play them one after the other for somebody to read; the exit code."""
+    print(f"正在启动客服系统和沙箱(模拟的{peers})……", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="kefu-demo-") as folder,
+        running_stage(Path(folder)) as stage,
+    ):
+        print(f"客服系统 {stage.service.url}   沙箱 {stage.sandbox.url}", flush=True)
+        played = [_play(stage, scenario) for scenario in scenarios]
+    print(f"\n{len(played)} 个场景全部通过。" if all(played) else "\n有场景没有通过。")
+    return 0 if all(played) else 1
+
+
+def _play(stage: S, scenario: Scenario[S]) -> bool:
+    """Whether all of its steps went well; prints each."""
+    print(f"\n{scenario.__doc__}", flush=True)
+    try:
+        for step in scenario(stage):
+            print(f"  ✓ {step}", flush=True)
+    except StepFailed as error:
+        print(f"  ✗ {error}", flush=True)
+        return False
+    return True

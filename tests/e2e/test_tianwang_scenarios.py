@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.stage import Stage, running_stage
-from tests.demo.tianwang import SCENARIOS, Scenario
+from tests.demo.tianwang import SCENARIOS, Scenario, TianwangStage, running_stage
 
 MESSAGE = "这是您要的文件"
 TELLING = {"KEFU_OUTBOX_BACKOFF_BASE_S": "0.05", "KEFU_OUTBOX_BACKOFF_MAX_S": "0.2"}
@@ -16,13 +15,13 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TianwangStage]:
     with running_stage(tmp_path_factory.mktemp("tianwang"), TELLING) as stage:
         yield stage
 
 
 @pytest.fixture
-def stage(shared_stage: Stage) -> Iterator[Stage]:
+def stage(shared_stage: TianwangStage) -> Iterator[TianwangStage]:
     yield shared_stage
     shared_stage.sandbox.clear_faults()
 
@@ -33,7 +32,7 @@ def customer() -> str:
     return f"customer-{next(_numbers)}"
 
 
-def wait_for_yes(stage: Stage, customer: str) -> str:
+def wait_for_yes(stage: TianwangStage, customer: str) -> str:
     """A task that sends MESSAGE when ``customer`` agrees; its id."""
     trigger = {"customer_id": customer, "customer_name": ""}
     sent = stage.hand_over("reply", customer={"id": customer, "name": ""}, trigger=trigger)
@@ -42,13 +41,15 @@ def wait_for_yes(stage: Stage, customer: str) -> str:
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_scenario_of_the_seed_runs_from_the_order_to_the_verified_callback(
-    stage: Stage, scenario: Scenario
+    stage: TianwangStage, scenario: Scenario
 ) -> None:
     steps = list(scenario(stage))
     assert steps[-1].endswith("验签通过")
 
 
-def test_order_and_answer_delivered_thrice_are_acted_on_once(stage: Stage, customer: str) -> None:
+def test_order_and_answer_delivered_thrice_are_acted_on_once(
+    stage: TianwangStage, customer: str
+) -> None:
     stage.sandbox.fault("tianwang", "duplicate", count=1, times=3)
     task_id = wait_for_yes(stage, customer)
     stage.sandbox.fault("webhook", "duplicate", count=1, times=3)
@@ -61,7 +62,7 @@ def test_order_and_answer_delivered_thrice_are_acted_on_once(stage: Stage, custo
 
 
 def test_in_a_group_the_named_customer_alone_fires_and_the_group_sees_the_message(
-    stage: Stage, customer: str
+    stage: TianwangStage, customer: str
 ) -> None:
     group = f"group-{customer}"
     task_id = wait_for_yes(stage, customer)
@@ -74,7 +75,7 @@ def test_in_a_group_the_named_customer_alone_fires_and_the_group_sees_the_messag
 
 
 def test_agreement_with_a_question_gets_the_action_and_then_the_answer(
-    stage: Stage, customer: str
+    stage: TianwangStage, customer: str
 ) -> None:
     task_id = wait_for_yes(stage, customer)
     stage.customer_says(customer, "好的。充电桩怎么安装？")
@@ -84,14 +85,14 @@ def test_agreement_with_a_question_gets_the_action_and_then_the_answer(
     assert stage.ended(task_id)["status"] == "completed"
 
 
-def test_a_payment_event_fires_without_a_word(stage: Stage, customer: str) -> None:
+def test_a_payment_event_fires_without_a_word(stage: TianwangStage, customer: str) -> None:
     sent = stage.hand_over("payment", customer={"id": customer, "name": ""})
     stage.customer_says(customer, "", type="event", event="payment")
     assert stage.ended(sent["task_id"])["status"] == "completed"
     assert stage.shown_to(customer, at_least=1) == [sent["action"]["message"]]
 
 
-def test_a_cancelled_task_is_told_and_fires_no_more(stage: Stage, customer: str) -> None:
+def test_a_cancelled_task_is_told_and_fires_no_more(stage: TianwangStage, customer: str) -> None:
     task_id = wait_for_yes(stage, customer)
     order = {"task_id": task_id, "reason": "客户取消订单"}
     answer = stage.sandbox.post("/_sandbox/tianwang/cancel", order)
@@ -108,7 +109,7 @@ def test_a_cancelled_task_is_told_and_fires_no_more(stage: Stage, customer: str)
 
 
 def test_a_receiver_that_fails_in_every_way_gets_the_same_event_until_it_says_yes(
-    stage: Stage, customer: str
+    stage: TianwangStage, customer: str
 ) -> None:
     failures = ["refuse", "status", "garbage", "lost_answer"]
     for kind in failures:
