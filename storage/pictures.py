@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from domain.pictures import PictureFacts, PictureKind
 from storage.clock import iso
 from storage.statements import Statement
+from storage.task_tables import OPEN_ORDER
 
 _MAX_SOURCE = 500
 _NAMES = frozenset(field.name for field in fields(PictureFacts))
@@ -31,7 +32,11 @@ _KEEP_SOURCE = Statement(
     " ON CONFLICT (source) DO UPDATE SET sha256 = excluded.sha256, fetched_at = excluded.fetched_at"
 )
 _UNUSED = Statement(
-    "SELECT sha256 FROM pictures WHERE last_used_at < :before ORDER BY last_used_at LIMIT :limit"
+    "SELECT last_used_at, sha256 FROM pictures WHERE last_used_at < :before"
+    " AND (last_used_at, sha256) > (:used_at, :digest) ORDER BY last_used_at, sha256 LIMIT :limit"
+)
+_NEEDED = Statement(
+    f"SELECT pictures, deliverables FROM image_tasks WHERE {OPEN_ORDER} OR updated_at >= :since"  # noqa: S608
 )
 _FORGET = Statement("DELETE FROM pictures WHERE sha256 = :digest AND last_used_at < :before")
 _FORGET_SOURCES = Statement("DELETE FROM picture_sources WHERE sha256 = :digest")
@@ -73,18 +78,44 @@ def keep_source(connection: Connection, source: str, sha256: str, *, now: float)
     _KEEP_SOURCE.run(connection, {"source": _key(source), "digest": sha256, "at": iso(now)})
 
 
-def forget_unused(connection: Connection, *, before: float, limit: int = 500) -> list[str]:
-    """Pictures nobody has looked at since ``before``: rows go, the caller removes the files."""
-    at = iso(before)
-    rows = _UNUSED.all(connection, {"before": at, "limit": limit})
+Place = tuple[str, str]
+"""In the order in which pictures were used last."""
+
+
+def forget_unused(
+    connection: Connection,
+    *,
+    before: float,
+    keep: Collection[str] = (),
+    after: Place = ("", ""),
+    limit: int = 500,
+) -> tuple[list[str], Place | None]:
+    """Of the next ``limit`` pictures that nobody has looked at since ``before``, those not to
+    ``keep``: rows go, the caller removes the files. Also where to go on, None: no more."""
+    at, (used_at, digest) = iso(before), after
+    values = {"before": at, "used_at": used_at, "digest": digest, "limit": limit}
+    rows = _UNUSED.all(connection, values)
     gone = [
-        str(row[0])
-        for row in rows
-        if _FORGET.run(connection, {"digest": row[0], "before": at}) == 1
+        str(sha256)
+        for _, sha256 in rows
+        if sha256 not in keep and _FORGET.run(connection, {"digest": sha256, "before": at}) == 1
     ]
     for sha256 in gone:
         _FORGET_SOURCES.run(connection, {"digest": sha256})
-    return gone
+    return gone, (str(rows[-1][0]), str(rows[-1][1])) if len(rows) == limit else None
+
+
+def needed(connection: Connection, *, since: float) -> frozenset[str]:
+    """What orders use that are open, or were changed ``since``: sent and delivered pictures."""
+    found: set[str] = set()
+    for pictures, deliverables in _NEEDED.all(connection, {"since": iso(since)}):
+        found.update(json.loads(pictures), json.loads(deliverables))
+    return frozenset(found)
+
+
+def known(connection: Connection, sha256s: Sequence[str]) -> frozenset[str]:
+    """Those of which there is a row."""
+    return frozenset(one for one in sha256s if _GET.first(connection, {"digest": one}))
 
 
 def _key(source: str) -> str:

@@ -24,6 +24,7 @@ __all__ = ["PictureRefused", "PictureStore", "Stored"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHECK_SIDE = 64
+_HALF = ".new-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,25 @@ class PictureStore:
     async def holds(self, sha256: str) -> bool:
         return await asyncio.to_thread(self.path(sha256).exists)
 
+    async def older(self, before: float) -> list[str]:
+        """What has not come, nor come again, since ``before`` (epoch seconds)."""
+        return await asyncio.to_thread(self._older, before)
+
+    async def remove(self, sha256: str, *, before: float) -> bool:
+        """Unless it has come again since ``before``."""
+        return await asyncio.to_thread(_removed, self.path(sha256), before)
+
+    def _older(self, before: float) -> list[str]:
+        """Also removes what a crash left half written."""
+        found: list[str] = []
+        for root, _, names in os.walk(self._folder):
+            for name in names:
+                if _SHA256.fullmatch(name):
+                    found += [name] if _is_older(Path(root, name), before) else []
+                elif name.startswith(_HALF):
+                    _removed(Path(root, name), before)
+        return found
+
     def _put(self, data: bytes) -> Stored:
         header = read_header(data, self.limits)
         sha256 = hashlib.sha256(data).hexdigest()
@@ -83,16 +103,35 @@ class PictureStore:
 
 
 def _holds(place: Path, size: int) -> bool:
+    """What has come again is as good as new: `PictureStore.remove` lets it be."""
     try:
-        return place.stat().st_size == size
+        if place.stat().st_size != size:
+            return False
+        with contextlib.suppress(PermissionError):
+            os.utime(place)
     except FileNotFoundError:
         return False
+    return True
+
+
+def _is_older(place: Path, before: float) -> bool:
+    try:
+        return place.stat().st_mtime < before
+    except FileNotFoundError:
+        return False
+
+
+def _removed(place: Path, before: float) -> bool:
+    if not _is_older(place, before):
+        return False
+    place.unlink(missing_ok=True)
+    return True
 
 
 def _write(place: Path, data: bytes) -> None:
     """A reader finds the whole file or none, after a power cut too."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=".new-")
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=_HALF)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 
 from sqlalchemy import Connection, text
 
@@ -69,9 +70,30 @@ async def test_only_what_nobody_looked_at_is_forgotten(database: Database) -> No
     await database.write(keep)
     await database.write(lambda c: pictures.touch(c, other.sha256, now=300.0))
     gone = await database.write(lambda c: pictures.forget_unused(c, before=200.0))
-    assert gone == [FACTS.sha256]
+    assert gone == ([FACTS.sha256], None)
     assert await database.read(lambda c: pictures.find_source(c, "aaa", since=0.0)) is None
     assert await database.read(lambda c: pictures.find_source(c, "bbb", since=0.0)) == other.sha256
+
+
+async def test_what_is_to_be_kept_is_passed_over_page_by_page(database: Database) -> None:
+    names = [char * 64 for char in "abcde"]
+
+    def keep(connection: Connection) -> None:
+        for sha256 in names:
+            pictures.put_facts(connection, replace(FACTS, sha256=sha256), now=100.0)
+
+    await database.write(keep)
+    gone: list[str] = []
+    place: pictures.Place | None = ("", "")
+    while place is not None:
+        unit = partial(
+            pictures.forget_unused, before=200.0, keep={names[0], names[3]}, after=place, limit=2
+        )
+        some, place = await database.write(unit)
+        gone += some
+    assert gone == [names[1], names[2], names[4]]
+    left = await database.read(lambda c: pictures.known(c, names))
+    assert left == {names[0], names[3]}
 
 
 async def test_addresses_longer_than_an_index_takes_are_known_too(database: Database) -> None:
