@@ -20,7 +20,6 @@ from domain.requirements import (
     RUSH,
     RUSH_WORDS,
     clauses_of,
-    merge_requirements,
     requirement_lines,
     same_thing,
     says_of_work,
@@ -119,7 +118,7 @@ def _heard(clauses: Sequence[str], orders: Sequence[OpenOrder]) -> _Heard:
             named = meant if meant.orders else named
             heard.read.append(_Read(kind, _requirement(original, meant), named))
         elif _is_question(original, meant):
-            heard.asked += [original] if says_of_work(original) else []
+            heard.asked += [words.LEAD.sub("", original)] if says_of_work(original) else []
         elif heard.read and _is_content(original, heard.read[-1]):
             last = heard.read[-1]
             heard.read[-1] = replace(last, requirement=f"{last.requirement} {original}")
@@ -323,7 +322,6 @@ def _speaks_of_earlier(clauses: Sequence[str], orders: Sequence[OpenOrder]) -> b
 
 def _decided(found: Sequence[_Read], orders: Sequence[OpenOrder], rest: str) -> Amended | Ambiguous:
     changes: list[Change] = []
-    wanted_of = {order.id: requirement_lines(order.requirement) for order in orders}
     for read in found:
         amendment = Amendment(read.kind, read.requirement, _position(read.meant, orders))
         chosen = _orders_for(read, amendment, orders)
@@ -332,9 +330,7 @@ def _decided(found: Sequence[_Read], orders: Sequence[OpenOrder], rest: str) -> 
             wanted = tuple(Amendment(one.kind, one.requirement) for one in found)
             return Ambiguous(tuple(fitting if len(fitting) > 1 else orders), wanted)
         for order in chosen:
-            settled = _settled(amendment, order, read.meant, wanted_of[order.id])
-            wanted_of[order.id] = merge_requirements(wanted_of[order.id], settled)
-            changes.append(Change(order, settled))
+            changes.append(Change(order, _settled(amendment, order, read.meant)))
     return Amended(tuple(changes), rest)
 
 
@@ -362,6 +358,8 @@ def _fitting(amendment: Amendment, orders: Sequence[OpenOrder]) -> list[OpenOrde
     if amendment.kind is ChangeKind.CANCEL:
         return list(orders)
     topic = topic_of(amendment.requirement)
+    if topic.aspect == RUSH and amendment.kind is ChangeKind.ADD:
+        return []
     close, near = [], []
     for order in orders:
         lines = [topic_of(line) for line in requirement_lines(order.requirement)]
@@ -373,18 +371,11 @@ def _fitting(amendment: Amendment, orders: Sequence[OpenOrder]) -> list[OpenOrde
     return close or near
 
 
-def _settled(
-    amendment: Amendment, order: OpenOrder, meant: Meant | None, lines: Sequence[str]
-) -> Amendment:
-    """Calling off a part is no cancellation, withdrawing all that was wanted is one."""
-    kind = amendment.kind
+def _settled(amendment: Amendment, order: OpenOrder, meant: Meant | None) -> Amendment:
+    """Calling off a part of an order does not call off the order."""
     part = meant is not None and (
         meant.picture or (meant.noun != "" and not order.is_about(meant.noun))
     )
-    if kind is ChangeKind.CANCEL and part:
-        kind = ChangeKind.WITHDRAW
-    if kind is ChangeKind.WITHDRAW and not merge_requirements(lines, amendment):
-        kind = ChangeKind.CANCEL
-    if kind is amendment.kind:
-        return amendment
-    return Amendment(kind, amendment.requirement, amendment.order_no)
+    if amendment.kind is ChangeKind.CANCEL and part:
+        return replace(amendment, kind=ChangeKind.WITHDRAW)
+    return amendment

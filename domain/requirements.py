@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from domain.amendment_words import NEGATED
 from domain.orders import Amendment, ChangeKind
 from domain.text import fold, letters
 
@@ -65,6 +66,13 @@ _IDLE = re.compile(
     r"(?:你好|您好|在吗|老板|亲|客服|请问|谢谢|麻烦|你|您|了|啊|哈|这个|这张|这种|那个|[ ?？]"
     rf"|{_PRICE_ASKED})+"
 )
+
+_SECOND = re.compile(
+    r"(?:再|并且?|然后|顺便|还要|也要|要)?(?=加急|急用|(?:比较|有点|[很挺])急"
+    r"|换成?[白红蓝黑绿透纯]|换底|[改做]成?[白红蓝黑绿透][色明]?底)"
+)
+_WORK = re.compile(r"抠|修|清晰|高清|做|设计|处理|去掉|p|找|上色|排版|加字|放大|弄|搞")
+_NO_END = frozenset("不别要是想能把用景字底以再需")
 
 _PICTURE = re.compile(r"第([一二两三四五六七八九十\d]+)[张幅个]")
 _OBJECTS = {
@@ -129,8 +137,17 @@ def requirement_lines(text: str) -> list[str]:
     """A requirement as lines, each about one thing; one that has lines already keeps them. What it
     costs and good wishes are no requirements."""
     parts = text.splitlines() if "\n" in text else clauses_of(text)
-    lines = (_PRICE_AT_THE_END.sub("", part.strip()).rstrip("?？") for part in parts)
-    return [line for line in lines if says_of_work(line)]
+    said = (_PRICE_AT_THE_END.sub("", part.strip()).rstrip("?？ ") for part in parts)
+    return [line for one in said if says_of_work(one) for line in _apart(one)]
+
+
+def _apart(line: str) -> list[str]:
+    """「抠图换白底」 and 「修复加急」 are two things, each of which may change."""
+    for match in _SECOND.finditer(line):
+        first = line[: match.start()]
+        if _WORK.search(fold(first)) and len(letters(first)) > 1 and first[-1] not in _NO_END:
+            return [first, line[match.end() :]]
+    return [line]
 
 
 def says_of_work(clause: str) -> bool:
@@ -213,8 +230,11 @@ def merge_requirements(old: Sequence[str], amendment: Amendment) -> list[str]:
         return list(old)
     topic = topic_of(amendment.requirement)
     if amendment.kind is ChangeKind.WITHDRAW:
-        left = [line for line in old if not _withdrawn(topic, line, amendment.requirement)]
-        return left if len(left) < len(old) else _with(old, amendment.requirement)
+        left: list[str] = []
+        for line in old:
+            gone = _withdrawn(topic, line, amendment.requirement)
+            left += _beside_the_hurry(line) if gone else [line]
+        return left if left != list(old) else _with(old, amendment.requirement)
     return _replaced(old, amendment, topic)
 
 
@@ -238,7 +258,9 @@ def _replaced(old: Sequence[str], amendment: Amendment, topic: Topic) -> list[st
     for line in old:
         if beside or not same_thing(topic, topic_of(line)):
             merged.append(line)
-        elif not placed:
+            continue
+        merged += _beside_the_hurry(line)
+        if not placed:
             merged.append(amendment.requirement)
             placed = True
     return merged if placed else _with(merged, amendment.requirement)
@@ -268,6 +290,20 @@ def _corrected(old: Sequence[str], said: str) -> list[str] | None:
     lines = list(old)
     lines[places[0]] = lines[places[0]].replace(before, after)
     return lines
+
+
+def _beside_the_hurry(line: str) -> list[str]:
+    """What else a line wants that is in a hurry: 「加急修老照片」."""
+    if topic_of(line).aspect != RUSH:
+        return []
+    rest = RUSH_WORDS.sub("", line)
+    return [rest] if _WORK.search(fold(rest)) and len(letters(rest)) > 2 else []
+
+
+def wanted_part(requirement: str) -> str:
+    """Without the lines that only say what not to do: they cost nothing."""
+    lines = requirement.splitlines()
+    return "\n".join(line for line in lines if not NEGATED.search(fold(line)))
 
 
 def _withdrawn(topic: Topic, line: str, said: str) -> bool:

@@ -9,7 +9,7 @@ from domain.decisions import Quote
 from domain.negotiation import LABEL, discounted
 from domain.pictures import PictureKind
 from domain.pricing import Measured, PriceBook, QuoteRequest, quote
-from domain.requirements import count_in
+from domain.requirements import count_in, wanted_part
 from storage.orders import OrderRow
 
 
@@ -34,10 +34,12 @@ def requoting(book: PriceBook) -> Requotes:
         order: OrderRow, requirement: str, facts: Sequence[Mapping[str, Any]], level: str
     ) -> Quote | None:
         before = order.quote
+        if before is None and not order.service:
+            return None  # a designer looks first
         made = quote(
             book,
             QuoteRequest(
-                text=requirement,
+                text=wanted_part(requirement),
                 has_image=bool(order.pictures or order.images),
                 quantity=count_in(requirement) or (before.quantity if before else None),
                 level=level,

@@ -66,6 +66,7 @@ ONE: dict[str, tuple[OpenOrder, list[str]]] = {
     "急用 今晚8点前发我": (RESTORE, ["急用", "今晚8点前发我"]),
     "改成明天给我就行": (RUSHED, ["改成明天给我就行"]),
     "不急了慢慢弄": (RUSHED, []),
+    "不加急了": (OpenOrder(9, "高清修复", "加急修老照片"), ["修老照片"]),
     "不修了太贵了": (RESTORE, []),
     "算了,还是不做了": (RESTORE, []),
     # Only that something is to be done: what, the other clauses say.
@@ -118,6 +119,11 @@ def test_asking_or_letting_be_changes_nothing(text: str) -> None:
     assert amendment_of(text, [POSTER]) is None
 
 
+def test_a_second_rush_is_not_taken_for_the_one_that_is_in_a_hurry() -> None:
+    assert isinstance(amendment_of("加急", [RUSHED, CUTOUT]), Ambiguous)
+    assert after("不加急了", [RUSHED, CUTOUT]) == {7: []}
+
+
 def test_the_earlier_of_two_is_so_whichever_was_spoken_of_last() -> None:
     recent = OpenOrder(1, "高清修复", "修老照片", recent=True)
     assert after("前面那张加急", [recent, CUTOUT]) == {1: ["加急"]}
@@ -126,7 +132,7 @@ def test_the_earlier_of_two_is_so_whichever_was_spoken_of_last() -> None:
 @pytest.mark.parametrize(
     ("text", "rest"),
     [
-        ("再把字改成红色，另外你们几点下班？", "另外你们几点下班？"),
+        ("再把字改成红色，另外你们几点下班？", "你们几点下班？"),
         ("背景改成红色,多久能好", "多久能好"),
         ("字改成红色,要多少钱", ""),
         ("字改成红色,可以吗？谢谢", ""),
@@ -162,6 +168,10 @@ def test_removing_one_thing_does_not_undo_the_removal_of_another() -> None:
         ("多少钱\n抠图", ["抠图"]),
         ("在吗，多少钱", []),
         ("价格写99元", ["价格写99元"]),
+        ("这张也要加字“全场五折” 多少钱", ["这张也要加字“全场五折”"]),
+        ("这张产品图抠图换白底", ["这张产品图抠图", "换白底"]),
+        ("老照片修复要加急", ["老照片修复", "加急"]),
+        ("这张照片换白底", ["这张照片换白底"]),
     ],
 )
 def test_the_question_what_it_costs_is_no_requirement(text: str, lines: list[str]) -> None:

@@ -68,9 +68,9 @@ CONVERSATIONS: dict[str, tuple[Sequence[OpenOrder], tuple[Said, ...]]] = {
         [replace(CUTOUT, requirement="抠图,换成白底,加字“包邮”")],
         talk(Said("不要加字了", {12: ["抠图", "换成白底"]}, kinds=(WITHDRAW,))),
     ),
-    "the text goes and its colour with it": (
+    "the text goes and its colour with it; whether the order goes too is to be asked": (
         [TEXT, CUTOUT],
-        talk(Said("字不用加了", gone=(15,))),
+        talk(Said("字不用加了", {15: []}, kinds=(WITHDRAW,))),
     ),
     "the one just now becomes transparent": (
         [RESTORE, CUTOUT],
@@ -446,7 +446,7 @@ def test_whatever_is_written_is_read_and_only_known_orders_are_meant(text: str) 
         for order_id, amendments in found.by_order().items():
             (order,) = [one for one in orders if one.id == order_id]
             assert all(one.requirement for one in amendments)
-            if all(one.kind is not CANCEL for one in amendments):
+            if all(one.kind not in (CANCEL, WITHDRAW) for one in amendments):
                 assert merged(order.requirement, amendments)
 
 

@@ -82,6 +82,16 @@ def test_what_was_bargained_off_stays_off() -> None:
     assert anew(order, "有折痕的地方补一下", LARGE).total == agreed.total + 1_500
 
 
+def test_what_is_not_to_be_done_costs_nothing() -> None:
+    order = order_of("高清修复", LARGE)
+    assert anew(order, "折痕不用修", LARGE) == order.quote
+
+
+def test_what_a_designer_has_to_look_at_first_has_no_price() -> None:
+    order = replace(order_of("高清修复", SMALL), quote=None, service="")
+    assert REQUOTE(order, "这个能做吗\n字改成红色", [asdict(SMALL)], "") is None
+
+
 def test_no_agreement_goes_under_the_floor() -> None:
     order = order_of("抠图,精细到头发", LARGE, service="cutout")
     assert order.quote is not None
