@@ -33,12 +33,12 @@ MAY_I = re.compile(
     r"(?:颜色|尺寸|文?字|背景|要求)?[吗么嘛不]?[?？]?"
 )
 _REASON = r"(?:.{0,6}(?:太贵|太慢|来不及|等不及|等太久)了?)?"
-_CALLED_OFF = (
+CALLED_OFF = (
     r"(?:不要了|不做了|不弄了|不修了|不搞了|不p了|取消(?:订单|掉|了|吧|这单)?|退[了单掉]+|撤单|别[做弄修搞]了?"
     r"|不想[做要弄]了?|不用[做弄修]了?|先不[做弄要修搞]了?|不打算[做要弄]了?|不需要了|作废|停[了掉]?)"
 )
-CANCEL = re.compile(rf"(?:算了)*{_REASON}(?:算了)*{_CALLED_OFF}+{_REASON}")
-CANCELLED = re.compile(rf"^.{{0,4}}(?:{_CALLED_OFF}|算了)$")
+CANCEL = re.compile(rf"(?:算了)*{_REASON}(?:算了)*{CALLED_OFF}+{_REASON}")
+CANCELLED = re.compile(rf"^.{{0,4}}(?:{CALLED_OFF}|算了)$")
 LEFT_ALONE = re.compile(
     r"(?:算了)?(?:(?:不用|不要|别|不必|先不|不)(?:再)?[改动换弄变]了?|不变|不动)"
 )

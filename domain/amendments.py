@@ -164,8 +164,17 @@ def _is_content(clause: str, last: _Read) -> bool:
 
 
 def _kind(meant: Meant, original: str, orders: Sequence[OpenOrder]) -> ChangeKind | None:
-    folded = fold(original)
-    plain = _plain(fold(meant.clause))
+    kind = _kind_of(meant, fold(meant.clause), original, orders)
+    if kind is None and meant.part:
+        # 「再精修一下」 of an order for it: the name is what is to be done.
+        return _kind_of(meant, fold(original), original, orders)
+    return kind
+
+
+def _kind_of(
+    meant: Meant, clause: str, original: str, orders: Sequence[OpenOrder]
+) -> ChangeKind | None:
+    folded, plain = fold(original), _plain(clause)
     bare = letters(plain)
     if _is_permission(meant, folded):
         return None
@@ -181,12 +190,7 @@ def _kind(meant: Meant, original: str, orders: Sequence[OpenOrder]) -> ChangeKin
         return ChangeKind.CHANGE
     if words.NEGATED.search(plain) or words.NO_HURRY.search(plain):
         return _withdrawal(plain, orders)
-    return (
-        _addition_or_change(folded, plain)
-        or _of_the_named(meant, folded, plain)
-        # 「再精修一下」 of an order for it: the name is what is to be done.
-        or (_addition_or_change(folded, _plain(folded)) if meant.part else None)
-    )
+    return _addition_or_change(folded, plain) or _of_the_named(meant, folded, plain)
 
 
 def _plain(folded: str) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.amendment_words import NEGATED
+from domain.amendment_words import CALLED_OFF, NEGATED
 from domain.orders import Amendment, ChangeKind
 from domain.text import fold, letters
 
@@ -51,9 +51,8 @@ _COUNT = re.compile(
     r"[做要出改][成到]?[\d一二两三四五六七八九十]+[张份套版个款](?:吧|就行|就好|就够了?|了)?$"
     r"|^[\d一二两三四五六七八九十]+[张份套版个款]就(?:行|好|可以|够)|数量|张数"
 )
-_COUNTED = re.compile(
-    r"(\d{1,4}|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])[张份套版个款]"
-)
+_NUMERAL = r"\d{1,4}|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九]"
+_COUNTED = re.compile(rf"({_NUMERAL})[张份套版个款]")
 _NUMERALS = {char: n for n, char in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
 _PRICE_ASKED = (
@@ -71,7 +70,10 @@ _SECOND = re.compile(
     r"(?:再|并且?|然后|顺便|还要|也要|要)?(?=加急|急用|(?:比较|有点|[很挺])急"
     r"|换成?[白红蓝黑绿透纯]|换底|[改做]成?[白红蓝黑绿透][色明]?底)"
 )
-_WORK = re.compile(r"抠|修|清晰|高清|做|设计|处理|去掉|p|找|上色|排版|加字|放大|弄|搞")
+_WORK = re.compile(
+    r"抠|修|清晰|高清|做|设计|处理|去掉|p|找|上色|排版|加字|放大|弄|搞"
+    r"|证件照|寸照|产品|商品|头像|主图|海报|logo"
+)
 _NO_END = frozenset("不别要是想能把用景字底以再需")
 
 _PICTURE = re.compile(r"第([一二两三四五六七八九十\d]+)[张幅个]")
@@ -162,6 +164,15 @@ def count_in(requirement: str) -> int | None:
         if topic_of(line).aspect == COUNT and (found := _COUNTED.findall(fold(line))):
             return _number(found[-1])
     return None
+
+
+_PIECE_CALLED_OFF = re.compile(rf"第({_NUMERAL})[张个幅款份].{{0,4}}{CALLED_OFF}")
+
+
+def called_off_in(requirement: str) -> frozenset[int]:
+    """The pieces of several that are not to be made any more: 「第二张不做了」."""
+    found = (_PIECE_CALLED_OFF.fullmatch(letters(line)) for line in requirement.splitlines())
+    return frozenset(_number(match[1]) for match in found if match)
 
 
 def _number(written: str) -> int:

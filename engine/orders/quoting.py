@@ -9,7 +9,7 @@ from domain.decisions import Quote
 from domain.negotiation import LABEL, discounted
 from domain.pictures import PictureKind
 from domain.pricing import Measured, PriceBook, QuoteRequest, quote
-from domain.requirements import count_in, wanted_part
+from domain.requirements import called_off_in, count_in, wanted_part
 from storage.orders import OrderRow
 
 
@@ -41,15 +41,33 @@ def requoting(book: PriceBook) -> Requotes:
             QuoteRequest(
                 text=wanted_part(requirement),
                 has_image=bool(order.pictures or order.images),
-                quantity=count_in(requirement) or (before.quantity if before else None),
+                quantity=_pieces(order, requirement),
                 level=level,
                 service=order.service or None,
-                pictures=tuple(_measured(one) for one in facts),
+                pictures=tuple(_measured(one) for one in _to_be_made(requirement, order, facts)),
             ),
         )
         return made if made is None or before is None else _as_agreed(made, before)
 
     return requote
+
+
+def _pieces(order: OrderRow, requirement: str) -> int | None:
+    """None: as many as there are pictures."""
+    named = count_in(requirement)
+    if named is not None or order.quote is None:
+        return named
+    at_first = order.quote.quantity + len(called_off_in(order.requirement))
+    return max(1, at_first - len(called_off_in(requirement)))
+
+
+def _to_be_made(
+    requirement: str, order: OrderRow, facts: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    gone = called_off_in(requirement)
+    if len(facts) != len(order.pictures) or len(gone) >= len(facts):
+        return list(facts)
+    return [one for number, one in enumerate(facts, 1) if number not in gone]
 
 
 def _measured(facts: Mapping[str, Any]) -> Measured:

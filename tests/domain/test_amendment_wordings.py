@@ -43,6 +43,7 @@ ONE: dict[str, tuple[OpenOrder, list[str]]] = {
     "把电线杆p掉": (PASSERS, ["把电线杆p掉"]),
     "左边那个人不要了": (PASSERS, ["左边那个人不要了"]),
     "再精修一下": (PASSERS, ["精修一下"]),
+    "精修就不用了": (OpenOrder(10, "修图精修", "去掉路人\n脸精修一下"), []),
     "风格简约点": (POSTER, ["风格简约点"]),
     "海报上加个优惠券": (POSTER, ["海报上加个优惠券"]),
     "不要太假": (RESTORE, ["不要太假"]),
@@ -172,6 +173,7 @@ def test_removing_one_thing_does_not_undo_the_removal_of_another() -> None:
         ("这张产品图抠图换白底", ["这张产品图抠图", "换白底"]),
         ("老照片修复要加急", ["老照片修复", "加急"]),
         ("这张照片换白底", ["这张照片换白底"]),
+        ("证件照换蓝底", ["证件照", "换蓝底"]),
     ],
 )
 def test_the_question_what_it_costs_is_no_requirement(text: str, lines: list[str]) -> None:

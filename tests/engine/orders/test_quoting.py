@@ -82,6 +82,17 @@ def test_what_was_bargained_off_stays_off() -> None:
     assert anew(order, "有折痕的地方补一下", LARGE).total == agreed.total + 1_500
 
 
+def test_a_piece_that_is_called_off_is_not_paid_for() -> None:
+    order = order_of("高清修复", SMALL, LARGE, SMALL)
+    less = anew(order, "第二张不做了", SMALL, LARGE, SMALL)
+    assert (less.quantity, less.total) == (
+        2,
+        2 * anew(order_of("高清修复", SMALL), "", SMALL).total,
+    )
+    again = replace(order, quote=less, requirement="高清修复\n第二张不做了")
+    assert anew(again, "人脸不要变形", SMALL, LARGE, SMALL) == less
+
+
 def test_what_is_not_to_be_done_costs_nothing() -> None:
     order = order_of("高清修复", LARGE)
     assert anew(order, "折痕不用修", LARGE) == order.quote
