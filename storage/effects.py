@@ -13,6 +13,7 @@ from storage import outbox
 from storage.audit import record
 from storage.clock import iso
 from storage.dispatches import NewDispatch, want
+from storage.handoffs import HandoffRow, open_handoff
 from storage.orders import NewOrder, OrderBook
 from storage.statements import Statement
 from storage.tasks import TOOL, NewTask, TaskBook
@@ -83,17 +84,6 @@ _KNOWN_CUSTOMER = Statement(
     "INSERT INTO customers (contact_id, name, level, score, state, total_messages, last_active_at,"
     " remark) VALUES (:contact_id, '', 'gray', 60, 'new', 0, :at, '')"
     " ON CONFLICT (contact_id) DO NOTHING"
-)
-_HANDOFF = Statement(
-    """
-    INSERT INTO handoffs (conversation_id, contact_id, turn_id, reason, priority, target, question,
-        status, created_at, updated_at)
-    VALUES (:conversation_id, :contact_id, :turn_id, :reason, :priority, :target, :question,
-        'open', :at, :at)
-    ON CONFLICT (conversation_id) WHERE status <> 'closed' DO UPDATE SET
-        updated_at = excluded.updated_at,
-        priority = CASE WHEN excluded.priority = 'high' THEN 'high' ELSE handoffs.priority END
-    """
 )
 CUSTOMER_COLUMNS = frozenset({"name", "remark", "state"})
 
@@ -232,25 +222,23 @@ def _dispatch(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
 
 def _handoff(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
     cause, at = writing.cause, iso(writing.now)
-    values = {
-        "conversation_id": payload.get("conversation_id") or cause.conversation_id,
-        "contact_id": payload.get("contact_id") or cause.contact_id,
-        "turn_id": cause.turn_id,
-        "reason": payload["reason"],
-        "priority": payload["priority"],
-        "target": payload["target"],
-        "question": payload["question"],
-        "at": at,
-    }
-    _HANDOFF.run(writing.connection, values)
-    detail = {name: values[name] for name in ("reason", "priority", "target")}
+    asked = {name: payload[name] for name in ("reason", "priority", "target")}
+    conversation_id = payload.get("conversation_id") or cause.conversation_id
+    open_handoff(
+        writing.connection,
+        HandoffRow(**asked, question=payload["question"]),
+        conversation_id=conversation_id,
+        contact_id=payload.get("contact_id") or cause.contact_id,
+        turn_id=cause.turn_id,
+        at=at,
+    )
     record(
         writing.connection,
         at=at,
         actor=cause.actor,
         action="handoff.open",
-        subject=str(values["conversation_id"]),
-        detail=detail,
+        subject=str(conversation_id),
+        detail=asked,
     )
 
 

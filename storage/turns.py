@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -12,6 +12,8 @@ from storage import outbox
 from storage.audit import record
 from storage.checkpoints import StagedRun, save_run
 from storage.clock import iso
+from storage.handoffs import HandoffRow as HandoffRow
+from storage.handoffs import open_handoff
 from storage.inbox import Claim
 from storage.statements import Statement
 
@@ -29,14 +31,6 @@ class ReplyRow:
     evidence_ids: tuple[str, ...]
     tokens_total: int
     latency_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class HandoffRow:
-    reason: str
-    priority: str
-    target: str
-    question: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +130,6 @@ _CUSTOMER = Statement(
 _EFFECT = Statement(
     "INSERT INTO effects (key, turn_id, conversation_id, kind, payload, created_at)"
     " VALUES (:key, :turn_id, :conversation_id, :kind, :payload, :at)"
-)
-_HANDOFF = Statement(
-    """
-    INSERT INTO handoffs (conversation_id, contact_id, turn_id, reason, priority, target, question,
-        status, created_at, updated_at)
-    VALUES (:conversation_id, :contact_id, :turn_id, :reason, :priority, :target, :question,
-        'open', :at, :at)
-    ON CONFLICT (conversation_id) WHERE status <> 'closed' DO UPDATE SET
-        updated_at = excluded.updated_at,
-        priority = CASE WHEN excluded.priority = 'high' THEN 'high' ELSE handoffs.priority END
-    """
 )
 _UNKNOWN = Statement(
     "INSERT INTO unknown_questions (content, contact_id, conversation_id, confidence, created_at)"
@@ -295,21 +278,15 @@ def _insert_effects(connection: Connection, turn: TurnCommit, at: str) -> None:
         _park(connection, turn, at)
 
 
-def _insert_handoff(connection: Connection, handoff: HandoffRow, ids: dict[str, Any]) -> None:
-    values = {
-        "reason": handoff.reason,
-        "priority": handoff.priority,
-        "target": handoff.target,
-        "question": handoff.question,
-    }
-    _HANDOFF.run(connection, ids | values)
+def _insert_handoff(connection: Connection, handoff: HandoffRow, ids: dict[str, str]) -> None:
+    open_handoff(connection, handoff, **ids)
     record(
         connection,
         at=ids["at"],
         actor=f"turn:{ids['turn_id']}",
         action="handoff.open",
         subject=ids["conversation_id"],
-        detail=values,
+        detail=asdict(handoff),
     )
 
 
