@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 import storage.knowledge_tables
 import storage.learning_tables
 import storage.order_tables
+import storage.platform_tables
 import storage.task_tables  # noqa: F401
 from domain.errors import InvalidInput
 from storage import history, outbox

@@ -19,7 +19,3 @@ def upgrade() -> None:
         sqlite_where=OPEN,
         postgresql_where=OPEN,
     )
-
-
-def downgrade() -> None:
-    op.drop_index("ix_image_tasks_open", "image_tasks")
