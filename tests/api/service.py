@@ -1,6 +1,7 @@
 """The service as users run it: uvicorn on a loopback port, here on a thread of the test process."""
 
 import contextlib
+import functools
 import shutil
 import socket
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fastapi.dependencies.models
 import httpx
 import uvicorn
 from sqlalchemy import text
@@ -108,6 +110,14 @@ def running_service(
         thread.join(timeout=30)
         listener.close()
         assert not thread.is_alive(), "the service did not stop"
+        _forget_endpoints()
+
+
+def _forget_endpoints() -> None:
+    """FastAPI remembers the last 4,096 of the process, and with them whole services."""
+    for remembered in vars(fastapi.dependencies.models).values():
+        if isinstance(remembered, functools._lru_cache_wrapper):
+            remembered.cache_clear()
 
 
 def _config(kefu: Kefu) -> uvicorn.Config:

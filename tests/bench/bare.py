@@ -5,7 +5,6 @@ No checkpointer, no storage, no engine. Run by the benchmark:
 """
 
 import asyncio
-import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,9 +16,9 @@ from langchain_core.messages import HumanMessage
 
 from api.envelopes import Json
 from api.platform.schemas import MessageRequest
+from engine import collector
 from engine.answers import build_answer
 from engine.bootstrap import (
-    GC_THRESHOLD,
     build_knowledge,
     build_models,
     build_services,
@@ -40,9 +39,7 @@ def create_app(data_dir: Path) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await knowledge.retriever.warm()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 20, 20)
+        collector.hold_back()
         yield
         await knowledge.aclose()
         await asyncio.to_thread(database.close)
