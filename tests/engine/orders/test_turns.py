@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from domain.approvals import Verdict
 from domain.pricing import format_yuan
 from engine.delivery import Channel
+from storage import approvals
 from tests.engine.orders.talking import Customer, talking
 from tests.sandbox_server import SandboxServer
 
@@ -197,3 +199,33 @@ async def test_without_tuhui_a_confirmed_design_goes_to_the_desk_with_its_order(
         (handed,) = await customer.process.rows("SELECT reason, target FROM handoffs")
     assert (answer["action"], order["status"]) == ("escalate", "confirmed")
     assert (handed["reason"], handed["target"]) == ("order_confirmed", "designer")
+
+
+async def test_a_price_that_a_person_has_set_is_the_order_s(customer: Customer) -> None:
+    """Sixty photos at 25 yuan: from 500 on somebody has to approve."""
+    engine = customer.process.engine
+    waits = await customer.says("60张老照片修复多少钱", "photo_landscape")
+    assert (waits["decision"], await customer.orders()) == ("approval", [])
+    (asked,) = await customer.process.database.read(
+        lambda c: approvals.listed(c, status="pending", limit=10, offset=0)
+    )
+    total = asked["quote"]["total"] - 1_000
+    await engine.decide_approval(asked["id"], Verdict.EDITED, by="主管", total=total)
+    await customer.process.quiet()
+    (order,) = await customer.orders()
+    assert (order["status"], order["quote"]["total"]) == ("quoted", total / 100)
+
+
+async def test_a_change_that_needs_approval_is_noted_and_its_price_is_a_person_s(
+    customer: Customer,
+) -> None:
+    await customer.says("18张老照片修复多少钱", "photo_landscape")
+    (before,) = await customer.orders()
+    answer = await customer.says("再加急一下")
+    (order,) = await customer.orders()
+    (handed,) = await customer.process.rows("SELECT reason FROM handoffs")
+    assert "加急" in "".join(order["requirements"])
+    assert order["quote"] == before["quote"]
+    assert handed["reason"] == "order_price"
+    assert "主管" in answer["content"]
+    assert "调整为" not in answer["content"]
