@@ -19,7 +19,7 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
 
-.PHONY: browser help setup run test lint format bench crash fuzz tianwang-demo eval train lock readme clean
+.PHONY: browser help setup run test lint format bench crash fuzz tianwang-demo tuhui-demo eval train lock readme clean
 
 help:
 	@echo "make setup   create .venv and install what is locked"
@@ -28,6 +28,7 @@ help:
 	@echo "make bench   benchmarks            make crash   kill -9 runs (minutes)"
 	@echo "make fuzz    minutes of made-up requests against the whole API"
 	@echo "make tianwang-demo   watch Tianwang's three scenarios being played"
+	@echo "make tuhui-demo      watch a picture on its way to a designer and back"
 	@echo "make lint    the static checks     make format  format and fix"
 	@echo "make eval    measure retrieval, write docs/retrieval.md (KEFU_EVAL_DATA: more sets)"
 	@echo "make train   retrain classifier and retrieval model"
@@ -89,6 +90,9 @@ fuzz: setup
 
 tianwang-demo: setup
 	@$(BIN)/python -m tests.demo.tianwang
+
+tuhui-demo: setup
+	@$(BIN)/python -m tests.demo.tuhui
 
 # The house set, and each folder of $KEFU_EVAL_DATA with dev/faq.jsonl and dev/queries.jsonl.
 eval: setup
