@@ -28,6 +28,7 @@ from api.knowledge.uploads import MAX_UPLOAD_BYTES
 from api.mcp.endpoint import McpEndpoint
 from api.ops.endpoints import router as ops
 from api.orders.endpoints import router as orders
+from api.orders.links import router as links
 from api.orders.pictures import MAX_PICTURE_BODY_BYTES, PICTURES_PATH
 from api.orders.pictures import router as pictures
 from api.platform.endpoints import router as platform
@@ -78,6 +79,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(orders)
     app.include_router(pictures)
     app.include_router(tuhui)
+    app.include_router(links)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)

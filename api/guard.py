@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.envelopes import error_response, too_large
 from api.identity import TokenRefused, Tokens, admits
+from engine.orders.links import PATH
 from tools.registry import Caller, NotAllowed, Role
 
 _PUBLIC = frozenset(
@@ -20,6 +21,7 @@ KEY_HOLDER = Caller(Role.ADMIN, "api-key")
 LIMIT_HEADER = "X-Kefu-Body-Limit"
 _SIGNED = "/api/channels/webhook/"
 _ASSETS = "/assets/"
+_LINKED = f"{PATH}/"
 _NO_KEY = "缺少或错误的 API key"
 _NO_TOKENS = "未配置 SECRET_KEY，不接受令牌"
 
@@ -28,9 +30,9 @@ class Guard:
     """``api_key`` None: no key is asked (the settings allow that on loopback only).
 
     ``tokens`` None: none is accepted. ``signed``: channel callbacks carry a signature, which stands
-    for the key. ``keyed``: addresses that ask for a key of their own. ``uploads``: the limits of
-    addresses whose bodies may be larger. Endpoints find who calls in the request's state:
-    ``caller``, and ``actor``, its name.
+    for the key, as that of a picture's address always does. ``keyed``: addresses that ask for a
+    key of their own. ``uploads``: the limits of addresses whose bodies may be larger. Endpoints
+    find who calls in the request's state: ``caller``, and ``actor``, its name.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Guard:
         self._key = api_key.encode() if api_key is not None else None
         self._tokens = tokens
         self._public = _PUBLIC.union(keyed)
-        self._open = (_ASSETS, _SIGNED) if signed else (_ASSETS,)
+        self._open = (_ASSETS, _LINKED, _SIGNED) if signed else (_ASSETS, _LINKED)
         self._max_body, self._uploads = max_body_bytes, uploads or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

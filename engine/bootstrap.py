@@ -30,8 +30,11 @@ from engine.knowledge import build_knowledge as build_knowledge
 from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.orders.desk import DeskPolicy, OrderDesk
+from engine.orders.keeping import PictureKeeping
+from engine.orders.links import PictureLinks
 from engine.orders.pictures import PictureDesk
 from engine.orders.turns import TurnOrders
+from engine.orders.work import OrderRunner
 from engine.policy import EnginePolicy
 from engine.prices import Prices
 from engine.qingjian import QingjianChannel, QingjianLink
@@ -45,6 +48,7 @@ from engine.tool_desk import ToolDesk
 from engine.turns import Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
+from engine.workshop import build_keeping, build_links, build_workshop
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
 from graphs.conversation import build_conversation_graph
@@ -105,6 +109,9 @@ class Kefu:
     picture_desk: PictureDesk
     dispatching: DispatchRunner | None
     prices: Prices
+    order_runner: OrderRunner
+    links: PictureLinks
+    keeping: PictureKeeping | None
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
 
@@ -120,6 +127,7 @@ class Kefu:
         await self.task_work.start()
         if self.dispatching is not None:
             await self.dispatching.start()
+        await self.order_runner.start()
         self.prices.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
@@ -136,6 +144,8 @@ class Kefu:
             self.metrics.knowledge_failures.labels("warm").inc()
             log.error("knowledge is not available, questions go to people: %s", error)
         self.upkeep.start()
+        if self.keeping is not None:
+            self.keeping.start()
         if self.models is not None:
             await self.models.warm()
         collector.hold_back()
@@ -146,6 +156,9 @@ class Kefu:
             self.warming.cancel()
             await asyncio.gather(self.warming, return_exceptions=True)
         await self.prices.stop()
+        if self.keeping is not None:
+            await self.keeping.stop()
+        await self.order_runner.stop()
         if self.dispatching is not None:
             await self.dispatching.stop()
         await self.task_work.stop()
@@ -190,6 +203,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     picture_desk = PictureDesk(store, pictures.look, deadline_s=settings.picture_read_s)
     prices = Prices(settings.price_book_file, _default(None, "price_book.yaml"), metrics)
     services = build_services(settings, search, models, registry, pictures, prices.book)
+    links = build_links(settings)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
     channels = build_channels(settings, http, qingjian)
@@ -211,6 +225,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         policy=DeskPolicy(
             channels=frozenset(channels),
             dispatching=bool(settings.tuhui_url),
+            picture_url=links.url,
             known_pictures=picture_desk.has,
         ),
     )
@@ -246,12 +261,31 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
                 waiting=services.templates.render("dispatch_waiting", seed=""),
             ),
             lease_s=max(settings.lease_s, 3 * settings.tuhui_timeout_s),
+            sla_s=settings.tuhui_sla_s,
+            wait_s=settings.tuhui_wait_s,
+            skills={name: frozenset(kinds) for name, kinds in settings.tuhui_skills.items()},
         ),
         tasks=work.book,
         database=database,
         owner=owner,
         on_queues=parts.wake_queues,
     )
+    order_runner = OrderRunner(
+        orders,
+        build_workshop(settings, http, picture_http, store),
+        pictures.look,
+        metrics,
+        owner=owner,
+        alone=database.is_sqlite,
+        lease_s=settings.lease_s,
+    )
+    runners = [order_runner, *([dispatching] if dispatching is not None else [])]
+
+    def wake_runners() -> None:
+        for runner in runners:
+            runner.wake()
+
+    orders.on_due = wake_runners
     kefu = Kefu(
         settings,
         parts.engine,
@@ -272,6 +306,9 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         picture_desk,
         dispatching,
         prices,
+        order_runner,
+        links,
+        build_keeping(settings, database, store),
     )
 
     def take(book: PriceBook) -> None:
@@ -562,7 +599,6 @@ def build_dispatching(
     )
     runner = DispatchRunner(steps, owner=owner, alone=database.is_sqlite, on_queues=on_queues)
     orders.deeds.cancel_dispatch = steps.cancel
-    orders.on_due = runner.wake
     return runner
 
 

@@ -38,7 +38,7 @@ _BODY: dict[str, Any] = {
         },
     }
 }
-_SAFE = {
+SAFE = {
     # A picture of a stranger: shown, never run, and by nobody's cache but the caller's own.
     "Cache-Control": "private, max-age=31536000, immutable",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -77,7 +77,7 @@ async def upload(request: Request, pictures: ThePictures) -> Response:
 )
 async def get_picture(sha256: Sha256, request: Request, pictures: ThePictures) -> Response:
     """Its bytes, as they came."""
-    headers = _SAFE | {"ETag": f'"{sha256}"'}
+    headers = SAFE | {"ETag": f'"{sha256}"'}
     if request.headers.get("if-none-match", "").removeprefix("W/") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     shown = await pictures.show(sha256)

@@ -35,12 +35,12 @@ class Told:
 @dataclass(slots=True)
 class DeskPolicy:
     """``channels``: those that deliver. ``dispatching``: Tuhui is there to give work to designers.
-    ``picture_url``: address of a stored picture for channels, with {sha256}; empty: none.
+    ``picture_url``: the address under which a channel and its customer get a stored picture.
     ``known_pictures``: whether one is stored; may block."""
 
     channels: frozenset[str] = frozenset()
     dispatching: bool = False
-    picture_url: str = ""
+    picture_url: Callable[[str], str] = field(default=lambda sha256: f"/pictures/{sha256}")
     rework_priority: Literal["low", "normal", "high"] = "high"
     known_pictures: Callable[[str], bool] = field(default=lambda _sha256: True)
 
@@ -68,8 +68,8 @@ class Telling:
 
     def _file(self, at: int, deliverable: str) -> Effect:
         stored = is_sha256(deliverable)
-        url = self._policy.picture_url.format(sha256=deliverable) if stored else deliverable
-        path = urlsplit(url).path
+        url = self._policy.picture_url(deliverable) if stored else deliverable
+        path = "" if stored else urlsplit(url).path
         picture = stored or path.lower().endswith(_PICTURE_ENDINGS)
         name = path.rpartition("/")[2] or ("图片" if picture else "文件")
         payload = {"type": "image" if picture else "file", "text": "", "url": url, "name": name}
@@ -122,6 +122,19 @@ def notice(order: OrderRow, title: str, text: str, *, urgent: bool = False) -> t
         "conversation_id": order.conversation_id,
     }
     return (Effect(EffectKind.NOTICE, "notice", payload),)
+
+
+def handed_over(order: OrderRow, reason: str) -> tuple[Effect, ...]:
+    """A row for the human desk: a designer is wanted."""
+    payload = {
+        "conversation_id": order.conversation_id,
+        "contact_id": order.contact_id,
+        "reason": reason,
+        "priority": "high" if order.priority == "high" else "normal",
+        "target": "designer",
+        "question": words.summary(order),
+    }
+    return (Effect(EffectKind.HANDOFF, "handoff", payload),)
 
 
 def is_sha256(text: str) -> bool:

@@ -53,7 +53,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     policy = DeskPolicy(
         channels=CHANNELS,
         dispatching=True,
-        picture_url="https://kefu.example/{sha256}",
+        picture_url=lambda sha256: f"https://kefu.example/{sha256}",
         known_pictures=lambda sha256: store.path(sha256).is_file(),
     )
     with open_database(f"sqlite:///{folder / 'kefu.db'}") as database:
