@@ -130,7 +130,10 @@ def _heard(clauses: Sequence[str], orders: Sequence[OpenOrder]) -> _Heard:
 def _with_its_reasons(heard: _Heard, said: Sequence[str]) -> _Heard:
     """「路人还在，再修下」: what is to be done is what the other clauses say."""
     vague = [one for one in heard.read if words.VAGUE.fullmatch(letters(one.requirement))]
-    if not vague or len(vague) < len(heard.read):
+    if len(vague) < len(heard.read):
+        heard.read = [one for one in heard.read if one not in vague]
+        return heard
+    if not vague:
         return heard
     told = [one for one in said if not words.NOTHING.fullmatch(letters(one))]
     heard.read = [replace(vague[0], requirement=" ".join(told))]

@@ -63,6 +63,7 @@ _PRICE_ASKED = (
 _PRICE_AT_THE_END = re.compile(rf"{_PRICE_ASKED}$")
 _IDLE = re.compile(
     r"(?:你好|您好|在吗|老板|亲|客服|请问|谢谢|麻烦|你|您|了|啊|哈|这个|这张|这种|那个|[ ?？]"
+    r"|好[的滴吧]?|嗯+|行|可以|ok|对|是的|就这样|那就?|吧|帮我|安排|下单"
     rf"|{_PRICE_ASKED})+"
 )
 

@@ -73,6 +73,7 @@ ONE: dict[str, tuple[OpenOrder, list[str]]] = {
     # Only that something is to be done: what, the other clauses say.
     "路人还在，再修下": (PASSERS, ["路人还在 再修下"]),
     "还要改,脸不自然": (PASSERS, ["还要改 脸不自然"]),
+    "不满意，字太小了，再改改": (POSTER, ["字太小了"]),
 }
 
 
@@ -168,6 +169,8 @@ def test_removing_one_thing_does_not_undo_the_removal_of_another() -> None:
         ("你好，抠图，换成白底，大概要多少钱啊", ["抠图", "换成白底"]),
         ("多少钱\n抠图", ["抠图"]),
         ("在吗，多少钱", []),
+        ("好的，那就这样吧", []),
+        ("可以，字用红色", ["字用红色"]),
         ("价格写99元", ["价格写99元"]),
         ("这张也要加字“全场五折” 多少钱", ["这张也要加字“全场五折”"]),
         ("这张产品图抠图换白底", ["这张产品图抠图", "换白底"]),
