@@ -288,7 +288,8 @@ def _check_rising(values: list[int], name: str) -> None:
 
 
 def _check_known(service: str, info: ValidationInfo) -> None:
-    if service not in [known.id for known in info.data.get("services", ())]:
+    services = info.data.get("services")  # missing where they are wrong themselves
+    if services is not None and service not in [known.id for known in services]:
         raise ValueError(f"{service!r} is none of the services")
 
 

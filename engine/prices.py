@@ -142,7 +142,8 @@ class Prices:
 
 
 class _Unusable(Exception):
-    """``mark``: of the file that is wrong; None: it could not be looked at."""
+    """``mark``: of the file whose content is wrong; None: it could not be read, which its next look
+    may tell nothing of."""
 
     def __init__(self, mark: _Mark | None, cause: ConfigurationError) -> None:
         super().__init__(str(cause))
@@ -153,9 +154,8 @@ def _read_changed(file: Path, known: _Mark | None) -> tuple[_Mark, PriceBook | N
     """The book, or None where the file still looks as ``known``."""
     mark: _Mark | None = None
     try:
-        mark = _mark(file)
-        if mark == known:
-            return mark, None
+        if known is not None and _mark(file) == known:
+            return known, None
         mark, text = _read(file)
         return mark, PriceBook.parse(text)
     except ConfigurationError as error:

@@ -376,7 +376,10 @@ class AnswerSettings(BaseSettings):
         "RETRIEVAL_CACHE_SIZE", 2_048, "Searches kept in memory; 0: none.", ge=0, le=1_000_000
     )
     price_book_file: ExistingFile = _setting(
-        "PRICE_BOOK_FILE", None, "Price book (YAML); default: the one that comes with the product."
+        "PRICE_BOOK_FILE",
+        None,
+        "Price book (YAML), taken within seconds when it changes; default: the one that comes with "
+        "the product.",
     )
     rules_file: ExistingFile = _setting(
         "RULES_FILE", None, "Rules (YAML); default: the ones that come with the product."

@@ -10,6 +10,7 @@ from api.cli.doctor import doctor
 from api.cli.evaluate import evaluate
 from api.cli.kb import kb
 from api.cli.order import order
+from api.cli.prices import prices
 from api.cli.readme import readme
 from api.cli.sandbox import sandbox
 from api.cli.serve import serve
@@ -31,6 +32,7 @@ cli.add_typer(kb, name="kb")
 cli.add_typer(evaluate, name="eval")
 cli.add_typer(task, name="task")
 cli.add_typer(order, name="order")
+cli.add_typer(prices, name="prices")
 cli.command()(doctor)
 cli.command()(token)
 cli.command(hidden=True)(readme)

@@ -14,9 +14,12 @@ from api.dependencies import TheKefu
 from api.envelopes import Json
 from api.fields import Identifier
 from api.platform.schemas import ErrorOut
-from domain.errors import KefuError
+from domain.errors import InvalidInput, KefuError
+from domain.pricing import Service
 from engine.bootstrap import Kefu
+from engine.prices import Prices
 from storage import history
+from storage.clock import iso
 
 router = APIRouter(tags=["ops"])
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -182,3 +185,49 @@ async def list_model_calls(
         lambda c: history.model_calls(c, turn_id=turn_id, limit=limit, offset=offset)
     )
     return Json({"items": rows, "limit": limit, "offset": offset})
+
+
+@router.get("/api/ops/price-book", responses=ERRORS)
+async def price_book(kefu: TheKefu) -> Response:
+    """The price book in use, amounts in yuan. ``refused``: what is wrong with the file as it is
+    now, while an older book stays in use."""
+    return Json(_prices_shown(kefu.prices))
+
+
+@router.post("/api/ops/price-book/reload", responses=ERRORS)
+async def reload_price_book(kefu: TheKefu) -> Response:
+    """Read the file now instead of within seconds of its change. 422: it cannot be used, and the
+    book that was read before stays."""
+    changed = await kefu.prices.reload()
+    refused = kefu.prices.refused
+    if refused is not None:
+        version = kefu.prices.book.version
+        reason = f"价目文件不能使用，仍按版本 {version} 报价：{refused.reason}"
+        raise InvalidInput(refused.field, reason)
+    return Json({"changed": changed, **_prices_shown(kefu.prices)})
+
+
+def _prices_shown(prices: Prices) -> dict[str, Any]:
+    book, refused = prices.book, prices.refused
+    return {
+        "version": book.version,
+        "fingerprint": book.fingerprint,
+        "since": iso(prices.since),
+        "file": str(prices.file) if prices.file is not None else None,
+        "checked_at": iso(prices.checked_at),
+        "refused": refused
+        and {"at": iso(refused.at), "field": refused.field, "reason": refused.reason},
+        "services": [_service_shown(service) for service in book.services],
+    }
+
+
+def _service_shown(service: Service) -> dict[str, Any]:
+    return {
+        "id": service.id,
+        "name": service.name,
+        "unit": service.unit,
+        "base": service.base / 100,
+        "floor": service.floor / 100,
+        "starting_price": service.starting_price,
+        "workflow": service.workflow.value,
+    }

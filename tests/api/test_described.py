@@ -52,6 +52,8 @@ OPERATIONS = [
     ("get", "/api/ops/deliveries"),
     ("post", "/api/ops/deliveries/{delivery_id}/resend"),
     ("get", "/api/ops/model-calls"),
+    ("get", "/api/ops/price-book"),
+    ("post", "/api/ops/price-book/reload"),
     ("post", "/api/test_kb"),
     ("get", "/api/knowledge/search"),
     ("get", "/api/knowledge/entries"),

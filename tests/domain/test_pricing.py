@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from domain.decisions import Quote
 from domain.errors import ConfigurationError
+from domain.orders import Workflow
 from domain.pictures import PictureFacts, PictureKind
 from domain.pricing import (
     Measured,
@@ -375,6 +376,58 @@ def test_a_wrong_price_book_is_refused_by_the_name_of_its_key(
         PriceBook.parse(SMALL.replace(before, after, 1))
     assert caught.value.variable == f"price_book.{key}"
     assert reason in caught.value.reason
+
+
+def test_every_fault_of_a_price_book_is_named_with_its_line() -> None:
+    wrong = SMALL.replace("floor: 16", "floor: 21").replace("heavy_chars: 200", "heavy_chars: 0")
+    with pytest.raises(ConfigurationError) as caught:
+        PriceBook.parse(wrong.replace("tiers:", "tires:"))
+    lines = wrong.splitlines()
+    assert caught.value.variable == "price_book.services.0.floor"
+    first, *others = caught.value.reason.split("; ")
+    assert first == f"the floor is above the base price (line {lines.index('    floor: 21') + 1})"
+    assert [one.partition(":")[0] for one in others] == [
+        "price_book.text.heavy_chars",
+        "price_book.tires",
+    ]
+    assert f"(line {lines.index('  heavy_chars: 0') + 1})" in others[0]
+    assert f"(line {lines.index('tiers: {white: 5}') + 1})" in others[1]
+
+
+def test_what_is_missing_is_looked_for_where_it_should_be() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        PriceBook.parse(SMALL.replace("    base: 20\n", ""))
+    line = SMALL.splitlines().index("  - id: edit") + 1
+    assert caught.value.variable == "price_book.services.0.base"
+    assert caught.value.reason.startswith(f"Field required (line {line})")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "workflow"),
+    [
+        pytest.param("", "", Workflow.PROCESS, id="we do it ourselves"),
+        pytest.param(
+            "base: 20", "base: 20\n    starting_price: true", Workflow.DESIGN, id="begins"
+        ),
+        pytest.param("base: 20", "base: 20\n    workflow: find", Workflow.FIND, id="as it says"),
+        pytest.param(
+            "base: 20",
+            "base: 20\n    starting_price: true\n    workflow: process",
+            Workflow.PROCESS,
+            id="what it says goes before where the price begins",
+        ),
+    ],
+)
+def test_who_does_the_work(before: str, after: str, workflow: Workflow) -> None:
+    book = PriceBook.parse(SMALL.replace(before, after, 1))
+    assert book.services[0].workflow is workflow
+
+
+def test_designers_do_what_neither_operations_nor_a_model_can() -> None:
+    workflows = {service.id: service.workflow for service in DEFAULT.services}
+    assert workflows["find_image"] is Workflow.FIND
+    assert {workflows[one] for one in ("vector", "text_edit", "logo")} == {Workflow.DESIGN}
+    assert {workflows[one] for one in ("cutout", "restore", "id_photo")} == {Workflow.PROCESS}
 
 
 def _measured_lines(request: QuoteRequest) -> list[tuple[str, int, str]]:

@@ -129,10 +129,14 @@ class Process:
     deliverer: Deliverer
     knowledge: EchoKnowledge
     database: Database
-    templates: Templates
+    services: Services
     orders: OrderDesk
     work: TaskWork | None = None
     dispatching: DispatchRunner | None = None
+
+    @property
+    def templates(self) -> Templates:
+        return self.services.templates
 
     @property
     def tasks(self) -> TaskDesk:
@@ -288,7 +292,7 @@ def _assemble(
         parts.deliverer,
         knowledge,
         database,
-        services.templates,
+        services,
         orders,
         work,
         dispatching,
