@@ -15,9 +15,10 @@ from sqlalchemy import Connection, text
 
 from storage.audit import record
 from storage.clock import iso
+from storage.leases import LeasedRows
 from storage.orders import title_for
 from storage.outbox import Delivery
-from storage.recipients import RecipientRow, find_recipient
+from storage.recipients import RecipientRow, recipient_in
 from storage.statements import Statement
 from storage.tasks import TaskBook
 
@@ -126,9 +127,6 @@ _BY_KEY = Statement(f"SELECT {_COLUMNS} FROM dispatches WHERE key = :key")  # no
 _OF_ORDER = Statement(
     f"SELECT {_COLUMNS} FROM dispatches WHERE order_id = :order_id ORDER BY id"  # noqa: S608
 )
-_NEXT_DUE = Statement(
-    "SELECT MIN(due_at) FROM dispatches WHERE due_at IS NOT NULL AND lease_until < :now"
-)
 _OPEN_WORK = Statement(
     "SELECT designer, COUNT(*) FROM dispatches"
     " WHERE due_at IS NOT NULL AND designer IS NOT NULL GROUP BY designer"
@@ -155,10 +153,6 @@ _CANCEL = Statement(
 _EVENT = Statement(
     "INSERT INTO image_task_events (order_id, at, actor, kind, detail)"
     " VALUES (:order_id, :at, :actor, :kind, :detail)"
-)
-_CONVERSATION = Statement(
-    "SELECT id, channel, account, chat_id, sender_id, contact_id, customer_name"
-    " FROM conversations WHERE id = :id"
 )
 _UNSENT = Statement("SELECT id FROM outbox WHERE message_id = :message_id AND status = 'pending'")
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": 0.0}
@@ -191,9 +185,12 @@ def want(connection: Connection, wanted: NewDispatch, *, actor: str, now: float)
     return True
 
 
-class DispatchBook:
+class DispatchBook(LeasedRows[int]):
     """A step's method returns None, and writes nothing, where the row is not any more what the
     caller holds: cancelled, taken over by another process, or further."""
+
+    _table = "dispatches"
+    _columns = _COLUMNS
 
     def __init__(self, tasks: TaskBook) -> None:
         self._tasks = tasks
@@ -236,10 +233,7 @@ class DispatchBook:
 
     def recipient(self, connection: Connection, row: DispatchRow) -> RecipientRow | None:
         """The conversation in which the customer is told."""
-        found = _CONVERSATION.first(connection, {"id": row.conversation_id})
-        if found is not None:
-            return RecipientRow(*found)
-        return find_recipient(connection, row.contact_id) if row.contact_id else None
+        return recipient_in(connection, row.conversation_id, row.contact_id)
 
     def is_unsent(self, connection: Connection, message_id: str) -> bool:
         """Whether this delivery of the outbox is still to be made."""
@@ -247,45 +241,14 @@ class DispatchBook:
 
     # Leases --------------------------------------------------------------------------------
 
-    def next_due(self, connection: Connection, *, now: float) -> float | None:
-        row = _NEXT_DUE.first(connection, {"now": now})
-        return row[0] if row else None
-
     def claim_due(
         self, connection: Connection, *, owner: str, now: float, lease_s: float, limit: int
     ) -> list[DispatchRow]:
         """What is due and nobody works on, taken under a lease."""
-        skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
-        found = connection.execute(
-            text(
-                "UPDATE dispatches SET lease_owner = :owner, lease_until = :until WHERE id IN"  # noqa: S608
-                " (SELECT id FROM dispatches WHERE due_at <= :now AND lease_until < :now"
-                f" ORDER BY due_at, id LIMIT :limit{skip}) RETURNING {_COLUMNS}"
-            ),
-            {"owner": owner, "until": now + lease_s, "now": now, "limit": limit},
-        ).all()
-        return sorted((_row(tuple(row)) for row in found), key=lambda row: (row.due_at, row.id))
-
-    def renew(
-        self, connection: Connection, owner: str, dispatches: Sequence[int], *, until: float
-    ) -> None:
-        connection.execute(
-            text(
-                "UPDATE dispatches SET lease_until = :until WHERE id = :id AND lease_owner = :owner"
-            ),
-            [{"until": until, "id": at, "owner": owner} for at in sorted(dispatches)],
+        found = self._claim(
+            connection, owner=owner, now=now, lease_s=lease_s, limit=limit, order="due_at, id"
         )
-
-    def release(self, connection: Connection, owner: str | None = None) -> None:
-        """Give up leases: those of ``owner``, or all (after a crash of the only process)."""
-        whose = " AND lease_owner = :owner" if owner else ""
-        connection.execute(
-            text(
-                "UPDATE dispatches SET lease_owner = NULL, lease_until = 0"  # noqa: S608
-                f" WHERE due_at IS NOT NULL AND lease_until > 0{whose}"
-            ),
-            {"owner": owner} if owner else {},
-        )
+        return sorted(map(_row, found), key=lambda row: (row.due_at, row.id))
 
     def hold(
         self, connection: Connection, row: DispatchRow, *, until: float, designer: str | None

@@ -18,7 +18,8 @@ from domain.order_words import STATUSES
 from domain.orders import CLOSED, Amendment, OrderStatus, Workflow, may_follow
 from storage.audit import record
 from storage.clock import iso
-from storage.recipients import RecipientRow, find_recipient
+from storage.leases import LeasedRows
+from storage.recipients import RecipientRow, recipient_in
 from storage.statements import Statement
 from storage.task_tables import OPEN_ORDER
 
@@ -110,15 +111,8 @@ _EVENTS = Statement(
     "SELECT id, at, actor, kind, detail FROM image_task_events WHERE order_id = :order_id"
     " ORDER BY id"
 )
-_CONVERSATION = Statement(
-    "SELECT id, channel, account, chat_id, sender_id, contact_id, customer_name"
-    " FROM conversations WHERE id = :id"
-)
 _LEVEL = Statement("SELECT level FROM customers WHERE contact_id = :contact_id")
 _FACTS = Statement("SELECT facts FROM pictures WHERE sha256 = :digest")
-_NEXT_DUE = Statement(
-    "SELECT MIN(due_at) FROM image_tasks WHERE due_at IS NOT NULL AND lease_until < :now"
-)
 _GIVE_BACK = Statement(
     "UPDATE image_tasks SET lease_owner = NULL, lease_until = 0"
     " WHERE id = :id AND lease_owner = :owner"
@@ -144,8 +138,11 @@ _FILTERS = {
 }
 
 
-class OrderBook:
+class OrderBook(LeasedRows[int]):
     """Holds nothing: all of it is rows."""
+
+    _table = "image_tasks"
+    _columns = _COLUMNS
 
     # Taking and reading --------------------------------------------------------------------
 
@@ -194,8 +191,7 @@ class OrderBook:
 
     def recipient(self, connection: Connection, order: OrderRow) -> RecipientRow | None:
         """The conversation in which the customer is told; another of theirs if it is gone."""
-        row = _CONVERSATION.first(connection, {"id": order.conversation_id})
-        return RecipientRow(*row) if row else find_recipient(connection, order.contact_id)
+        return recipient_in(connection, order.conversation_id, order.contact_id)
 
     def level(self, connection: Connection, order: OrderRow) -> str:
         """The customer's: white, gray or black."""
@@ -466,10 +462,6 @@ class OrderBook:
 
     # What is due by itself -----------------------------------------------------------------
 
-    def next_due(self, connection: Connection, *, now: float) -> float | None:
-        row = _NEXT_DUE.first(connection, {"now": now})
-        return row[0] if row else None
-
     def claim_due(
         self,
         connection: Connection,
@@ -482,34 +474,16 @@ class OrderBook:
     ) -> list[OrderRow]:
         """Due orders that nobody works on, taken under a lease. It leaves their version alone: what
         is changed meanwhile makes the work's own change fail."""
-        skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
-        rows = connection.execute(
-            text(
-                "UPDATE image_tasks SET lease_owner = :owner, lease_until = :until WHERE id IN"  # noqa: S608
-                " (SELECT id FROM image_tasks WHERE due_at <= :now AND lease_until < :now"
-                f" AND status IN :statuses ORDER BY due_at LIMIT :limit{skip}) RETURNING {_COLUMNS}"
-            ).bindparams(bindparam("statuses", expanding=True)),
-            {
-                "owner": owner,
-                "until": now + lease_s,
-                "now": now,
-                "limit": limit,
-                "statuses": [status.value for status in statuses],
-            },
-        ).all()
-        return sorted((_order(tuple(row)) for row in rows), key=lambda one: one.due_at or now)
-
-    def renew(
-        self, connection: Connection, owner: str, order_ids: Sequence[int], *, until: float
-    ) -> None:
-        if order_ids:
-            connection.execute(
-                text(
-                    "UPDATE image_tasks SET lease_until = :until"
-                    " WHERE id = :id AND lease_owner = :owner"
-                ),
-                [{"until": until, "id": at, "owner": owner} for at in sorted(order_ids)],
-            )
+        rows = self._claim(
+            connection,
+            owner=owner,
+            now=now,
+            lease_s=lease_s,
+            limit=limit,
+            condition=" AND status IN :statuses",
+            params={"statuses": [status.value for status in statuses]},
+        )
+        return sorted(map(_order, rows), key=lambda one: one.due_at or now)
 
     def look_again(
         self, connection: Connection, order_id: int, owner: str, *, due_at: float | None
@@ -527,17 +501,6 @@ class OrderBook:
     def give_back(self, connection: Connection, order_id: int, owner: str) -> None:
         """One lease, if it is still ``owner``'s; it is due when it is due."""
         _GIVE_BACK.run(connection, {"id": order_id, "owner": owner})
-
-    def release(self, connection: Connection, owner: str | None = None) -> None:
-        """Give up leases: those of ``owner``, or all (after a crash of the only process)."""
-        whose = " AND lease_owner = :owner" if owner else ""
-        connection.execute(
-            text(
-                "UPDATE image_tasks SET lease_owner = NULL, lease_until = 0"  # noqa: S608
-                f" WHERE due_at IS NOT NULL AND lease_until > 0{whose}"
-            ),
-            {"owner": owner} if owner else {},
-        )
 
     # ---------------------------------------------------------------------------------------
 

@@ -18,14 +18,16 @@ class RecipientRow:
     name: str
 
 
+_COLUMNS = "id, channel, account, chat_id, sender_id, contact_id, customer_name"
+_OF_CONVERSATION = Statement(f"SELECT {_COLUMNS} FROM conversations WHERE id = :id")  # noqa: S608
 _FIND = """
-    SELECT id, channel, account, chat_id, sender_id, contact_id, customer_name FROM conversations
+    SELECT {columns} FROM conversations
     WHERE {column} = :customer
       AND (:channel = '' OR channel = :channel) AND (:account = '' OR account = :account)
     ORDER BY last_active_at DESC, id LIMIT 1
     """
-_BY_SENDER = Statement(_FIND.format(column="sender_id"))
-_BY_CONTACT = Statement(_FIND.format(column="contact_id"))
+_BY_SENDER = Statement(_FIND.format(columns=_COLUMNS, column="sender_id"))
+_BY_CONTACT = Statement(_FIND.format(columns=_COLUMNS, column="contact_id"))
 
 
 def find_recipient(
@@ -41,3 +43,13 @@ def find_recipient(
         if row is not None:
             return RecipientRow(*row)
     return None
+
+
+def recipient_in(
+    connection: Connection, conversation_id: str, contact_id: str
+) -> RecipientRow | None:
+    """The one of this conversation; another of the contact's if it is gone."""
+    row = _OF_CONVERSATION.first(connection, {"id": conversation_id})
+    if row is not None:
+        return RecipientRow(*row)
+    return find_recipient(connection, contact_id) if contact_id else None

@@ -13,6 +13,7 @@ from domain.tasks import ENDED, TaskStatus, TriggerKind
 from storage import outbox
 from storage.audit import record
 from storage.clock import iso
+from storage.leases import LeasedRows
 from storage.statements import Statement
 
 CALLBACK_CHANNEL = "tianwang"
@@ -163,9 +164,6 @@ _AGAIN_LATER = Statement(
     " lease_owner = NULL, lease_until = 0"
     " WHERE task_id = :task_id AND status = 'triggered' AND run_no = :run_no"
 )
-_NEXT_DUE = Statement(
-    "SELECT MIN(due_at) FROM tasks WHERE due_at IS NOT NULL AND lease_until < :now"
-)
 _ADRIFT = Statement(
     f"SELECT {_COLUMNS} FROM tasks"  # noqa: S608
     " WHERE status = 'pending' AND due_at IS NULL LIMIT :limit",
@@ -178,8 +176,12 @@ _MOOR = Statement(
 )
 
 
-class TaskBook:
+class TaskBook(LeasedRows[str]):
     """``zone``: of the local times in rows. ``callbacks``: Tianwang is told how its tasks end."""
+
+    _table = "tasks"
+    _key = "task_id"
+    _columns = _COLUMNS
 
     def __init__(self, zone: tzinfo, *, callbacks: bool) -> None:
         self._zone, self._callbacks = zone, callbacks
@@ -402,10 +404,6 @@ class TaskBook:
 
     # What is due by itself -----------------------------------------------------------------
 
-    def next_due(self, connection: Connection, *, now: float) -> float | None:
-        row = _NEXT_DUE.first(connection, {"now": now})
-        return row[0] if row else None
-
     def claim_due(
         self,
         connection: Connection,
@@ -417,46 +415,17 @@ class TaskBook:
         limit: int,
     ) -> list[TaskRow]:
         """Due tasks of ``status`` that nobody works on, taken under a lease."""
-        skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
-        rows = connection.execute(
-            text(
-                "UPDATE tasks SET lease_owner = :owner, lease_until = :until WHERE task_id IN"  # noqa: S608
-                " (SELECT task_id FROM tasks WHERE due_at <= :now AND lease_until < :now"
-                # Not status alone: its index would have all that are pending read and sorted.
-                " AND status || '' = :status"
-                f" ORDER BY due_at LIMIT :limit{skip}) RETURNING {_COLUMNS}"
-            ),
-            {
-                "owner": owner,
-                "until": now + lease_s,
-                "now": now,
-                "limit": limit,
-                "status": status.value,
-            },
-        ).all()
-        return [_task(tuple(row)) for row in rows]
-
-    def renew(
-        self, connection: Connection, owner: str, task_ids: Sequence[str], *, until: float
-    ) -> None:
-        connection.execute(
-            text(
-                "UPDATE tasks SET lease_until = :until"
-                " WHERE task_id = :task_id AND lease_owner = :owner"
-            ),
-            [{"until": until, "task_id": at, "owner": owner} for at in sorted(task_ids)],
+        rows = self._claim(
+            connection,
+            owner=owner,
+            now=now,
+            lease_s=lease_s,
+            limit=limit,
+            # Not status alone: its index would have all that are pending read and sorted.
+            condition=" AND status || '' = :status",
+            params={"status": status.value},
         )
-
-    def release(self, connection: Connection, owner: str | None = None) -> None:
-        """Give up leases: those of ``owner``, or all (after a crash of the only process)."""
-        whose = " AND lease_owner = :owner" if owner else ""
-        connection.execute(
-            text(
-                "UPDATE tasks SET lease_owner = NULL, lease_until = 0"  # noqa: S608
-                f" WHERE due_at IS NOT NULL AND lease_until > 0{whose}"
-            ),
-            {"owner": owner} if owner else {},
-        )
+        return [_task(row) for row in rows]
 
     def is_adrift(self, connection: Connection) -> bool:
         """Whether there is anything for `moor`."""
