@@ -123,6 +123,18 @@ class TuhuiStage(Stage):
             time.sleep(0.05)
         return order
 
+    def until_handed_over(self, customer: str, designer: str) -> None:
+        """The designer has it, and everybody has been told."""
+        ends = time.monotonic() + PATIENCE_S
+        path = f"/api/orders/{self.order_of(customer)['id']}"
+        told = {"what": "tell", "designer": designer}
+        while not any(
+            told.items() <= event["detail"].items()
+            for event in self.client.get(path).json()["events"]
+        ):
+            check(time.monotonic() < ends, f"没有交到{designer}手里")
+            time.sleep(0.05)
+
 
 Scenario = StageScenario[TuhuiStage]
 
@@ -167,17 +179,19 @@ def full_example(stage: TuhuiStage) -> Iterator[str]:
     notice = stage.group_reads("**新任务派单**", task_id, designer, customer)
     yield "企业微信群机器人:" + notice.replace("\n", " ")
     yield f"AI:{ARRANGED}"
-    yield from _worked_on(stage, customer, task_id)
+    yield from _worked_on(stage, customer, task)
 
 
-def _worked_on(stage: TuhuiStage, customer: str, task_id: str) -> Iterator[str]:
+def _worked_on(stage: TuhuiStage, customer: str, task: JsonObject) -> Iterator[str]:
+    task_id, designer = task["task_id"], task["assigned_to"]
+    stage.until_handed_over(customer, designer)
     stage.designer_does(task_id, "accept")
-    yield "设计师接单"
+    yield f"{designer}接单"
     told = len(stage.shown_to(customer, at_least=1))
     made = PICTURES["poster_event"]()
     url = stage.designer_made("poster.png", made)
     stage.designer_does(task_id, "finish", notes="已修复,请查收", files=[url])
-    yield f"设计师完成并上传成品 {url}"
+    yield f"{designer}完成并上传成品 {url}"
     word, file = stage.messages(customer, at_least=told + 2)[told:]
     check(DELIVERED in word["text"], f"客户收到的不对:{word['text']}")
     (attached,) = file["attachments"]
@@ -225,10 +239,10 @@ def refused(stage: TuhuiStage) -> Iterator[str]:
     stage.designer_does(task_id, "refuse", notes="手上的任务太多")
     yield f"{first}拒单"
     other = "婷婷" if first == "橘子" else "橘子"
-    stage.task_when(customer, lambda task: task["assigned_to"] == other, "没有改派")
+    task = stage.task_when(customer, lambda task: task["assigned_to"] == other, "没有改派")
     stage.group_reads("**新任务派单**", task_id, other)
     yield f"同一个任务改派{other},群里已通知{other}"
-    yield from _worked_on(stage, customer, task_id)
+    yield from _worked_on(stage, customer, task)
     check(stage.shown_to(customer, at_least=4)[:2] == words, "客户看到了改派")
     order = stage.order_of(customer)
     check(order["designer"] == other, f"订单里的设计师不对:{order['designer']}")
