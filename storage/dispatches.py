@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from storage.audit import record
 from storage.clock import iso
 from storage.leases import LeasedRows
-from storage.orders import title_for
+from storage.order_rows import add_event, title_for
 from storage.outbox import Delivery
 from storage.recipients import RecipientRow, recipient_in
 from storage.statements import Statement
@@ -149,10 +149,6 @@ _LOOKED = Statement(
 _CANCEL = Statement(
     "UPDATE dispatches SET step = 'cancelled', due_at = NULL, lease_owner = NULL, lease_until = 0,"
     " task_id = NULL, updated_at = :at WHERE id = :id AND step = :before"
-)
-_EVENT = Statement(
-    "INSERT INTO image_task_events (order_id, at, actor, kind, detail)"
-    " VALUES (:order_id, :at, :actor, :kind, :detail)"
 )
 _UNSENT = Statement("SELECT id FROM outbox WHERE message_id = :message_id AND status = 'pending'")
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": 0.0}
@@ -505,10 +501,8 @@ def _note(
     record(connection, at=at, actor=actor, action=action, subject=str(dispatch), detail=detail)
     if order_id is None:
         return
-    shown = json.dumps({"dispatch": dispatch, "what": what, **detail}, ensure_ascii=False)
     kind = "told" if what == "tell" else "note"
-    values = {"order_id": order_id, "at": at, "actor": actor, "kind": kind, "detail": shown}
-    _EVENT.run(connection, values)
+    add_event(connection, order_id, kind, {"dispatch": dispatch, "what": what, **detail}, actor, at)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -7,89 +7,29 @@ was first, and what was decided must be decided anew.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
-from domain.decisions import Quote, QuoteItem, as_dict
-from domain.errors import InvalidInput
+from domain.decisions import Quote
 from domain.order_words import STATUSES
 from domain.orders import CLOSED, Amendment, OrderStatus, Workflow, may_follow
 from storage.audit import record
 from storage.clock import iso
 from storage.leases import LeasedRows
+from storage.order_rows import ORDER_COLUMNS, add_event, json_list, order_of, quote_text, refused
+from storage.order_rows import EventRow as EventRow
+from storage.order_rows import NewOrder as NewOrder
+from storage.order_rows import OrderRow as OrderRow
+from storage.order_rows import quote_from as quote_from
+from storage.order_rows import sender_of as sender_of
+from storage.order_rows import title_for as title_for
 from storage.recipients import RecipientRow, recipient_in
 from storage.statements import Statement
 from storage.task_tables import OPEN_ORDER
 
 MAX_TRIED = 20
-_CUSTOMER_TAIL = 4
 S = OrderStatus
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """``key`` names the order for good. ``title`` "": 图片处理-, and the customer's last four."""
-
-    key: str
-    contact_id: str
-    conversation_id: str
-    requirement: str
-    images: tuple[str, ...] = ()
-    pictures: tuple[str, ...] = ()
-    service: str = ""
-    workflow: Workflow = Workflow.DESIGN
-    quote: Quote | None = None
-    status: OrderStatus = OrderStatus.DRAFT
-    title: str = ""
-    priority: str = "normal"
-    deadline_ts: float | None = None
-    due_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRow:
-    """``images``: addresses, ``pictures``: sha256; ``tried``: what failed before; ``deliverables``:
-    sha256 or addresses."""
-
-    id: int
-    key: str
-    contact_id: str
-    conversation_id: str
-    title: str
-    requirement: str
-    images: tuple[str, ...]
-    pictures: tuple[str, ...]
-    status: OrderStatus
-    workflow: Workflow
-    service: str
-    quote: Quote | None
-    tried: tuple[dict[str, Any], ...]
-    deliverables: tuple[str, ...]
-    designer: str | None
-    priority: str
-    deadline_ts: float | None
-    version: int
-    attempts: int
-    due_at: float | None
-    created_at: str
-    updated_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class EventRow:
-    id: int
-    at: str
-    actor: str
-    kind: str
-    detail: dict[str, Any]
-
-
-_NAMES = tuple(field.name for field in fields(OrderRow))
-_COLUMNS = ", ".join(_NAMES)
-_LISTS = frozenset({"images", "pictures", "tried", "deliverables"})
-_QUOTE_FIELDS = frozenset(field.name for field in fields(Quote))
 _INSERT = Statement(
     f"""
     INSERT INTO image_tasks (key, contact_id, conversation_id, title, requirement, images, pictures,
@@ -98,15 +38,11 @@ _INSERT = Statement(
     VALUES (:key, :contact_id, :conversation_id, :title, :requirement, :images, :pictures, :status,
         :workflow, :service, :quote, '[]', '[]', :priority, :deadline_ts, 1, 0, :due_at, 0, :at,
         :at)
-    ON CONFLICT (key) DO NOTHING RETURNING {_COLUMNS}
+    ON CONFLICT (key) DO NOTHING RETURNING {ORDER_COLUMNS}
     """  # noqa: S608
 )
-_GET = Statement(f"SELECT {_COLUMNS} FROM image_tasks WHERE id = :id")  # noqa: S608
-_BY_KEY = Statement(f"SELECT {_COLUMNS} FROM image_tasks WHERE key = :key")  # noqa: S608
-_EVENT = Statement(
-    "INSERT INTO image_task_events (order_id, at, actor, kind, detail)"
-    " VALUES (:order_id, :at, :actor, :kind, :detail)"
-)
+_GET = Statement(f"SELECT {ORDER_COLUMNS} FROM image_tasks WHERE id = :id")  # noqa: S608
+_BY_KEY = Statement(f"SELECT {ORDER_COLUMNS} FROM image_tasks WHERE key = :key")  # noqa: S608
 _EVENTS = Statement(
     "SELECT id, at, actor, kind, detail FROM image_task_events WHERE order_id = :order_id"
     " ORDER BY id"
@@ -142,7 +78,7 @@ class OrderBook(LeasedRows[int]):
     """Holds nothing: all of it is rows."""
 
     _table = "image_tasks"
-    _columns = _COLUMNS
+    _columns = ORDER_COLUMNS
 
     # Taking and reading --------------------------------------------------------------------
 
@@ -158,12 +94,12 @@ class OrderBook(LeasedRows[int]):
                 "conversation_id": order.conversation_id,
                 "title": order.title or title_for(order.contact_id),
                 "requirement": order.requirement,
-                "images": _listed(order.images),
-                "pictures": _listed(order.pictures),
+                "images": json_list(order.images),
+                "pictures": json_list(order.pictures),
                 "status": order.status.value,
                 "workflow": order.workflow.value,
                 "service": order.service,
-                "quote": _quote_text(order.quote),
+                "quote": quote_text(order.quote),
                 "priority": order.priority,
                 "deadline_ts": order.deadline_ts,
                 "due_at": order.due_at,
@@ -173,8 +109,8 @@ class OrderBook(LeasedRows[int]):
         if row is None:
             known = _BY_KEY.first(connection, {"key": order.key})
             assert known is not None
-            return _order(known), False
-        made = _order(row)
+            return order_of(known), False
+        made = order_of(row)
         detail = {"status": made.status, "workflow": made.workflow, "service": made.service}
         detail |= _priced(made.quote)
         told = {"requirement": made.requirement, "pictures": list(made.pictures)}
@@ -183,7 +119,7 @@ class OrderBook(LeasedRows[int]):
 
     def get(self, connection: Connection, order_id: int) -> OrderRow | None:
         row = _GET.first(connection, {"id": order_id})
-        return _order(row) if row else None
+        return order_of(row) if row else None
 
     def open_of_conversation(self, connection: Connection, conversation_id: str) -> list[OrderRow]:
         """The oldest first: as a customer counts them."""
@@ -231,7 +167,7 @@ class OrderBook(LeasedRows[int]):
             [bindparam("statuses", expanding=True)] if many else []
         )
         page = text(
-            f"SELECT {_COLUMNS} FROM image_tasks WHERE {condition}"  # noqa: S608
+            f"SELECT {ORDER_COLUMNS} FROM image_tasks WHERE {condition}"  # noqa: S608
             " ORDER BY id DESC LIMIT :limit OFFSET :offset"
         ).bindparams(*expanding)
         counted = text(
@@ -239,7 +175,7 @@ class OrderBook(LeasedRows[int]):
         ).bindparams(*expanding)
         rows = connection.execute(page, params | {"limit": limit, "offset": offset}).all()
         total = connection.execute(counted, params).scalar_one()
-        return [_order(tuple(row)) for row in rows], int(total)
+        return [order_of(tuple(row)) for row in rows], int(total)
 
     def counts(self, connection: Connection) -> dict[str, int]:
         rows = connection.execute(text("SELECT status, COUNT(*) FROM image_tasks GROUP BY status"))
@@ -273,11 +209,11 @@ class OrderBook(LeasedRows[int]):
             raise refused(order, "不能再修改要求")
         changes: dict[str, Any] = {
             "requirement": requirement,
-            "images": _listed(_joined(order.images, images)),
-            "pictures": _listed(_joined(order.pictures, pictures)),
+            "images": json_list(_joined(order.images, images)),
+            "pictures": json_list(_joined(order.pictures, pictures)),
         }
         if quote is not None:
-            changes |= {"quote": _quote_text(quote), "service": quote.service}
+            changes |= {"quote": quote_text(quote), "service": quote.service}
         if order.status is S.DELIVERED:
             changes |= _moved(S.REWORK, due_at)
         after = self._change(connection, order, changes, now)
@@ -311,7 +247,7 @@ class OrderBook(LeasedRows[int]):
     ) -> OrderRow | None:
         """A draft is quoted by it; an order that was quoted or confirmed gets another price. None
         of ``requirement``, ``workflow``, ``due_at``: as before."""
-        changes: dict[str, Any] = {"quote": _quote_text(quote), "service": quote.service}
+        changes: dict[str, Any] = {"quote": quote_text(quote), "service": quote.service}
         how = workflow.value if workflow is not None else None
         more = {"requirement": requirement, "workflow": how, "due_at": due_at}
         changes |= {name: value for name, value in more.items() if value is not None}
@@ -385,7 +321,7 @@ class OrderBook(LeasedRows[int]):
         now: float,
     ) -> OrderRow | None:
         """The earlier deliverables of a rework stay in its events."""
-        changes = _moved(S.DELIVERED, None) | {"deliverables": _listed(deliverables)}
+        changes = _moved(S.DELIVERED, None) | {"deliverables": json_list(deliverables)}
         detail = {"deliverables": list(deliverables)}
         return self._follow(connection, order, S.DELIVERED, changes, actor, now, detail)
 
@@ -441,7 +377,7 @@ class OrderBook(LeasedRows[int]):
         """``tried``: plain JSON, e.g. what, outcome and reason; the designer is shown the newest
         `MAX_TRIED`."""
         kept = [*order.tried, dict(tried)][-MAX_TRIED:]
-        changes = {"tried": _listed(kept), "attempts": order.attempts + 1, "due_at": due_at}
+        changes = {"tried": json_list(kept), "attempts": order.attempts + 1, "due_at": due_at}
         after = self._change(connection, order, changes, now)
         if after is not None:
             self._note(connection, order.id, "tried", dict(tried), actor, now)
@@ -483,7 +419,7 @@ class OrderBook(LeasedRows[int]):
             condition=" AND status IN :statuses",
             params={"statuses": [status.value for status in statuses]},
         )
-        return sorted(map(_order, rows), key=lambda one: one.due_at or now)
+        return sorted(map(order_of, rows), key=lambda one: one.due_at or now)
 
     def look_again(
         self, connection: Connection, order_id: int, owner: str, *, due_at: float | None
@@ -506,11 +442,11 @@ class OrderBook(LeasedRows[int]):
 
     def _open(self, connection: Connection, column: str, value: str) -> list[OrderRow]:
         statement = text(
-            f"SELECT {_COLUMNS} FROM image_tasks WHERE {column} = :value"  # noqa: S608
+            f"SELECT {ORDER_COLUMNS} FROM image_tasks WHERE {column} = :value"  # noqa: S608
             f" AND {OPEN_ORDER} ORDER BY id"
         )
         rows = connection.execute(statement, {"value": value})
-        return [_order(tuple(row)) for row in rows]
+        return [order_of(tuple(row)) for row in rows]
 
     def _follow(
         self,
@@ -540,7 +476,7 @@ class OrderBook(LeasedRows[int]):
             text(
                 f"UPDATE image_tasks SET {sets}, version = version + 1, updated_at = :now_text"  # noqa: S608
                 " WHERE id = :row_id AND version = :row_version AND status = :row_status"
-                f" RETURNING {_COLUMNS}"
+                f" RETURNING {ORDER_COLUMNS}"
             ),
             dict(changes)
             | {
@@ -550,7 +486,7 @@ class OrderBook(LeasedRows[int]):
                 "row_status": order.status.value,
             },
         ).first()
-        return _order(tuple(row)) if row else None
+        return order_of(tuple(row)) if row else None
 
     def _note(
         self,
@@ -564,11 +500,7 @@ class OrderBook(LeasedRows[int]):
         private: Mapping[str, Any] | None = None,
     ) -> None:
         """``private``: the customer's words, which belong to the order and to no audit log."""
-        whole = json.dumps(detail | dict(private or {}), ensure_ascii=False)
-        _EVENT.run(
-            connection,
-            {"order_id": order_id, "at": iso(now), "actor": actor, "kind": kind, "detail": whole},
-        )
+        add_event(connection, order_id, kind, detail | dict(private or {}), actor, iso(now))
         record(
             connection,
             at=iso(now),
@@ -590,26 +522,6 @@ def record_of(connection: Connection, contact_id: str, *, since: str) -> tuple[i
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
-def title_for(contact_id: str) -> str:
-    """As the seed names tasks: 图片处理-{last 4 of the customer's id}."""
-    return f"图片处理-{sender_of(contact_id)[-_CUSTOMER_TAIL:]}"
-
-
-def sender_of(contact_id: str) -> str:
-    """The customer as the channel names them; a contact id is channel:account:sender."""
-    return contact_id.split(":", 2)[-1]
-
-
-def refused(order: OrderRow, reason: str) -> InvalidInput:
-    return InvalidInput("status", f"订单 {order.id} {STATUSES[order.status]},{reason}", status=409)
-
-
-def quote_from(values: Mapping[str, Any]) -> Quote:
-    """A Quote as `as_dict` made it, also by another version of us."""
-    known = {name: value for name, value in values.items() if name in _QUOTE_FIELDS}
-    return Quote(**known | {"items": tuple(QuoteItem(**item) for item in values["items"])})
-
-
 def _moved(status: OrderStatus, due_at: float | None) -> dict[str, Any]:
     """Whoever worked on it in the old status has nothing to hold any more."""
     return {"status": status.value, "due_at": due_at, "lease_owner": None, "lease_until": 0.0}
@@ -621,22 +533,3 @@ def _priced(quote: Quote | None) -> dict[str, Any]:
 
 def _joined(before: Sequence[str], more: Sequence[str]) -> list[str]:
     return list(dict.fromkeys((*before, *more)))
-
-
-def _listed(values: Sequence[Any]) -> str:
-    return json.dumps(list(values), ensure_ascii=False)
-
-
-def _quote_text(quote: Quote | None) -> str | None:
-    return None if quote is None else json.dumps(as_dict(quote), ensure_ascii=False)
-
-
-def _order(row: Sequence[Any]) -> OrderRow:
-    values = dict(zip(_NAMES, row, strict=True))
-    for name in _LISTS:
-        values[name] = tuple(json.loads(values[name]))
-    quote = values["quote"]
-    values["quote"] = quote_from(json.loads(quote)) if quote else None
-    values["status"] = OrderStatus(values["status"])
-    values["workflow"] = Workflow(values["workflow"])
-    return OrderRow(**values)
