@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from domain import amendment_words as words
-from domain.order_names import Meant, meant_in, without
+from domain.order_names import Meant, meant_in, names_another, without
 from domain.order_names import OpenOrder as OpenOrder
 from domain.orders import Amendment, ChangeKind
 from domain.requirements import (
@@ -113,11 +113,11 @@ def _heard(clauses: Sequence[str], orders: Sequence[OpenOrder]) -> _Heard:
     said = [one for one in clauses if not words.NEVER_MIND.fullmatch(letters(one))]
     for original in _with_their_corrections(said):
         meant = meant_in(original, orders)
-        kind = _kind(meant, original, orders)
+        kind = None if names_another(original, orders) else _kind(meant, original, orders)
         if kind is not None:
             named = meant if meant.orders else named
             heard.read.append(_Read(kind, _requirement(original, meant), named))
-        elif _is_question(original, meant):
+        elif _is_question(original, meant) or names_another(original, orders):
             heard.asked += [words.LEAD.sub("", original)] if says_of_work(original) else []
         elif heard.read and _is_content(original, heard.read[-1]):
             last = heard.read[-1]
@@ -179,7 +179,7 @@ def _kind_of(
 ) -> ChangeKind | None:
     folded, plain = fold(original), _plain(clause)
     bare = letters(plain)
-    if _is_permission(meant, folded):
+    if _is_permission(meant, folded) or words.ELSEWHERE.search(folded):
         return None
     if words.CANCEL.fullmatch(_bare(bare)) or (meant.noun and words.CANCELLED.search(bare)):
         return ChangeKind.CANCEL
@@ -225,11 +225,15 @@ def _asks(folded: str) -> bool:
 
 
 def _is_question(original: str, meant: Meant) -> bool:
+    """Or what a person has to answer."""
     folded = fold(original)
-    asks = words.ASKS_TERMS.search(folded) or words.ASKS.search(folded)
     said = letters(_plain(folded))
-    marked = said and not words.NOTHING.fullmatch(said) and re.search(r"[吗么?]$", folded)
-    return bool(asks or marked) or _is_permission(meant, folded)
+    if not said:
+        return False
+    asks = words.ASKS_TERMS.search(folded) or words.ASKS.search(folded)
+    marked = re.search(r"[吗么?]$", folded) and not words.NOTHING.fullmatch(said)
+    person = words.FOR_A_PERSON.search(folded)
+    return bool(asks or marked or person) or _is_permission(meant, folded)
 
 
 def _withdrawal(plain: str, orders: Sequence[OpenOrder]) -> ChangeKind | None:
@@ -247,9 +251,8 @@ def _addition_or_change(folded: str, plain: str) -> ChangeKind | None:
     if topic.aspect == RUSH:
         return ChangeKind.ADD
     if topic.aspect == DEADLINE and DEADLINE_WORDS.search(plain):
-        wanted = re.search(r"要|给我|发我|交|之?前|改|完成|出", plain)
-        away = re.search(r"要(?:去|来|回|开|上|出|用不|不)", plain)
-        return ChangeKind.CHANGE if wanted and not away else None
+        wanted = re.search(r"要(?:用|的|图|拿|到|好)?了?$|给我|发我|交|之?前|改|完成", plain)
+        return ChangeKind.CHANGE if wanted else None
     wish = words.WISH if topic.aspect != CONTENT else words.SAYS_WHAT
     sets = words.SETS.search(plain) or (topic.known and wish.search(plain))
     if words.WITHOUT.search(plain) and (

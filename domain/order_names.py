@@ -21,6 +21,7 @@ from domain.amendment_words import (
     OLDEST,
     OTHER,
     PLACE,
+    PRODUCTS,
     PUT_SOMEWHERE,
     TAKES_OBJECT,
     THAT,
@@ -139,6 +140,16 @@ def _is_name(before: str, after: str) -> bool:
     if OBJECT.search(before) and PUT_SOMEWHERE.match(after):
         return False
     return PLACE.search(before) is not None or not TAKES_OBJECT.search(before)
+
+
+def names_another(clause: str, orders: Sequence[OpenOrder]) -> bool:
+    """Whether ``clause`` is about a product that none of ``orders`` is for."""
+    folded = fold(clause)
+    found = (word for word in PRODUCTS if word in folded)
+    return any(
+        _is_name(*folded.split(word, 1)) and not any(order.named_by(word) for order in orders)
+        for word in found
+    )
 
 
 def _may_name(word: str) -> bool:

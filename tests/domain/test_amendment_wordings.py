@@ -1,6 +1,8 @@
 """What customers really write about orders that they have: colloquial, in passing, half said."""
 
+import json
 from collections.abc import Sequence
+from importlib import resources
 
 import pytest
 
@@ -126,6 +128,12 @@ def test_a_second_rush_is_not_taken_for_the_one_that_is_in_a_hurry() -> None:
     assert after("不加急了", [RUSHED, CUTOUT]) == {7: []}
 
 
+def test_a_product_that_no_open_order_is_for_is_a_new_wish() -> None:
+    assert amendment_of("证件照换红底", [POSTER]) is None
+    assert amendment_of("海报加急", [RESTORE]) is None
+    assert after("放到海报上的字大一点", [TEXT]) == {3: ["放到海报上的字大一点"]}
+
+
 def test_the_earlier_of_two_is_so_whichever_was_spoken_of_last() -> None:
     recent = OpenOrder(1, "高清修复", "修老照片", recent=True)
     assert after("前面那张加急", [recent, CUTOUT]) == {1: ["加急"]}
@@ -137,6 +145,8 @@ def test_the_earlier_of_two_is_so_whichever_was_spoken_of_last() -> None:
         ("再把字改成红色，另外你们几点下班？", "你们几点下班？"),
         ("背景改成红色,多久能好", "多久能好"),
         ("字改成红色,要多少钱", ""),
+        ("不做了，退钱吧", "退钱吧"),
+        ("字改成红色，名片也做一下", "名片也做一下"),
         ("字改成红色,可以吗？谢谢", ""),
         ("海报还要加个二维码，再设计一个名片多少钱", "再设计一个名片多少钱"),
     ],
@@ -145,6 +155,22 @@ def test_what_else_is_asked_is_left_for_an_answer(text: str, rest: str) -> None:
     found = amendment_of(text, [POSTER])
     assert isinstance(found, Amended)
     assert found.rest == rest
+
+
+OF_WORK = {"process_image", "order_status", "after_sale", "confirm"}
+TAKEN_FOR_ONE = {
+    "我想给老照片上色，你们收费贵吗",
+    "我想把充电改到夜里，怎么设置",
+    "要个蓝色科技背景",
+}
+
+
+def test_of_two_thousand_messages_about_other_things_three_are_taken_for_a_change() -> None:
+    training = (resources.files("graphs") / "classifier" / "training.jsonl").read_text("utf-8")
+    said = [json.loads(line) for line in training.splitlines()]
+    others = [one["text"] for one in said if one["intent"] not in OF_WORK]
+    assert len(others) > 2_000
+    assert {text for text in others if amendment_of(text, [POSTER])} <= TAKEN_FOR_ONE
 
 
 def test_a_picture_that_comes_along_is_the_one_that_is_spoken_of() -> None:
