@@ -345,10 +345,11 @@ async def _ask_reranker(settings: "Settings") -> Finding:
 
 def check_peers(settings: "Settings") -> Iterator[Finding]:
     """Whether something listens; nothing is sent, since every request to a peer has effects."""
-    notice = settings.staff_notice_url
+    notice, robot = settings.staff_notice_url, settings.wecom_robot_url
     peers = (
         ("webhook", "KEFU_WEBHOOK_URL", settings.webhook_url),
         ("staff", "KEFU_STAFF_NOTICE_URL", notice.get_secret_value() if notice else ""),
+        ("wecom", "WECOM_ROBOT_URL", robot.get_secret_value() if robot else ""),
         ("tianwang", "TIANWANG_CALLBACK_URL", settings.tianwang_callback_url),
         ("qingjian", "QINGJIAN_URL", settings.qingjian_url),
         ("tuhui", "TUHUI_URL", settings.tuhui_url),

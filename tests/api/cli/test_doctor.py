@@ -185,9 +185,11 @@ def test_a_peer_that_nobody_answers_for_is_a_fault_and_its_secret_path_stays_sec
     kefu: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEFU_STAFF_NOTICE_URL", "http://127.0.0.1:1/robot/secret-path")
+    monkeypatch.setenv("WECOM_ROBOT_URL", "http://127.0.0.1:1/send?key=secret-path")
     found = findings(kefu, exit_code=1)
     assert found["peer/staff"]["state"] == "fault"
     assert "KEFU_STAFF_NOTICE_URL" in found["peer/staff"]["remedy"]
+    assert "WECOM_ROBOT_URL" in found["peer/wecom"]["remedy"]
     assert "secret-path" not in json.dumps(found)
 
 
