@@ -57,8 +57,9 @@ run: setup
 
 # A test file stays in one process, for its fixtures; files in order, so that the long browser and
 # service tests come early. A process that dies is not replaced: that can hang (pytest-xdist 3.8).
+# More threads of linear algebra than cores wait for each other, spinning.
 test: lint browser
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text.
 browser:

@@ -28,7 +28,7 @@ from tests.filling import fill_with_samples
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 30.0
 STOP_S = 30.0
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR")
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "OMP_NUM_THREADS")
 _COMMAND = "from api.cli.main import app; app()"
 # Under the ephemeral range: while the service is down, a client's own port can never be taken for
 # it (Linux lets a socket connect to itself), nor can it be lost to another program.

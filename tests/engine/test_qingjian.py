@@ -255,6 +255,7 @@ async def test_after_the_peer_is_killed_and_back_the_answer_arrives_once(
         async with linked(database_url, socket_of(first), policy=IMPATIENT) as (process, link):
             await say(first, question("甲"))
             assert len(await texts(first, at_least=1)) == 1
+            await settled(process)  # what is shown may not be confirmed yet
             await asyncio.to_thread(first.kill)
             await put(process, ["一", "二"])
 
