@@ -20,6 +20,7 @@ from domain.ids import TurnId, effect_key, turn_id
 from domain.messages import MessageKind
 from engine.answers import answer_for, bare_answer, build_answer, default_answer
 from engine.metrics import Metrics
+from engine.model_calls import call_row, count_call
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.tasks.turns import TurnTasks
@@ -389,7 +390,7 @@ class Turns:
             handoff=handoff,
             unknown_question=unknown,
             deliveries=self._deliveries(claim, context.turn_id, state["effects"], ended),
-            model_calls=tuple(_call_row(call) for call in context.calls),
+            model_calls=tuple(call_row(call) for call in context.calls),
             keep_checkpoints=self._policy.checkpoints_per_thread,
         )
 
@@ -495,11 +496,7 @@ class Turns:
         for node, ms in answer.get("timings_ms", {}).items():
             metrics.node_seconds.labels(node).observe(ms / 1000)
         for call in ran.commit.model_calls:
-            metrics.model_calls.labels(call["provider"], call["outcome"]).inc()
-            metrics.model_tokens.labels(call["provider"], "in").inc(call["tokens_in"])
-            metrics.model_tokens.labels(call["provider"], "out").inc(call["tokens_out"])
-            if call["cost"]:
-                metrics.model_cost.labels(call["provider"], call["currency"]).inc(call["cost"])
+            count_call(metrics, call)
 
     async def _release(self, claim: Claim, *, retry_at: float, error: str | None = None) -> None:
         await self._database.write(
@@ -684,21 +681,3 @@ def _notice_delivery(claim: Claim, turn_id: str, key: str, payload: dict[str, An
         turn_id=turn_id,
         payload=payload,
     )
-
-
-def _call_row(call: ModelCall) -> dict[str, Any]:
-    return {
-        "provider": call.provider,
-        "model": call.model,
-        "purpose": call.purpose,
-        "outcome": call.outcome,
-        "status": call.status,
-        "attempt": call.attempt,
-        "tokens_in": call.tokens_in,
-        "tokens_out": call.tokens_out,
-        "tokens_estimated": call.tokens_estimated,
-        "latency_ms": round(call.latency_ms),
-        "cost": call.cost,
-        "currency": call.currency,
-        "error": call.error or None,
-    }

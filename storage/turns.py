@@ -145,6 +145,13 @@ _MODEL_CALL = Statement(
 )
 
 
+def record_model_call(
+    connection: Connection, call: dict[str, Any], *, turn_id: str, at: str
+) -> None:
+    """``turn_id``: of the turn that made it, else what it was about."""
+    _MODEL_CALL.run(connection, call | {"turn_id": turn_id, "at": at})
+
+
 def session_of(claim: Claim, now: float) -> tuple[int, str]:
     """Number and key of the session that a turn at ``now`` belongs to."""
     expired = now - claim.session_last_ts > SESSION_PAUSE_S
@@ -273,7 +280,7 @@ def _insert_effects(connection: Connection, turn: TurnCommit, at: str) -> None:
         content, confidence = turn.unknown_question
         _UNKNOWN.run(connection, people | {"content": content, "confidence": confidence})
     for call in turn.model_calls:
-        _MODEL_CALL.run(connection, call | ids)
+        record_model_call(connection, call, turn_id=turn.turn_id, at=at)
     if turn.status != "done":
         _park(connection, turn, at)
 

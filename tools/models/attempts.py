@@ -1,18 +1,19 @@
 """One provider's turn: its attempts, their time, and what is learnt and recorded from each."""
 
 import asyncio
+import base64
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential_jitter
 
 from tools.models import tokens
 from tools.models.breaker import CircuitBreaker
-from tools.models.calls import ChatMessage, ModelAnswer, ModelCall, Outcome, SkipReason
+from tools.models.calls import ChatMessage, ModelAnswer, ModelCall, Outcome, Picture, SkipReason
 from tools.models.failures import BadAnswer, Failure, classify_failure
 from tools.models.lanes import Lanes
 from tools.models.ledger import Ledger, ProviderSnapshot
@@ -302,9 +303,24 @@ def _tokens(request: Request, reply: Reply) -> tuple[int, int, bool]:
 def _input(messages: Sequence[ChatMessage], config: ProviderConfig) -> Input:
     """Anthropic's protocol knows one system text, and needs a message beside it."""
     if config.kind != "anthropic":
-        return [(message.role, message.content) for message in messages]
+        return [(message.role, _content(message)) for message in messages]
     system = "\n\n".join(message.content for message in messages if message.role == "system")
-    talk: Input = [(m.role, m.content) for m in messages if m.role != "system"]
+    talk: Input = [(m.role, _content(m)) for m in messages if m.role != "system"]
     if not talk:
         return [("user", system)]
     return [("system", system), *talk] if system else talk
+
+
+def _content(message: ChatMessage) -> str | list[str | dict[str, Any]]:
+    """Pictures as OpenAI's protocol has them; LangChain turns them into Anthropic's."""
+    if not message.pictures:
+        return message.content
+    return [{"type": "text", "text": message.content}, *map(_picture_part, message.pictures)]
+
+
+def _picture_part(picture: Picture) -> dict[str, Any]:
+    encoded = base64.b64encode(picture.data).decode()
+    return {
+        "type": "image_url",
+        "image_url": {"url": f"data:{picture.media_type};base64,{encoded}"},
+    }

@@ -1,6 +1,6 @@
 """What goes into the gateway, what comes out, and the record of every attempt."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
@@ -26,9 +26,20 @@ Outcome = Literal["ok"] | FailureKind | SkipReason
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """``media_type``: ``image/jpeg``, ``image/png`` or ``image/webp``."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChatMessage:
+    """``pictures``: for models that can see, after the words."""
+
     role: Role
     content: str
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

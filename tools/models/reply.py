@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
 OnToken = Callable[[str], Awaitable[None]]
-Input = list[tuple[str, str]]
+Input = list[tuple[str, str | list[str | dict[str, Any]]]]
+"""Role and content, as LangChain takes them; a list holds text and picture parts."""
 
 _FINISH = {
     "end_turn": "stop",

@@ -23,6 +23,9 @@ _LETTERS_PER_TOKEN = 6
 _DIGITS_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_REPLY = 3
+_TOKENS_PER_PICTURE = 1_400
+"""Of 1024 pixels square: (1024 / 28)² patches with Qwen-VL, 765 to 1105 with OpenAI, 1398 with
+Claude (width x height / 750)."""
 _ASTRAL = "\U00010000"
 
 
@@ -40,5 +43,8 @@ def estimate_tokens(text: str) -> int:
 def count(messages: Iterable[ChatMessage]) -> int:
     """Tokens of a whole request, with what the roles and the start of the reply cost."""
     return _TOKENS_PER_REPLY + sum(
-        _TOKENS_PER_MESSAGE + estimate_tokens(message.content) for message in messages
+        _TOKENS_PER_MESSAGE
+        + estimate_tokens(message.content)
+        + _TOKENS_PER_PICTURE * len(message.pictures)
+        for message in messages
     )
