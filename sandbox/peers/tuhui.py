@@ -18,7 +18,6 @@ from sandbox.deliverables import Deliverables, drawn_for
 from sandbox.delivery import Deliverer, Delivery, TooManyPending
 from sandbox.designers import AutomaticDesigners, Habits
 from sandbox.dispatch import (
-    WAITING,
     Caller,
     CannotBe,
     Dispatch,
@@ -142,7 +141,7 @@ class TuhuiPeer(Peer):
     async def queue(self, request: Request) -> dict[str, Any]:
         """What waits, who is online, and whom to give the next one."""
         call_of(request).verdict(accepted=True)
-        waiting = [task.shown() for task in self._dispatch if task.status in WAITING]
+        waiting = [task.shown() for task in self._dispatch.waiting()]
         online = self._dispatch.online
         return {
             "pending_tasks": {"count": len(waiting), "tasks": waiting},
