@@ -4,6 +4,7 @@ Shared by the OpenAI-compatible and the Anthropic-native surface.
 """
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -17,6 +18,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 DEFAULT_REPLY = "您好,已收到您的消息。这个问题我需要再确认一下,请您稍等。"
 
 _EVIDENCE = re.compile(r"^[ \t]*\[(\d{1,3})\][ \t]*(\S.*)$", re.MULTILINE)
+_NAMED_PICTURE = re.compile(r"\[图片 image/(\w+) ([0-9a-f]{8})\]")
 # Where the answer begins in «问:…? 答:…» and in «…?:…».
 _ANSWER_MARK = re.compile(
     r"(?:^|[\s|;;])(?:答案?|回答|A|answer)\s*[::]\s*|[??]\s*[::]\s*", re.IGNORECASE
@@ -193,7 +195,7 @@ class Brain:
         return Reply(text, calls, finish, script.reasoning)
 
     def _own_words(self, prompt: Prompt) -> Reply:
-        text = grounded(prompt.turns) or DEFAULT_REPLY
+        text = described(prompt.last_user()) or grounded(prompt.turns) or DEFAULT_REPLY
         forced = next((tool for tool in prompt.tools if tool.name == prompt.forced_tool), None)
         if forced is not None:
             arguments = json_bytes(example(forced.schema, text)).decode()
@@ -210,6 +212,17 @@ class Brain:
 
 def _arguments(arguments: Mapping[str, JsonValue] | str) -> str:
     return arguments if isinstance(arguments, str) else json_bytes(arguments).decode()
+
+
+def picture_named(media_type: str, data: bytes) -> str:
+    """How a picture stands in a prompt's text; scripts can match it."""
+    return f"[图片 {media_type} {zlib.crc32(data):08x}]"
+
+
+def described(text: str) -> str | None:
+    """What is said of the pictures in ``text``."""
+    pictures = _NAMED_PICTURE.findall(text)
+    return "".join(f"模拟描述:一张{kind}图片,指纹 {digest}。" for kind, digest in pictures) or None
 
 
 def grounded(turns: Sequence[Turn]) -> str | None:

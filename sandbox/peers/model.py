@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -32,6 +32,7 @@ from sandbox.replies import (
     ToolSpec,
     Turn,
     count_tokens,
+    picture_named,
     pieces,
 )
 from sandbox.validation import first_problem
@@ -47,6 +48,8 @@ _KINDS = {
     "models": "models",
     "messages": anthropic.KIND,
 }
+_DATA_URL = re.compile(r"data:(image/(?:jpeg|png|webp|gif));base64,([A-Za-z0-9+/=]+)")
+_PICTURE_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF8")
 _NAME = re.compile(r"^model(/[^/*]{1,64})?$")
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -66,6 +69,14 @@ class _Given(BaseModel):
 class ChatMessage(_Given):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, JsonValue]] | None = None
+
+    @field_validator("content")
+    @classmethod
+    def _readable(cls, content: Any) -> Any:
+        """Providers refuse pictures that they cannot read."""
+        for part in content if isinstance(content, list) else ():
+            _part_text(part)
+        return content
 
 
 class Function(_Given):
@@ -293,8 +304,26 @@ class ModelPeer(Peer):
 
 def _text(content: str | list[dict[str, JsonValue]] | None) -> str:
     if isinstance(content, list):
-        return "\n".join(str(part["text"]) for part in content if part.get("text"))
+        return "\n".join(filter(None, map(_part_text, content)))
     return content or ""
+
+
+def _part_text(part: dict[str, JsonValue]) -> str:
+    """A picture is named by its kind and content, so that the same one gets the same words.
+
+    Raises ValueError for one that is no picture in base64.
+    """
+    if part.get("type") != "image_url":
+        return str(part.get("text") or "")
+    given = part.get("image_url")
+    url = str(given.get("url") if isinstance(given, dict) else given)
+    found = _DATA_URL.fullmatch(url)
+    if found is None:
+        raise ValueError("image_url: must be a data URL of a JPEG, PNG, WebP or GIF in base64")
+    data = base64.b64decode(found[2], validate=True)
+    if not data.startswith(_PICTURE_MAGIC):
+        raise ValueError("image_url: not a picture")
+    return picture_named(found[1], data)
 
 
 def _error_body(status: int, message: str, *, code: str | None = None) -> dict[str, Any]:

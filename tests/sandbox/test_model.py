@@ -505,3 +505,36 @@ def test_script_with_an_unknown_field_is_refused(sandbox_server: SandboxServer) 
     url = sandbox_server.url + "/_sandbox/model/script"
     answer = sandbox_server.client.post(url, json={"match": "x", "replly": "y"})
     assert (answer.status_code, answer.json()["detail"].split(":")[0]) == (422, "replly")
+
+
+def seen(picture: bytes, media_type: str = "image/jpeg") -> list[JsonObject]:
+    url = f"data:{media_type};base64,{base64.b64encode(picture).decode()}"
+    parts = [
+        {"type": "text", "text": "描述这张图片"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    return [{"role": "user", "content": parts}]
+
+
+def test_the_same_picture_is_described_in_the_same_words(sandbox_server: SandboxServer) -> None:
+    url = f"{sandbox_server.model_url()}/chat/completions"
+    said = []
+    for picture in (b"\xff\xd8\xff one", b"\xff\xd8\xff one", b"\xff\xd8\xff two"):
+        body = {"model": "sandbox-vision", "messages": seen(picture)}
+        answer = httpx.post(url, json=body, headers=AUTH).json()
+        said.append(answer["choices"][0]["message"]["content"])
+    assert said[0] == said[1] != said[2]
+    assert said[0].startswith("模拟描述:一张jpeg图片")
+
+
+@pytest.mark.parametrize(
+    ("picture", "media_type"), [(b"no picture", "image/jpeg"), (b"\xff\xd8\xff", "text/html")]
+)
+def test_what_is_no_picture_is_refused_as_providers_do(
+    sandbox_server: SandboxServer, picture: bytes, media_type: str
+) -> None:
+    body = {"model": "sandbox-vision", "messages": seen(picture, media_type)}
+    url = f"{sandbox_server.model_url()}/chat/completions"
+    response = httpx.post(url, json=body, headers=AUTH)
+    assert response.status_code == 400
+    assert "image_url" in response.json()["error"]["message"]
