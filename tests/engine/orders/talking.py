@@ -11,24 +11,16 @@ import httpx
 from domain.messages import Attachment
 from engine.delivery import Channel
 from storage.database import Database
+from tests.engine.orders.unread import NoReader
 from tests.engine.processes import Process, Tasks, a_message, running_process
 from tests.sandbox_server import SandboxServer
 from tests.tools.pictures.making import PICTURES
 from tools.pictures.fetch import PictureFetcher
 from tools.pictures.intake import Pictures
-from tools.pictures.ocr import TextReader
-from tools.pictures.reading import TextFound
 from tools.pictures.store import PictureStore
 from tools.tuhui.client import TuhuiClient
 
 CHAT = "customer_1234"
-
-
-class NoReader(TextReader):
-    """Sees no text: what is read is tested with the reader, and takes half a second a picture."""
-
-    async def read(self, data: bytes) -> TextFound:
-        return TextFound()
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from domain.orders import OrderStatus, Workflow
 from domain.pictures import PictureFacts
 from engine.metrics import Metrics
 from engine.orders.desk import DeskPolicy
+from engine.orders.pictures import Looks
 from engine.orders.work import OrderRunner
 from storage import pictures as rows
 from storage.database import Database
 from storage.orders import OrderRow
 from tests.engine.orders.desk import CHANNELS, NOW, Bench
-from tests.engine.orders.talking import NoReader
+from tests.engine.orders.unread import NoReader
 from tools.pictures.fetch import PictureFetcher
 from tools.pictures.intake import Pictures
 from tools.pictures.provider import ImagesClient
@@ -62,6 +63,10 @@ class Works:
     metrics: Metrics = field(default_factory=Metrics)
     runners: list[OrderRunner] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.read: Callable[[str], Awaitable[bytes]] = self._read
+        self.look: Looks = self._look
+
     @property
     def database(self) -> Database:
         return self.bench.database
@@ -87,8 +92,8 @@ class Works:
     ) -> OrderRunner:
         runner = OrderRunner(
             self.bench.desk,
-            replace(self.shop, read=self._read),
-            self._look,
+            replace(self.shop, read=self.read),
+            self.look,
             self.metrics,
             owner=owner,
             alone=alone,
