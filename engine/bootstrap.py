@@ -52,6 +52,7 @@ from engine.workshop import build_keeping, build_links, build_workshop
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
 from graphs.conversation import build_conversation_graph
+from graphs.order_words import OrderWords
 from graphs.templates import Templates
 from knowledge.lock import FolderLock
 from storage import history, outbox
@@ -68,9 +69,10 @@ from tools.models.ledger import start_of_day
 from tools.models.prices import parse_prices
 from tools.models.providers import ProviderConfig, provider_config
 from tools.notify.client import StaffNotifier
+from tools.pictures.decoding import Limits
 from tools.pictures.fetch import PictureFetcher
 from tools.pictures.intake import Pictures
-from tools.pictures.ocr import TextReader
+from tools.pictures.ocr import Measurer, TextReader
 from tools.pictures.store import PictureStore
 from tools.qingjian.mapping import load_mapping
 from tools.qingjian.protocol import CHANNEL as QINGJIAN
@@ -198,8 +200,9 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     search = MeasuredSearch(knowledge.retriever, metrics)
     registry = ToolRegistry(catalogue())
     picture_http = httpx.AsyncClient(trust_env=False)  # a proxy would connect past our wall
-    store = picture_store(settings)
-    pictures = build_pictures(settings, database, picture_http, store)
+    measurer = Measurer(picture_limits(settings), idle_s=settings.ocr_idle_s)
+    store = picture_store(settings, measurer)
+    pictures = build_pictures(settings, database, picture_http, store, measurer)
     picture_desk = PictureDesk(store, pictures.look, deadline_s=settings.picture_read_s)
     prices = Prices(settings.price_book_file, _default(None, "price_book.yaml"), metrics)
     services = build_services(settings, search, models, registry, pictures, prices.book)
@@ -222,6 +225,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         OrderBook(),
         tasks=work.book,
         requote=prices.requote,
+        words=OrderWords(services.templates),
         policy=DeskPolicy(
             channels=frozenset(channels),
             dispatching=bool(settings.tuhui_url),
@@ -551,16 +555,26 @@ def _default(chosen: Path | None, name: str) -> str:
     return chosen.read_text("utf-8") if chosen else (_DEFAULTS / name).read_text("utf-8")
 
 
-def picture_store(settings: Settings) -> PictureStore:
+def picture_limits(settings: Settings) -> Limits:
+    return Limits(settings.picture_max_bytes, settings.picture_max_pixels)
+
+
+def picture_store(settings: Settings, measurer: Measurer) -> PictureStore:
+    limits = picture_limits(settings)
     return PictureStore(
         settings.data_dir.expanduser() / "pictures",
-        max_bytes=settings.picture_max_bytes,
-        max_pixels=settings.picture_max_pixels,
+        max_bytes=limits.max_bytes,
+        max_pixels=limits.max_pixels,
+        check=measurer.check,
     )
 
 
 def build_pictures(
-    settings: Settings, database: Database, http: httpx.AsyncClient, store: PictureStore
+    settings: Settings,
+    database: Database,
+    http: httpx.AsyncClient,
+    store: PictureStore,
+    measurer: Measurer,
 ) -> Pictures:
     fetcher = PictureFetcher(
         http,
@@ -568,7 +582,8 @@ def build_pictures(
         timeout=settings.picture_fetch_s,
         allow_private=settings.picture_allow_private,
     )
-    return Pictures(database, store, fetcher, TextReader(store.limits))
+    reader = TextReader(store.limits, max_waiting=settings.ocr_queue, idle_s=settings.ocr_idle_s)
+    return Pictures(database, store, fetcher, reader, measurer=measurer)
 
 
 def build_qingjian(settings: Settings, database: Database, metrics: Metrics) -> QingjianLink | None:

@@ -682,6 +682,14 @@ class PictureSettings(BaseSettings):
         6,
         "Seconds that an answer waits for the text on a picture; reading goes on without it.",
     )
+    ocr_queue: int = _setting(
+        "OCR_QUEUE", 64, "Most pictures that wait for their text to be read.", ge=1, le=1_000
+    )
+    ocr_idle_s: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = _setting(
+        "OCR_IDLE_S",
+        600,
+        "Quiet seconds after which the processes that measure and read pictures end.",
+    )
     picture_allow_private: bool = _setting(
         "PICTURE_ALLOW_PRIVATE",
         False,

@@ -12,7 +12,7 @@ from storage import pictures as rows
 from storage.database import Database
 from tools.pictures.fetch import PictureFetcher
 from tools.pictures.inspect import inspect, with_text
-from tools.pictures.ocr import ReadingQueueFull, TextReader
+from tools.pictures.ocr import Measurer, ReadingQueueFull, TextReader
 from tools.pictures.store import PictureRefused, PictureStore
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ class _Work:
 class Pictures:
     """Sources are ``http(s)://…``, ``picture:{sha256}``, or the bytes of an upload.
 
-    ``source_ttl_s``: for how long an address is taken to show the same picture. Close it when the
-    service stops.
+    ``measurer``: None measures in a thread. ``source_ttl_s``: for how long an address is taken to
+    show the same picture. Close it when the service stops.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class Pictures:
         fetcher: PictureFetcher,
         reader: TextReader,
         *,
+        measurer: Measurer | None = None,
         describe: Describe | None = None,
         describe_timeout_s: float = 30.0,
         source_ttl_s: float = 86_400.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database, self._store = database, store
-        self._fetcher, self._reader = fetcher, reader
+        self._fetcher, self._reader, self._measurer = fetcher, reader, measurer
         self._describe, self._describe_timeout_s = describe, describe_timeout_s
         self._source_ttl_s, self._clock = source_ttl_s, clock
         self._fetching: dict[str, asyncio.Task[str]] = {}
@@ -82,6 +83,8 @@ class Pictures:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._reader.aclose()
+        if self._measurer is not None:
+            await self._measurer.aclose()
 
     async def _stored(self, source: str | bytes) -> str:
         """The digest of a picture that is in the store."""
@@ -177,6 +180,8 @@ class Pictures:
         return facts
 
     async def _measure(self, data: bytes, sha256: str) -> PictureFacts:
+        if self._measurer is not None:
+            return await self._measurer.measure(data, sha256)
         async with self._one_measure:
             return await asyncio.to_thread(inspect, data, sha256, self._store.limits)
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ __all__ = ["PictureRefused", "PictureStore", "Stored"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CHECK_SIDE = 64
+Check = Callable[[bytes], Awaitable[None]]
 _HALF = ".new-"
 
 
@@ -38,13 +40,20 @@ class Stored:
 
 
 class PictureStore:
-    """``folder`` is made when the first picture comes; several processes may share it."""
+    """``folder`` is made when the first picture comes; several processes may share it. ``check``:
+    refuses what cannot be decoded; None does so in a thread."""
 
     def __init__(
-        self, folder: Path, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+        self,
+        folder: Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_pixels: int = MAX_PIXELS,
+        check: Check | None = None,
     ) -> None:
         self._folder = folder
         self.limits = Limits(max_bytes, max_pixels)
+        self._check = check or self._decode
 
     def path(self, sha256: str) -> Path:
         """Where it is, or would be. Raises InvalidInput for what is no digest."""
@@ -54,7 +63,11 @@ class PictureStore:
 
     async def put(self, data: bytes) -> Stored:
         """Raises PictureRefused for what is no whole picture within the limits."""
-        return await asyncio.to_thread(self._put, data)
+        stored = await asyncio.to_thread(self._known, data)
+        if stored.is_new:
+            await self._check(data)
+            await asyncio.to_thread(_write, self.path(stored.sha256), data)
+        return stored
 
     async def read(self, sha256: str) -> bytes:
         """Raises NotFound, also for a file that is not what it was."""
@@ -82,15 +95,14 @@ class PictureStore:
                     _removed(Path(root, name), before)
         return found
 
-    def _put(self, data: bytes) -> Stored:
+    def _known(self, data: bytes) -> Stored:
+        """As it will be when it is kept."""
         header = read_header(data, self.limits)
         sha256 = hashlib.sha256(data).hexdigest()
-        place = self.path(sha256)
-        is_new = not _holds(place, len(data))
-        if is_new:
-            decode(data, self.limits, max_side=_CHECK_SIDE)
-            _write(place, data)
-        return Stored(sha256, len(data), header, is_new)
+        return Stored(sha256, len(data), header, not _holds(self.path(sha256), len(data)))
+
+    async def _decode(self, data: bytes) -> None:
+        await asyncio.to_thread(decode, data, self.limits, max_side=_CHECK_SIDE)
 
     def _read(self, place: Path) -> bytes:
         try:
