@@ -27,7 +27,7 @@ from domain.decisions import Quote, QuoteItem
 from domain.errors import ConfigurationError
 from domain.orders import Workflow
 from domain.pictures import PictureFacts, PictureKind
-from domain.text import fold
+from domain.text import fold, letters
 
 MAX_QUANTITY = 10_000
 _MAX_YUAN = 1_000_000
@@ -41,6 +41,12 @@ _QUANTITY = re.compile(
     r"|[个款套份版](?=的?(?:图|照片|原图|主图|logo|海报|头像|名片|菜单|包装|详情|设计|素材)))"
 )
 _TEXT_CHARS = re.compile(_NUMBER + r" ?[多来几]? ?个?(?:汉字|文字|字)(?![体号])")
+
+_ADDS = r"(?<!不)(?<!不要)(?<!别)(?<!不用)(?:加|添|补|写|印|排)(?!急)"
+_ADDED_TEXT = re.compile(_ADDS + r"[^,.;!?。、\n“「\"]{0,12}[“「\"]([^”」\"]*)[”」\"]")
+_ADDED_CHARS = re.compile(
+    _ADDS + r"[^,.;!?。、\n\d]{0,8}?" + _NUMBER + r" ?[多来几]? ?个?(?:汉字|文字|字)(?![体号])"
+)
 
 _TOGETHER = re.compile(r"合成|合在|合到|拼[到成在图]|拼一起|放到一起|放在一起|组成一|p到一")
 
@@ -585,10 +591,8 @@ def quote(book: PriceBook, request: QuoteRequest) -> Quote | None:
     if service is None:
         return None
     quantity, pictures = _quantity(request, text), _pictures(request, text)
-    said = _said_chars(book, text)
-    pictures = tuple(
-        one if one.text_chars is not None else replace(one, text_chars=said) for one in pictures
-    )
+    said, more = _said_chars(book, text), _added_chars(text)
+    pictures = tuple(replace(one, text_chars=_chars(one, said, more)) for one in pictures)
     items = list(_work_items(book, service, text, pictures, quantity))
     work = sum(item.amount for item in items)
     items += _order_items(book, service, request.level, text, work, quantity)
@@ -794,6 +798,19 @@ def _said_chars(book: PriceBook, text: str) -> int | None:
     if counts := _numbers(_TEXT_CHARS, text):
         return max(counts)
     return book.text.heavy_chars if book._index.heavy.any(text) else None
+
+
+def _added_chars(text: str) -> int:
+    """Of the text that is to be put on the picture beside what it has: 「加一行“全场五折”」."""
+    written = sum(len(letters(match[1])) for match in _ADDED_TEXT.finditer(text))
+    counted = [_number(match[1]) for match in _ADDED_CHARS.finditer(text)]
+    return written + sum(counted)
+
+
+def _chars(one: Measured, said: int | None, more: int) -> int | None:
+    if one.text_chars is None:
+        return max(said or 0, more) if said is not None or more else None
+    return one.text_chars + more
 
 
 def _numbers(pattern: re.Pattern[str], text: str) -> list[int]:

@@ -613,3 +613,21 @@ def test_examples_of_the_sample_knowledge_base_are_what_the_default_book_quotes(
     text: str, yuan: int
 ) -> None:
     assert _quote(DEFAULT, QuoteRequest(text)).total == yuan * 100
+
+
+@pytest.mark.parametrize(
+    ("text", "chars", "amount"),
+    [
+        ("图上加字“新店开业”", 0, 0),
+        ("加字，再加一段“本店创立于二零零三年坚持每日清晨挑选新鲜食材”", 0, 800),
+        ("再加一段“本店创立于二零零三年坚持每日清晨挑选新鲜食材”", 40, 1800),
+        ("图上加100个字", 30, 1800),
+        ("不加字“本店创立于二零零三年坚持每日清晨挑选新鲜食材”", 0, 0),
+        ("图上大概100个字", 30, 800),
+    ],
+)
+def test_text_that_is_to_be_added_counts_beside_what_is_there(
+    text: str, chars: int, amount: int
+) -> None:
+    found = _quote(DEFAULT, QuoteRequest(text, text_chars=chars, service="text_edit"))
+    assert sum(item.amount for item in found.items if item.label == "文字加价") == amount
