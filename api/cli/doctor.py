@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import platform
 import socket
 import sys
@@ -97,6 +98,7 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield from check_providers(settings, online=online)
     yield from check_reranker(settings, online=online)
     yield from check_peers(settings)
+    yield from check_orders(settings)
     yield check_port(settings)
 
 
@@ -353,6 +355,8 @@ def check_peers(settings: "Settings") -> Iterator[Finding]:
         ("tianwang", "TIANWANG_CALLBACK_URL", settings.tianwang_callback_url),
         ("qingjian", "QINGJIAN_URL", settings.qingjian_url),
         ("tuhui", "TUHUI_URL", settings.tuhui_url),
+        ("images", "KEFU_IMAGES_URL", settings.images_url),
+        ("image_search", "KEFU_IMAGE_SEARCH_URL", settings.image_search_url),
         ("sandbox", "KEFU_SANDBOX_URL", settings.sandbox_url),
     )
     for name, variable, url in peers:
@@ -360,6 +364,30 @@ def check_peers(settings: "Settings") -> Iterator[Finding]:
             yield _check_peer(name, variable, url)
     yield from check_callbacks(settings)
     yield from check_mapping(settings)
+
+
+def check_orders(settings: "Settings") -> Iterator[Finding]:
+    """Who does the work on pictures, and whether customers can open what is sent to them."""
+    from engine.settings import is_loopback
+
+    library = settings.picture_library
+    finders = [f"图库 {library}"] if library else []
+    finders += ["找图服务"] if settings.image_search_url else []
+    images = f"{settings.images_model},不成则" if settings.images_url else ""
+    designers = "图绘派单" if settings.tuhui_url else "人工台"
+    found = "、".join(finders) or "无(转设计师)"
+    detail = f"找图:{found};处理:{images}本地处理;设计师:{designers}"
+    yield Finding("orders", State.OK, detail)
+    if library is not None and not os.access(library, os.R_OK | os.X_OK):
+        remedy = "修正该目录的权限,或改 KEFU_PICTURE_LIBRARY"
+        yield Finding("library", State.FAULT, f"{library} 不能读取", remedy)
+    host = urlsplit(settings.address()).hostname or ""
+    if settings.webhook_url and not settings.sandbox_url and is_loopback(host):
+        detail = f"发给客户的图片地址以 {settings.address()} 开头,别的机器打不开"
+        yield Finding("pictures", State.NOTE, detail, "把 KEFU_PUBLIC_URL 设为对外的地址")
+    if settings.secret_key is None and settings.database_dsn().startswith("postgresql"):
+        detail = "未设置 KEFU_SECRET_KEY,图片地址只在签发它的数据目录有效"
+        yield Finding("links", State.NOTE, detail, "多个进程或多台机器时设置同一个 KEFU_SECRET_KEY")
 
 
 def check_callbacks(settings: "Settings") -> Iterator[Finding]:

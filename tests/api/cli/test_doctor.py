@@ -243,6 +243,33 @@ def test_all_settings_are_listed_with_default_and_meaning(kefu: Command) -> None
         assert setting.meaning in printed
 
 
+def test_who_does_the_work_on_pictures_is_said_and_reached(
+    kefu: Command, sandbox_server: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings(kefu)["orders"]["detail"] == ("找图:无(转设计师);处理:本地处理;设计师:人工台")
+    monkeypatch.setenv("PICTURE_LIBRARY", str(tmp_path))
+    monkeypatch.setenv("IMAGES_URL", f"{sandbox_server.url}/images/v1")
+    monkeypatch.setenv("IMAGES_MODEL", "painter")
+    monkeypatch.setenv("IMAGE_SEARCH_URL", "http://127.0.0.1:1/search")
+    found = findings(kefu, exit_code=1)
+    assert str(tmp_path) in found["orders"]["detail"]
+    assert "painter,不成则本地处理" in found["orders"]["detail"]
+    assert found["peer/images"]["state"] == "ok"
+    assert "KEFU_IMAGE_SEARCH_URL" in found["peer/image_search"]["remedy"]
+    assert not sandbox_server.journal("images")
+
+
+def test_addresses_of_pictures_that_no_customer_can_open_are_noted(
+    kefu: Command, sandbox_server: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "pictures" not in findings(kefu)
+    monkeypatch.setenv("KEFU_WEBHOOK_URL", f"{sandbox_server.url}/webhook/deliver")
+    monkeypatch.setenv("KEFU_WEBHOOK_SECRET", "s" * 32)
+    assert "KEFU_PUBLIC_URL" in findings(kefu)["pictures"]["remedy"]
+    monkeypatch.setenv("KEFU_PUBLIC_URL", "https://kefu.example")
+    assert "pictures" not in findings(kefu)
+
+
 def test_callbacks_to_the_service_itself_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KEFU_PORT")
     settings = load_settings(
