@@ -61,13 +61,15 @@ run: setup
 test: lint browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
-# The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text.
+# The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text; printed
+# commands with the programs that they name.
 browser:
-	@{ command -v chromium >/dev/null && fc-list :lang=zh 2>/dev/null | grep -q .; } || { \
-		echo "Installing chromium and a Chinese font from Debian's packages ..."; \
+	@{ command -v chromium && command -v curl && command -v sqlite3 \
+		&& fc-list :lang=zh 2>/dev/null | grep .; } >/dev/null || { \
+		echo "Installing chromium, a Chinese font, curl and sqlite3 from Debian's packages ..."; \
 		$(AS_ROOT) apt-get update -qq && \
 		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-			--no-install-recommends chromium fontconfig fonts-wqy-zenhei >/dev/null; }
+			--no-install-recommends chromium fontconfig fonts-wqy-zenhei curl sqlite3 >/dev/null; }
 
 lint: setup
 	$(BIN)/ruff format --check

@@ -16,7 +16,7 @@ import pytest
 
 from domain.errors import PeerUnavailable
 from tests.api.service import Service, running_service
-from tests.api.tianwang.curl import needs_curl, run_curl, times_aside
+from tests.api.tianwang.curl import run_curl, times_aside
 from tests.service import free_port
 from tests.tools.tianwang.test_callbacks import BODY, EVENT
 from tools.tianwang.client import CallbackClient
@@ -41,7 +41,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-@needs_curl
 def test_every_printed_request_is_answered_as_printed(service: Service) -> None:
     assert len(EXAMPLES) == len(_blocks("bash")) == 8
     for command, printed in EXAMPLES:

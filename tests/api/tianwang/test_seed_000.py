@@ -14,10 +14,9 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from tests.api.tianwang.curl import needs_curl, run_curl, times_aside
+from tests.api.tianwang.curl import run_curl, times_aside
 from tests.service import Service, running_service
 
-pytestmark = needs_curl
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 RECEIVE = """curl -X POST http://localhost:6060/api/task/receive \\
@@ -316,7 +315,6 @@ def test_a_task_set_to_pending_by_sql_waits_again(service: Service, database: Pa
     assert told["data"]["status"] == "pending"
 
 
-@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3's shell is not installed")
 @pytest.mark.parametrize(
     ("statement", "told"),
     [(".schema tasks", "CREATE TABLE tasks"), ("SELECT 1;", "1")],
@@ -324,6 +322,7 @@ def test_a_task_set_to_pending_by_sql_waits_again(service: Service, database: Pa
 def test_the_shell_commands_of_the_troubleshooting(
     database: Path, statement: str, told: str
 ) -> None:
+    assert shutil.which("sqlite3"), "this test needs sqlite3's shell: apt-get install sqlite3"
     done = subprocess.run(
         ["sqlite3", str(database), statement],
         capture_output=True,
