@@ -81,6 +81,12 @@ def _said(text: str, orders: OrdersInTalk) -> dict[str, Any] | None:
     return {"kind": said.value, "orders": [row.id for row in meant], "rest": ""}
 
 
+def calls_off(heard: dict[str, Any] | None) -> bool:
+    """Whether an order is called off by it."""
+    changes = heard.get("changes", ()) if heard is not None else ()
+    return any(kind == ChangeKind.CANCEL for _, kind, _ in changes)
+
+
 def amendments_in(heard: dict[str, Any]) -> dict[int, list[Amendment]]:
     """By order, each one's in the order of the message."""
     found: dict[int, list[Amendment]] = {}

@@ -8,7 +8,7 @@ from domain.rules import RuleHit
 from graphs.classifier.entities import entities
 from graphs.classifier.sentiment import sentiment
 from graphs.context import TurnContext
-from graphs.heard import heard_of_orders
+from graphs.heard import calls_off, heard_of_orders
 from graphs.memory import merge_entities
 from graphs.state import ConversationState, Update, last_customer_message
 from graphs.talk import chosen_option, is_order_no, was_asked_for, was_quoted
@@ -30,8 +30,11 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
     hit = services.rules.match(text[:MAX_CLASSIFIED_CHARS], contact_id=context.customer.contact_id)
     bargains = was_quoted(state) and counter_offer(text[:MAX_CLASSIFIED_CHARS]) is not None
     heard = None
-    if not (settled or bargains or (hit is not None and hit.action == "handoff")):
+    if not (settled or (hit is not None and hit.action == "handoff")):
         heard = _heard(text, state, context, has_picture=bool(images))
+    # «不做了，太贵了» haggles no more.
+    bargains = bargains and not calls_off(heard)
+    heard = None if bargains else heard
     text = (heard["rest"] if heard else "") or text
     images = images or _picture_in_talk(state)
     text = text[:MAX_CLASSIFIED_CHARS]
