@@ -150,6 +150,10 @@ _CANCEL = Statement(
     "UPDATE dispatches SET step = 'cancelled', due_at = NULL, lease_owner = NULL, lease_until = 0,"
     " task_id = NULL, updated_at = :at WHERE id = :id AND step = :before"
 )
+_DESCRIBE = Statement(
+    "UPDATE dispatches SET description = :description, updated_at = :at"
+    " WHERE order_id = :order_id AND step = 'wanted'"
+)
 _UNSENT = Statement("SELECT id FROM outbox WHERE message_id = :message_id AND status = 'pending'")
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": 0.0}
 _ENDED: dict[str, Any] = {"due_at": None, **_FREE}
@@ -326,6 +330,13 @@ class DispatchBook(LeasedRows[int]):
         detail = {"step": row.step.value, "error": shown}
         moved = self._step(connection, row, changes, "failed", now, detail)
         return (moved, self._settle(connection, row, "dead", shown, now)) if moved else None
+
+    def describe(
+        self, connection: Connection, order_id: int, description: str, *, now: float
+    ) -> None:
+        """What is wanted has changed: Tuhui is told so, where it has not been told anything yet."""
+        values = {"order_id": order_id, "description": description, "at": iso(now)}
+        _DESCRIBE.run(connection, values)
 
     def cancel(
         self, connection: Connection, dispatch: int, reason: str, *, actor: str, now: float
