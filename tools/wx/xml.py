@@ -31,16 +31,19 @@ def parse(data: bytes, *, max_bytes: int = MAX_BYTES) -> Fields:
     beside elements too."""
     if len(data) > max_bytes:
         raise refused(f"超过 {max_bytes} 字节")
+    # As text without NUL: expat would follow a UTF-16 that a document says or looks to be.
+    if b"\0" in data:
+        raise refused("含有 NUL")
     reading = _Reading()
-    parser = expat.ParserCreate("utf-8")
+    parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = reading.doctype
     parser.StartElementHandler = reading.start
     parser.EndElementHandler = reading.end
     parser.CharacterDataHandler = reading.text
     try:
-        parser.Parse(data, True)
-    except expat.ExpatError as error:
+        parser.Parse(data.decode("utf-8-sig"), True)
+    except (expat.ExpatError, UnicodeDecodeError) as error:
         raise refused("不是有效的 XML") from error
     return reading.root
 

@@ -79,6 +79,14 @@ def test_a_nonce_that_is_one_off_is_refused() -> None:
     assert refusal(vector.keys(), vector, nonce="437374424") is Refusal.SIGNATURE
 
 
+def test_a_nonce_in_the_timestamps_place_is_refused_though_the_signature_is_right() -> None:
+    vector = VECTORS[0]
+    keys = vector.keys()
+    assert keys.signature(vector.nonce, vector.timestamp, vector.encrypt) == vector.signature
+    swapped = refusal(keys, vector, timestamp=vector.nonce, nonce=vector.timestamp)
+    assert swapped is Refusal.SIGNATURE
+
+
 @pytest.mark.parametrize("receiveid", ["", "ww12345678911", "ww1234567891", "ww123456789100"])
 def test_a_message_for_another_receiver_is_refused(receiveid: str) -> None:
     vector = next(one for one in VECTORS if one.name.startswith("S1"))
