@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.orders.pictures import SAFE, ThePictures
+from api.platform.schemas import ErrorOut
 from domain.errors import InvalidInput
 from engine.orders.links import PATH, PictureLinks
 
@@ -30,7 +31,10 @@ TheLinks = Annotated[PictureLinks, Depends(_the_links)]
     response_class=Response,
     responses={
         200: {"content": {"image/*": _BYTES}},
-        404: {"description": "No such picture, or the address is not valid any more"},
+        404: {
+            "model": ErrorOut,
+            "description": "No such picture, or the address is not valid any more",
+        },
     },
 )
 async def get_linked_picture(

@@ -97,6 +97,7 @@ OPERATIONS = [
     ("post", "/api/orders/{order_id}/assign-designer"),
     ("post", "/api/pictures"),
     ("get", "/api/pictures/{sha256}"),
+    ("get", "/pictures/{sha256}"),
     ("post", "/api/tuhui/callback"),
     ("get", "/api/tools"),
     ("get", "/api/tools/{name}"),

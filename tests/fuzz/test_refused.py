@@ -14,7 +14,8 @@ from tests.service import running_service
 from tools.registry import Caller, Role
 
 KEY, SECRET = "the-key", "s" * 32
-PUBLIC = {"get /api/health", "get /health"}
+PUBLIC = {"get /api/health", "get /health", "get /pictures/{sha256}"}
+"""The last asks for a signature in its address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def token(role: Role) -> str:
     return Tokens(SECRET).issue(Caller(role, "test", contact), now=time.time(), hours=1)
 
 
-def test_without_a_key_all_but_health_is_a_described_401(api: Api) -> None:
+def test_without_a_key_all_but_health_and_signed_addresses_is_a_described_401(api: Api) -> None:
     found = api.answers("")
     assert {name for name, status in found.items() if status != 401} == PUBLIC
     assert api.undescribed(found) == {}
