@@ -1,13 +1,14 @@
 """What the tools' arguments and results are made of."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS, MAX_TEXT_CHARS, MAX_URL_CHARS
 from domain.text import clean, is_one_line, one_line
+from tools.nulls import NullsLeftOut
 
 MAX_TITLE_CHARS = 100
 MAX_REASON_CHARS = 200
@@ -17,23 +18,21 @@ MAX_PICTURES = 20
 Priority = Literal["low", "normal", "high"]
 
 
-class Arguments(BaseModel):
+class Arguments(NullsLeftOut):
     """An argument that is null counts as left out."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_left_out(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {name: value for name, value in values.items() if value is not None}
-
 
 class Result(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+SenderId = Annotated[str, Field(description="客户在渠道中的 ID")]
+ConversationId = Annotated[str, Field(description="会话 ID")]
+ChannelName = Annotated[str, Field(description="渠道")]
 
 
 def _cleaned(value: object) -> object:

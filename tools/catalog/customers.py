@@ -6,7 +6,17 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from domain.decisions import Effect, EffectKind
-from tools.catalog.arguments import Arguments, CustomerId, Given, Reason, Result, Tags
+from tools.catalog.arguments import (
+    Arguments,
+    ChannelName,
+    ConversationId,
+    CustomerId,
+    Given,
+    Reason,
+    Result,
+    SenderId,
+    Tags,
+)
 from tools.catalog.instants import local
 from tools.catalog.people import recipient_of
 from tools.catalog.reading import LATEST_ID, customer, said
@@ -63,10 +73,10 @@ class UpdateCustomer(Arguments):
 
 
 class CustomerShown(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
+    customer_id: SenderId
     contact_id: str = Field(description="「渠道:账号:用户 ID」")
     conversation_id: str = Field(description="最近的会话 ID")
-    channel: str = Field(description="渠道")
+    channel: ChannelName
     account: str = Field(description="渠道账号,如店铺")
     name: str = Field(description="名称")
     remark: str = Field(description="备注")
@@ -88,19 +98,19 @@ class MessageShown(Result):
 
 
 class Conversation(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
-    conversation_id: str = Field(description="会话 ID")
+    customer_id: SenderId
+    conversation_id: ConversationId
     messages: tuple[MessageShown, ...] = Field(description="由旧到新")
 
 
 class Tagged(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
+    customer_id: SenderId
     added: tuple[str, ...] = Field(description="添加的标签")
     removed: tuple[str, ...] = Field(description="移除的标签")
 
 
 class Updated(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
+    customer_id: SenderId
     changes: dict[str, str] = Field(description="修改后的值")
 
 

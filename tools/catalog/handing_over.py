@@ -5,15 +5,18 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from domain.decisions import Effect, EffectKind
+from storage.order_rows import title_for
 from tools.catalog.arguments import (
     MAX_TITLE_CHARS,
     Arguments,
+    ConversationId,
     CustomerId,
     Name,
     OptionalText,
     Priority,
     Reason,
     Result,
+    SenderId,
     Text,
     Title,
     WebAddress,
@@ -75,14 +78,14 @@ class ListHandoffs(Arguments):
 
 
 class Transferred(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
-    conversation_id: str = Field(description="会话 ID")
+    customer_id: SenderId
+    conversation_id: ConversationId
     target: Literal["desk", "designer"] = Field(description="desk 人工客服,designer 设计师")
     told_customer: bool = Field(description="是否同时给客户发了消息")
 
 
 class Dispatched(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
+    customer_id: SenderId
     title: str = Field(description="任务名称")
     to: Literal["tuhui", "desk"] = Field(
         description="tuhui 提交图绘派单;desk 未接入图绘,转到人工台由设计师处理"
@@ -95,7 +98,7 @@ class Notified(Result):
 
 class HandoffShown(Result):
     id: int = Field(description="转人工编号")
-    conversation_id: str = Field(description="会话 ID")
+    conversation_id: ConversationId
     contact_id: str = Field(description="客户「渠道:账号:用户 ID」")
     name: str = Field(description="客户名称")
     reason: str = Field(description="原因")
@@ -135,7 +138,7 @@ async def _transfer(call: ToolCall, args: TransferToHuman) -> ToolOutcome:
 
 async def _dispatch(call: ToolCall, args: DispatchDesigner) -> ToolOutcome:
     to = await recipient_of(call, args.customer_id)
-    title = args.title or f"图片处理-{to.sender_id[-4:]}"
+    title = args.title or title_for(to.contact_id)
     description = _work_order(to, args)
     if TUHUI in call.channels:
         result = Dispatched(customer_id=to.sender_id, title=title, to="tuhui")

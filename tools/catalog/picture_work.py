@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from domain.decisions import Effect, EffectKind
-from tools.catalog.arguments import Arguments, CustomerId, Pictures, Result, Text, Title
+from storage.order_rows import title_for
+from tools.catalog.arguments import Arguments, CustomerId, Pictures, Result, SenderId, Text, Title
 from tools.catalog.instants import local
 from tools.catalog.people import recipient_of
 from tools.catalog.reading import picture_work
@@ -26,7 +27,7 @@ class ListImageTasks(Arguments):
 
 
 class Created(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
+    customer_id: SenderId
     title: str = Field(description="任务名称")
     images: int = Field(description="图片数量")
 
@@ -41,13 +42,13 @@ class ImageTaskShown(Result):
 
 
 class ImageTasks(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
+    customer_id: SenderId
     tasks: tuple[ImageTaskShown, ...] = Field(description="由新到旧")
 
 
 async def _create(call: ToolCall, args: CreateImageTask) -> ToolOutcome:
     who = await recipient_of(call, args.customer_id)
-    title = args.title or f"图片处理-{who.sender_id[-4:]}"
+    title = args.title or title_for(who.contact_id)
     payload = {
         "contact_id": who.contact_id,
         "conversation_id": who.conversation_id,

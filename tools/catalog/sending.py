@@ -14,11 +14,14 @@ from domain.messages import MAX_NAME_CHARS
 from domain.text import one_line
 from tools.catalog.arguments import (
     Arguments,
+    ChannelName,
+    ConversationId,
     CustomerId,
     Name,
     OneLine,
     OptionalText,
     Result,
+    SenderId,
     Text,
     WebAddress,
 )
@@ -86,16 +89,16 @@ class ScheduleMessage(Arguments):
 class Queued(Result):
     """``messages``: how many go out, in order."""
 
-    customer_id: str = Field(description="客户在渠道中的 ID")
-    conversation_id: str = Field(description="会话 ID")
-    channel: str = Field(description="渠道")
+    customer_id: SenderId
+    conversation_id: ConversationId
+    channel: ChannelName
     messages: int = Field(description="将依次发送的消息条数")
 
 
 class Scheduled(Result):
-    customer_id: str = Field(description="客户在渠道中的 ID")
-    conversation_id: str = Field(description="会话 ID")
-    channel: str = Field(description="渠道")
+    customer_id: SenderId
+    conversation_id: ConversationId
+    channel: ChannelName
     due_at: str = Field(description="发送时间(ISO 8601,带时区)")
 
 

@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -33,6 +32,7 @@ from domain.messages import MAX_ID_CHARS, MAX_NAME_CHARS
 from domain.tasks import PAYMENT_WORDS, Matching, TaskPriority, Trigger, TriggerKind
 from domain.text import is_one_line, one_line
 from domain.trigger_text import trigger_key
+from tools.nulls import NullsLeftOut
 from tools.signatures import SigningHeaders
 
 EVENT_ID_HEADER = "X-Tianwang-Event-Id"
@@ -132,17 +132,10 @@ Moment = Annotated[
 ]
 
 
-class _Part(BaseModel):
+class _Part(NullsLeftOut):
     model_config = ConfigDict(
         extra="ignore", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_left_out(cls, value: object) -> object:
-        if not isinstance(value, dict):
-            return value
-        return {name: item for name, item in value.items() if item is not None}
 
 
 # Triggers
@@ -298,6 +291,25 @@ class TaskAction(_Part):
         return {name: text for name, text in named.items() if text} | dict(self.model_extra or {})
 
 
+EXAMPLE: dict[str, Any] = {
+    "task_id": "TASK_20260227_001",
+    "type": "send_file_after_reply",
+    "customer": {"id": "customer_123", "name": "小明"},
+    "trigger": {
+        "type": "specified_customer_reply",
+        "customer_id": "customer_123",
+        "customer_name": "小明",
+        "keyword": "好的",
+        "exact_match": False,
+    },
+    "action": {"type": "send_message", "message": "这是您要的文件"},
+    "priority": "normal",
+    "timeout_hours": 24,
+    "created_by": "设计师 lz",
+}
+"""Seed 000's first."""
+
+
 class TaskOrder(_Part):
     """The body of POST /api/task/receive."""
 
@@ -313,28 +325,7 @@ class TaskOrder(_Part):
     max_retry: Annotated[int, Field(ge=0, le=MAX_RETRIES), BeforeValidator(_no_boolean)] = 3
     created_by: Name = ""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "task_id": "TASK_20260227_001",
-                    "type": "send_file_after_reply",
-                    "customer": {"id": "customer_123", "name": "小明"},
-                    "trigger": {
-                        "type": "specified_customer_reply",
-                        "customer_id": "customer_123",
-                        "customer_name": "小明",
-                        "keyword": "好的",
-                        "exact_match": False,
-                    },
-                    "action": {"type": "send_message", "message": "这是您要的文件"},
-                    "priority": "normal",
-                    "timeout_hours": 24,
-                    "created_by": "设计师 lz",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     @model_validator(mode="after")
     def _one_customer(self) -> Self:
