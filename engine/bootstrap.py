@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.errors import ConfigurationError, KefuError, KnowledgeError
@@ -29,6 +30,7 @@ from engine.knowledge import Knowledge as Knowledge
 from engine.knowledge import build_knowledge as build_knowledge
 from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
+from engine.model_calls import CallsBesideTurns
 from engine.orders.desk import DeskPolicy, OrderDesk
 from engine.orders.keeping import PictureKeeping
 from engine.orders.links import PictureLinks
@@ -73,6 +75,7 @@ from tools.pictures.fetch import PictureFetcher
 from tools.pictures.intake import Pictures
 from tools.pictures.ocr import Measurer, TextReader
 from tools.pictures.store import PictureStore
+from tools.pictures.vision import MAX_TOKENS, Vision
 from tools.qingjian.mapping import load_mapping
 from tools.qingjian.protocol import CHANNEL as QINGJIAN
 from tools.registry import ToolRegistry
@@ -82,6 +85,8 @@ from tools.webhook.client import WebhookClient
 from tools.wecom.robot import GroupRobot
 
 log = logging.getLogger(__name__)
+VISION = "vision"
+"""As calls of the vision model are recorded."""
 QINGJIAN_PATIENCE_S = 7_200.0
 """It runs on somebody's desk: an answer may wait for the end of a lunch break."""
 _DEFAULTS = resources.files("engine") / "defaults"
@@ -110,6 +115,7 @@ class Kefu:
     picture_desk: PictureDesk
     dispatching: DispatchRunner | None
     prices: Prices
+    vision: Vision | None
     order_runner: OrderRunner
     links: PictureLinks
     keeping: PictureKeeping | None
@@ -172,6 +178,8 @@ class Kefu:
         await self.knowledge.aclose()
         if self.models is not None:
             await self.models.aclose()
+        if self.vision is not None:
+            await self.vision.aclose()
         await self.http.aclose()
         await asyncio.to_thread(self.engine.database.close)
         if self.lock is not None:
@@ -201,7 +209,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     picture_http = httpx.AsyncClient(trust_env=False)  # a proxy would connect past our wall
     measurer = Measurer(picture_limits(settings), idle_s=settings.ocr_idle_s)
     store = picture_store(settings, measurer)
-    pictures = build_pictures(settings, database, picture_http, store, measurer)
+    vision = build_vision(settings, database, metrics, store)
+    pictures = build_pictures(settings, database, picture_http, store, measurer, vision)
     picture_desk = PictureDesk(store, pictures.look, deadline_s=settings.picture_read_s)
     prices = Prices(settings.price_book_file, _default(None, "price_book.yaml"), metrics)
     services = build_services(settings, search, models, registry, pictures, prices.book)
@@ -308,6 +317,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         picture_desk,
         dispatching,
         prices,
+        vision,
         order_runner,
         links,
         build_keeping(settings, database, store),
@@ -486,7 +496,7 @@ def task_policy(settings: Settings, channels: frozenset[str]) -> TaskPolicy:
 
 def _tokens_today(settings: Settings, database: Database) -> dict[str, int]:
     """What earlier processes used of today's budgets."""
-    if not settings.providers():
+    if not settings.providers() and not settings.vision_model:
         return {}
     with database.engine.connect() as connection:
         return history.tokens_by_provider(connection, since=start_of_day(time.time()))
@@ -567,12 +577,55 @@ def picture_store(settings: Settings, measurer: Measurer) -> PictureStore:
     )
 
 
+def build_vision(
+    settings: Settings, database: Database, metrics: Metrics, store: PictureStore
+) -> Vision | None:
+    config = vision_config(settings)
+    if config is None:
+        return None
+    gateway = ModelGateway(
+        [config],
+        parse_prices(_default(settings.model_price_file, "model_prices.yaml")),
+        attempt_timeout=settings.vision_timeout_s,
+        tokens_today=_tokens_today(settings, database),
+    )
+    return Vision(
+        gateway,
+        store.limits,
+        timeout_s=settings.vision_timeout_s,
+        on_calls=CallsBesideTurns(database, metrics).keep,
+    )
+
+
+def vision_config(settings: Settings) -> ProviderConfig | None:
+    """None where no vision model is configured. Its budget is its own."""
+    if not settings.vision_model:
+        return None
+    preset, key, url = "custom", settings.vision_api_key or SecretStr(""), settings.vision_url
+    provider = settings.vision_provider()
+    if not url and provider is not None:
+        preset, url = provider.name, provider.base_url
+        key = settings.vision_api_key or provider.api_key
+    return provider_config(
+        preset,
+        name=VISION,
+        api_key=key,
+        base_url=url or None,
+        model=settings.vision_model,
+        timeout_s=settings.vision_timeout_s,
+        max_attempts=settings.model_attempts,
+        max_tokens=MAX_TOKENS,
+        daily_token_budget=settings.model_daily_tokens or None,
+    )
+
+
 def build_pictures(
     settings: Settings,
     database: Database,
     http: httpx.AsyncClient,
     store: PictureStore,
     measurer: Measurer,
+    vision: Vision | None,
 ) -> Pictures:
     fetcher = PictureFetcher(
         http,
@@ -581,7 +634,8 @@ def build_pictures(
         allow_private=settings.picture_allow_private,
     )
     reader = TextReader(store.limits, max_waiting=settings.ocr_queue, idle_s=settings.ocr_idle_s)
-    return Pictures(database, store, fetcher, reader, measurer=measurer)
+    describe = vision.describe if vision is not None else None
+    return Pictures(database, store, fetcher, reader, measurer=measurer, describe=describe)
 
 
 def build_qingjian(settings: Settings, database: Database, metrics: Metrics) -> QingjianLink | None:

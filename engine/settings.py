@@ -722,6 +722,24 @@ class PictureSettings(BaseSettings):
     images_timeout_s: PositiveSeconds = _setting(
         "IMAGES_TIMEOUT_S", 120, "Seconds for one call of that API."
     )
+    vision_model: str = _setting(
+        "VISION_MODEL",
+        "",
+        "Vision model that describes pictures for staff and designers; default: none. It sees no "
+        "picture that looks like a document.",
+    )
+    vision_url: HttpUrl = _setting(
+        "VISION_URL",
+        "",
+        "OpenAI-compatible API of that model, e.g. https://…/v1; default: that of the first "
+        "provider that has one.",
+    )
+    vision_api_key: SecretStr | None = _setting(
+        "VISION_API_KEY", None, "Key of that API; default: that provider's."
+    )
+    vision_timeout_s: PositiveSeconds = _setting(
+        "VISION_TIMEOUT_S", 20, "Seconds for one description; no answer waits for it."
+    )
     picture_library: ExistingFolder = _setting(
         "PICTURE_LIBRARY", None, "Folder of pictures in which originals are looked for."
     )
@@ -884,6 +902,20 @@ class Settings(
                 "KEFU_IMAGES_MODEL", "not set, while KEFU_IMAGES_URL is", "a model name"
             )
 
+        self._check_vision()
+
+    def _check_vision(self) -> None:
+        if self.vision_url and not self.vision_model:
+            raise ConfigurationError(
+                "KEFU_VISION_MODEL", "not set, while KEFU_VISION_URL is", "a model name"
+            )
+        if self.vision_model and not self.vision_url and self.vision_provider() is None:
+            raise ConfigurationError(
+                "KEFU_VISION_URL",
+                "not set, while KEFU_VISION_MODEL is and no OpenAI-compatible provider has a key",
+                "the API of the vision model, e.g. https://…/v1",
+            )
+
     def _check_llm(self) -> None:
         if self._llm_name() != CUSTOM_PROVIDER:
             return
@@ -911,6 +943,10 @@ class Settings(
             order = (llm, *(name for name in order if name != llm))
         found = (self._provider_settings(name, is_llm=name == llm) for name in order)
         return tuple(provider for provider in found if provider is not None)
+
+    def vision_provider(self) -> ProviderSettings | None:
+        """Where the vision model is, unless it has an address of its own."""
+        return next((one for one in self.providers() if one.name != "claude"), None)
 
     def _provider_settings(self, name: str, *, is_llm: bool) -> ProviderSettings | None:
         key, base_url, model = None, "", ""
@@ -981,6 +1017,8 @@ class Settings(
             "images_api_key": credential,
             "images_model": self.images_model or _SANDBOX_MODEL,
             "image_search_url": "",
+            "vision_url": f"{base}/model/vision/v1" if self.vision_url else "",
+            "vision_api_key": credential if self.vision_api_key else None,
             "embedding_url": "",
             "rerank_url": f"{base}/rerank/v1" if self.rerank_url else "",
             "rerank_api_key": credential if self.rerank_api_key else None,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from domain.errors import KefuError
-from domain.pictures import MAX_TEXT_KEPT, PictureFacts
+from domain.pictures import MAX_TEXT_KEPT, PictureFacts, PictureKind
 from storage import pictures as rows
 from storage.database import Database
 from tools.pictures.fetch import PictureFetcher
@@ -17,8 +17,10 @@ from tools.pictures.store import PictureRefused, PictureStore
 
 log = logging.getLogger(__name__)
 
-Describe = Callable[[bytes, str], Awaitable[str]]
-"""A vision model: the picture and its media type to what it shows."""
+Describe = Callable[[bytes], Awaitable[str]]
+"""A vision model: the picture to what it shows."""
+MAX_DESCRIBING = 32
+"""Pictures that wait for their description; what comes above that gets none."""
 
 PREFIX = "picture:"
 
@@ -35,8 +37,9 @@ class _Work:
 class Pictures:
     """Sources are ``http(s)://…``, ``picture:{sha256}``, or the bytes of an upload.
 
-    ``measurer``: None measures in a thread. ``source_ttl_s``: for how long an address is taken to
-    show the same picture. Close it when the service stops.
+    ``measurer``: None measures in a thread. ``describe``: nobody waits for what it says, and it
+    never gets to see a document. ``source_ttl_s``: for how long an address is taken to show the
+    same picture. Close it when the service stops.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Pictures:
         *,
         measurer: Measurer | None = None,
         describe: Describe | None = None,
-        describe_timeout_s: float = 30.0,
+        describe_timeout_s: float = 90.0,
         source_ttl_s: float = 86_400.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -59,6 +62,7 @@ class Pictures:
         self._fetching: dict[str, asyncio.Task[str]] = {}
         self._working: dict[str, _Work] = {}
         self._tasks: set[asyncio.Task[PictureFacts]] = set()
+        self._describing: set[asyncio.Task[PictureFacts]] = set()
         self._one_measure = asyncio.Semaphore(1)
 
     async def look(
@@ -77,8 +81,14 @@ class Pictures:
             return await self._measured(sha256)
         return await self._finished(sha256, known, deadline_s)
 
+    async def settled(self) -> None:
+        """Until nothing is under way, descriptions included."""
+        while tasks := [*self._fetching.values(), *self._tasks, *self._describing]:
+            await asyncio.wait(tasks)
+            await asyncio.sleep(0)  # their callbacks begin what follows
+
     async def aclose(self) -> None:
-        tasks = [*self._fetching.values(), *self._tasks]
+        tasks = [*self._fetching.values(), *self._tasks, *self._describing]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -176,7 +186,7 @@ class Pictures:
         work.measured.set()
         if work.reads:
             facts = work.facts = await self._keep(await self._read(facts, data))
-            facts = await self._described(facts, data)
+            self._describe_later(facts)
         return facts
 
     async def _measure(self, data: bytes, sha256: str) -> PictureFacts:
@@ -195,12 +205,25 @@ class Pictures:
             log.exception("picture %s cannot be read", facts.sha256)
         return facts
 
-    async def _described(self, facts: PictureFacts, data: bytes) -> PictureFacts:
-        if self._describe is None or facts.description:
-            return facts
+    def _describe_later(self, facts: PictureFacts) -> None:
+        # Papers of people are nobody else's business, and a model's words change no price.
+        if self._describe is None or facts.description or facts.kind is PictureKind.DOCUMENT:
+            return
+        if len(self._describing) >= MAX_DESCRIBING:
+            log.warning("picture %s gets no description: too many wait for one", facts.sha256)
+            return
+        task = asyncio.create_task(self._described(facts, self._describe))
+        self._describing.add(task)
+        task.add_done_callback(self._end_describing)
+
+    def _end_describing(self, task: "asyncio.Task[PictureFacts]") -> None:
+        self._describing.discard(task)
+        _look_at_failure(task)
+
+    async def _described(self, facts: PictureFacts, describe: Describe) -> PictureFacts:
         try:
             async with asyncio.timeout(self._describe_timeout_s):
-                words = await self._describe(data, f"image/{facts.format.lower()}")
+                words = await describe(await self._store.read(facts.sha256))
         except Exception as error:
             # An extra: whatever fails there, the facts stand.
             log.warning("no description of picture %s: %r", facts.sha256, error)

@@ -43,7 +43,7 @@ class Vision:
     async def describe(self, data: bytes) -> str:
         """One line. Raises ModelsExhausted, or PictureRefused."""
         async with self._slots:
-            sha256, picture = await asyncio.to_thread(_scaled, data, self._limits)
+            sha256, picture = await asyncio.to_thread(scaled, data, self._limits)
             about = f"picture:{sha256}"
             try:
                 answer = await self.gateway.generate(
@@ -62,8 +62,9 @@ class Vision:
         await self.gateway.aclose()
 
 
-def _scaled(data: bytes, limits: Limits) -> tuple[str, Picture]:
-    """Small enough for a model, and without what the file says of its owner (EXIF)."""
+def scaled(data: bytes, limits: Limits) -> tuple[str, Picture]:
+    """Its digest, and what is sent of it: small, and without what the file says of its owner
+    (EXIF). Raises PictureRefused."""
     out = io.BytesIO()
     decode(data, limits, max_side=MAX_SIDE).save(out, "JPEG", quality=_QUALITY)
     return hashlib.sha256(data).hexdigest(), Picture(out.getvalue(), "image/jpeg")

@@ -137,25 +137,60 @@ def _with(
     store: PictureStore,
     http: httpx.AsyncClient,
     reader: TextReader,
+    timeout_s: float = 0.1,
 ) -> Pictures:
     fetcher = PictureFetcher(http, store)
-    return Pictures(rows, store, fetcher, reader, describe=describe, describe_timeout_s=0.1)
+    return Pictures(rows, store, fetcher, reader, describe=describe, describe_timeout_s=timeout_s)
 
 
 async def test_a_vision_models_words_join_the_facts_once(
     rows: Database, store: PictureStore, http: httpx.AsyncClient, reader: TextReader
 ) -> None:
-    asked: list[str] = []
+    asked: list[bytes] = []
 
-    async def describe(data: bytes, media_type: str) -> str:
-        asked.append(media_type)
+    async def describe(data: bytes) -> str:
+        asked.append(data)
         return " 一个绿色三角形标志 "
 
     pictures = _with(describe, rows, store, http, reader)
+    await pictures.look(PICTURES["logo_flat"]())
     for _ in range(2):
+        await pictures.settled()
         facts = await pictures.look(PICTURES["logo_flat"]())
         assert facts.description == "一个绿色三角形标志"
-    assert asked == ["image/png"]
+    assert asked == [PICTURES["logo_flat"]()]
+    await pictures.aclose()
+
+
+async def test_nobody_waits_for_a_description(
+    rows: Database, store: PictureStore, http: httpx.AsyncClient, reader: TextReader
+) -> None:
+    let_go = asyncio.Event()
+
+    async def describe(_data: bytes) -> str:
+        await let_go.wait()
+        return "一个标志"
+
+    pictures = _with(describe, rows, store, http, reader, timeout_s=30)
+    facts = await pictures.look(PICTURES["logo_flat"]())
+    assert (facts.text_read, facts.description) == (True, "")
+    let_go.set()
+    await pictures.settled()
+    assert (await pictures.look(PICTURES["logo_flat"]())).description == "一个标志"
+    await pictures.aclose()
+
+
+async def test_peoples_papers_are_shown_to_no_model(
+    rows: Database, store: PictureStore, http: httpx.AsyncClient, reader: TextReader
+) -> None:
+    async def describe(_data: bytes) -> str:
+        raise AssertionError("it was shown")
+
+    pictures = _with(describe, rows, store, http, reader)
+    facts = await pictures.look(PICTURES["id_card"]())
+    await pictures.settled()
+    assert facts.kind is PictureKind.DOCUMENT
+    assert (await pictures.look(PICTURES["id_card"]())).description == ""
     await pictures.aclose()
 
 
@@ -167,13 +202,15 @@ async def test_facts_stand_without_the_vision_model(
     reader: TextReader,
     failure: Exception | None,
 ) -> None:
-    async def describe(data: bytes, media_type: str) -> str:
+    async def describe(_data: bytes) -> str:
         if failure is None:
             await asyncio.Event().wait()
         assert failure is not None
         raise failure
 
     pictures = _with(describe, rows, store, http, reader)
+    await pictures.look(PICTURES["logo_with_name"]())
+    await pictures.settled()
     facts = await pictures.look(PICTURES["logo_with_name"]())
     assert (facts.text_read, facts.description) == (True, "")
     await pictures.aclose()
