@@ -31,6 +31,7 @@ DISTRIBUTION = "kefu-graph"
 FILL = "导入知识:kefu kb import PATH,或 kefu kb import --samples"
 PROBE = "Reply with the single word: ok"
 PROBE_TOKENS = 16
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what to listen on, nobody's address
 RERANK_PROBE = ("怎么申请退货", ("退货怎么申请\n在订单里点申请退货。", "今天天气晴,气温 20 度。"))
 """A query, what answers it, and what does not."""
 
@@ -382,7 +383,8 @@ def check_orders(settings: "Settings") -> Iterator[Finding]:
         remedy = "修正该目录的权限,或改 KEFU_PICTURE_LIBRARY"
         yield Finding("library", State.FAULT, f"{library} 不能读取", remedy)
     host = urlsplit(settings.address()).hostname or ""
-    if settings.webhook_url and not settings.sandbox_url and is_loopback(host):
+    is_here = is_loopback(host) or host in _EVERY_ADDRESS
+    if settings.webhook_url and not settings.sandbox_url and is_here:
         detail = f"发给客户的图片地址以 {settings.address()} 开头,别的机器打不开"
         yield Finding("pictures", State.NOTE, detail, "把 KEFU_PUBLIC_URL 设为对外的地址")
     if settings.secret_key is None and settings.database_dsn().startswith("postgresql"):

@@ -180,8 +180,9 @@ class OrderRunner(LeaseRunner[int]):
         """What it has become, where it is still for us to work on; who has begun it again after
         our lease ran out has noted so."""
         now = await self._database.read(lambda c: self._book.get(c, order.id))
-        ours = now is not None and now.status is S.WORKING and now.tried == order.tried
-        return now if ours else None
+        if now is None or now.version == order.version or now.status is not S.WORKING:
+            return None
+        return now if now.tried == order.tried else None
 
     async def _begun(self, order: OrderRow) -> OrderRow | None:
         """The order at work, still due and held by us; None if it has changed."""
@@ -211,7 +212,7 @@ class OrderRunner(LeaseRunner[int]):
         try:
             await asyncio.wait({making})
         finally:
-            del self._making[order.id]
+            self._making.pop(order.id, None)
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)
         return None if making.cancelled() else making.result()
