@@ -54,6 +54,7 @@ from engine.workshop import build_keeping, build_links, build_workshop
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
 from graphs.conversation import build_conversation_graph
+from graphs.order_words import OrderWords
 from graphs.templates import Templates
 from knowledge.lock import FolderLock
 from storage import history, outbox
@@ -233,6 +234,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         OrderBook(),
         tasks=work.book,
         requote=prices.requote,
+        words=OrderWords(services.templates),
         policy=DeskPolicy(
             channels=frozenset(channels),
             dispatching=bool(settings.tuhui_url),

@@ -44,8 +44,8 @@ def confirmed_order(
     if row is not None:
         known = {"order_id": row.id, "version": row.version, "handed": handed}
         return [order_effect(FIRST, "confirm", **known)]
-    offered = quote_of(quote)
-    made = _create(state, context, OrderStatus.CONFIRMED, offered, Workflow.DESIGN)
+    offered, said = quote_of(quote), state.get("wanted", "")
+    made = _create(state, context, OrderStatus.CONFIRMED, offered, Workflow.DESIGN, said=said)
     made.payload["handed"] = handed
     return [made]
 
@@ -110,7 +110,7 @@ def _quote_anew(
     more = "quantity" in found["entities"] and not found.get("bargains")
     requirement = row.requirement
     if another:
-        requirement = _requirement(state, offered)
+        requirement = _requirement(found["text"], offered)
     elif more:
         lines = [*requirement_lines(row.requirement), *requirement_lines(found["text"])]
         requirement = "\n".join(dict.fromkeys(lines))
@@ -132,14 +132,18 @@ def _create(
     status: OrderStatus,
     offered: Quote | None,
     workflow: Workflow,
+    *,
+    said: str = "",
 ) -> Effect:
+    """``said``: what is wanted, where that is not this message."""
     found = state["classification"]
-    hours = hours_left(found["text"], datetime.fromtimestamp(context.now, context.services.zone))
+    said = said or found["text"]
+    hours = hours_left(said, datetime.fromtimestamp(context.now, context.services.zone))
     payload: dict[str, Any] = {
         "status": status.value,
         "service": offered.service if offered is not None else "",
         "workflow": workflow.value,
-        "requirement": _requirement(state, offered),
+        "requirement": _requirement(said, offered),
         "images": list(found["images"]),
         "pictures": _pictures(state),
         "quote": as_dict(offered) if offered is not None else None,
@@ -149,8 +153,8 @@ def _create(
     return order_effect(FIRST, "create", **payload)
 
 
-def _requirement(state: ConversationState, offered: Quote | None) -> str:
-    lines = requirement_lines(state["classification"]["text"])
+def _requirement(said: str, offered: Quote | None) -> str:
+    lines = requirement_lines(said)
     return "\n".join(lines) or (offered.service_name if offered else "请看图片")
 
 

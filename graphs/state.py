@@ -21,7 +21,8 @@ def window(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
 class ConversationState(TypedDict, total=False):
     """First what a conversation keeps; below what one turn writes anew.
 
-    ``bargain``: how far a talk about the open quote's price has come: round, kind, asked (fen).
+    ``wanted``: the words that the open quote is for. ``bargain``: how far a talk about its price
+    has come: round, kind, asked (fen).
     ``asked_which``: changes that are clear, where we asked which order they are for: amendments,
     candidates.
 
@@ -39,6 +40,7 @@ class ConversationState(TypedDict, total=False):
     entities: dict[str, list[str]]
     open_quote: dict[str, Any] | None
     bargain: dict[str, Any] | None
+    wanted: str
     asked_which: dict[str, Any] | None
 
     classification: dict[str, Any]

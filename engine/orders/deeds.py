@@ -22,6 +22,7 @@ from engine.orders.telling import (
     notice,
     say,
 )
+from graphs.order_words import OrderWords
 from graphs.orders import MAX_REQUIREMENT_CHARS
 from storage.dispatches import ENDS, DispatchBook, DispatchRow, NewDispatch, want
 from storage.orders import OrderBook, OrderRow
@@ -79,9 +80,10 @@ class Deeds:
         tasks: TaskBook,
         requote: Requotes,
         policy: DeskPolicy,
+        said: OrderWords,
     ) -> None:
-        self.book, self.policy = book, policy
-        self.telling = Telling(book, tasks, policy)
+        self.book, self.policy, self.said = book, policy, said
+        self.telling = Telling(book, tasks, policy, said)
         self._requote = requote
         self._dispatches = DispatchBook(tasks)
         self.cancel_dispatch: CancelsDispatch = self._cancel_row
@@ -159,7 +161,7 @@ class Deeds:
             return self.book.confirm(connection, order, actor=actor, now=now, due_at=due_at)
 
         def after(connection: Connection, row: OrderRow, _b: OrderRow, now: float) -> Told:
-            return Told((say(words.confirmed(row)),), self.begun(connection, row, actor, now))
+            return Told((say(self.said.confirmed(row)),), self.begun(connection, row, actor, now))
 
         return Deed(change, after)
 
@@ -182,7 +184,7 @@ class Deeds:
 
         def after(_c: Connection, row: OrderRow, _b: OrderRow, _now: float) -> Told:
             staff = notice(row, "订单已验收", words.notice(row, ["客户已验收"]))
-            return Told((say(words.accepted(row)),), staff)
+            return Told((say(self.said.say("order_accepted", row)),), staff)
 
         return Deed(change, after)
 
@@ -199,7 +201,7 @@ class Deeds:
             self.hand_on(connection, row, actor, now, note=note)
             lines = [f"返工:{note}"] if note else ["客户要求返工"]
             staff = notice(row, "订单返工", words.notice(row, lines), urgent=True)
-            return Told((say(words.reworked(row)),), staff)
+            return Told((say(self.said.say("order_rework", row)),), staff)
 
         return Deed(change, after)
 
@@ -214,7 +216,7 @@ class Deeds:
             lines = [f"原因:{reason or '未说明'}", "请停止处理"]
             told = notice(row, "订单已取消", words.notice(row, lines), urgent=True)
             staff = told if before.status in AT_WORK else ()
-            return Told((say(words.cancelled(row)),), staff, queues)
+            return Told((say(self.said.say("order_cancelled", row)),), staff, queues)
 
         return Deed(change, after)
 
@@ -266,7 +268,7 @@ class Deeds:
             staff = self.begun(connection, row, actor, now)
             if not self.policy.dispatching:
                 staff += handed_over(row, reason)
-            return Told((say(words.cannot_be_done(row)),), staff)
+            return Told((say(self.said.say("order_to_designer", row)),), staff)
 
         return Deed(change, after)
 
@@ -288,7 +290,7 @@ class Deeds:
         wanted = NewDispatch(
             key=f"order:{order.id}:{order.version}",
             title=order.title,
-            description=words.description(order, note),
+            description=words.description(order, note, self.telling.addresses(order)),
             priority=_PRIORITIES.get(self.policy.rework_priority if note else order.priority, 2),
             designer=order.designer or "",
             order_id=order.id,

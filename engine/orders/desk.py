@@ -20,6 +20,7 @@ from engine.orders.quoting import Requotes
 from engine.orders.shown import order_out, whole
 from engine.orders.telling import DeskPolicy as DeskPolicy
 from engine.orders.telling import Told, is_address, is_sha256
+from graphs.order_words import OrderWords
 from storage.database import Database
 from storage.orders import NewOrder, OrderBook, OrderRow
 from storage.tasks import TaskBook
@@ -39,6 +40,7 @@ class OrderDesk:
         *,
         tasks: TaskBook,
         requote: Requotes,
+        words: OrderWords,
         policy: DeskPolicy | None = None,
         on_queues: Callable[[Sequence[str]], None] = lambda _queues: None,
         on_due: Callable[[], None] = lambda: None,
@@ -47,7 +49,7 @@ class OrderDesk:
         self.book = book
         self.database = database
         self.policy = policy or DeskPolicy()
-        self.deeds = Deeds(book, tasks, requote, self.policy)
+        self.deeds = Deeds(book, tasks, requote, self.policy, words)
         self.on_queues, self.on_due, self._clock = on_queues, on_due, clock
 
     # Reading -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from domain.decisions import Effect, EffectKind
 from domain.orders import Amendment, OrderStatus, Workflow
 from engine.orders import words
+from graphs.order_words import OrderWords
 from storage.effects import Cause, apply
 from storage.orders import OrderBook, OrderRow
 from storage.recipients import RecipientRow
@@ -46,11 +47,19 @@ class DeskPolicy:
 
 
 class Telling:
-    def __init__(self, book: OrderBook, tasks: TaskBook, policy: DeskPolicy) -> None:
-        self._book, self._tasks, self._policy = book, tasks, policy
+    def __init__(
+        self, book: OrderBook, tasks: TaskBook, policy: DeskPolicy, said: OrderWords
+    ) -> None:
+        self._book, self._tasks, self._policy, self._said = book, tasks, policy, said
+
+    def addresses(self, order: OrderRow) -> list[str]:
+        """Of its pictures: our own where they are stored."""
+        if order.pictures:
+            return [self._policy.picture_url(sha256) for sha256 in order.pictures]
+        return [address for address in order.images if is_address(address)]
 
     def amended(self, row: OrderRow, before: OrderRow, amendments: Sequence[Amendment]) -> Told:
-        customer = (say(words.amended(row, before, amendments)),)
+        customer = (say(self._said.amended(row, amendments, now=row.quote, before=before.quote)),)
         if before.status not in AT_WORK and row.status not in AT_WORK:
             return Told(customer)
         text = words.amended_notice(row, amendments)
@@ -60,10 +69,13 @@ class Telling:
         """Without Tuhui: work for designers is given out by a person."""
         if order.workflow is not Workflow.DESIGN:
             return ()
-        return notice(order, "新订单待处理", words.description(order))
+        text = words.description(order, addresses=self.addresses(order))
+        return notice(order, "新订单待处理", text)
 
     def sent(self, order: OrderRow, deliverables: Sequence[str], note: str) -> tuple[Effect, ...]:
-        said = say("\n".join(part for part in (words.delivered(order), note) if part))
+        said = say(
+            "\n".join(part for part in (self._said.say("order_delivered", order), note) if part)
+        )
         return (said, *(self._file(at, one) for at, one in enumerate(deliverables)))
 
     def _file(self, at: int, deliverable: str) -> Effect:

@@ -10,20 +10,19 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 from domain.decisions import Action, Effect, EffectKind, Quote, as_dict
-from domain.order_words import changes_said, price_said
 from domain.orders import Amendment, ChangeKind, OrderStatus, may_follow
 from domain.pricing import approval_reasons
 from domain.requirements import merged
 from graphs.context import TurnContext
 from graphs.heard import amendments_in
 from graphs.memory import summarise
+from graphs.order_words import OrderWords
 from graphs.orders import (
     MAX_REQUIREMENT_CHARS,
     OrdersInTalk,
     line_of,
     numbered,
     order_effect,
-    service_of,
 )
 from graphs.showing import show_first
 from graphs.state import ConversationState, Update
@@ -54,9 +53,9 @@ class _Turn:
     context: TurnContext
     orders: OrdersInTalk
 
-    def say(self, template: str, order: OrderRow, **fields: str) -> str:
-        known = {"order": str(order.id), "service": service_of(order)}
-        return self.render(template, **known, **fields)
+    @property
+    def words(self) -> OrderWords:
+        return OrderWords(self.context.services.templates, self.context.turn_id)
 
     def render(self, template: str, **fields: str) -> str:
         return self.context.services.templates.render(template, seed=self.context.turn_id, **fields)
@@ -149,7 +148,7 @@ def _cancel(turn: _Turn, row: OrderRow, said: list[Amendment], done: _Done) -> N
         done.person = ("order_cancel", "handoff")
         return
     done.do("cancel", row, reason="；".join(one.requirement for one in said))
-    done.said.append(turn.say("order_cancelled", row))
+    done.said.append(turn.words.say("order_cancelled", row))
 
 
 def _change(
@@ -161,7 +160,7 @@ def _change(
             "amendments": [[ChangeKind.CANCEL.value, one.requirement] for one in amendments],
             "candidates": [row.id],
         }
-        done.said.append(turn.say("ask_cancel_order", row))
+        done.said.append(turn.words.say("ask_cancel_order", row))
         return
     if len(requirement) > MAX_REQUIREMENT_CHARS:
         done.person = ("order_requirements", "handoff")
@@ -179,8 +178,8 @@ def _change(
         pictures=material,
         images=images,
     )
-    price = "" if dearer else price_said(quote or row.quote, row.quote)
-    done.said.append(turn.say("order_amended", row, changes=changes_said(amendments), price=price))
+    now = None if dearer else quote or row.quote
+    done.said.append(turn.words.amended(row, amendments, now=now, before=row.quote))
     if quote is not None and row.status is OrderStatus.QUOTED:
         done.said.append(turn.render("order_offer"))
         done.offer = quote
@@ -204,13 +203,13 @@ def _which(turn: _Turn, heard: dict[str, Any], done: _Done) -> None:
 def _accept(turn: _Turn, heard: dict[str, Any], done: _Done) -> None:
     for row in map(turn.orders.row, heard["orders"]):
         done.do("accept", row)
-        done.said.append(turn.say("order_accepted", row))
+        done.said.append(turn.words.say("order_accepted", row))
 
 
 def _rework(turn: _Turn, heard: dict[str, Any], done: _Done) -> None:
     for row in map(turn.orders.row, heard["orders"]):
         done.do("rework", row, note=turn.state["classification"]["text"][:500])
-        done.said.append(turn.say("order_rework", row))
+        done.said.append(turn.words.say("order_rework", row))
 
 
 def _progress(turn: _Turn, _heard: dict[str, Any], done: _Done) -> None:

@@ -31,7 +31,8 @@ async def price_estimate(state: ConversationState, context: TurnContext) -> Upda
     if offered is None:
         return {"quote": None}
     as_state = as_dict(offered)
-    return {"quote": as_state, "open_quote": as_state, "bargain": None}
+    wanted = found["text"]
+    return {"quote": as_state, "open_quote": as_state, "bargain": None, "wanted": wanted}
 
 
 def _bargained(state: ConversationState, context: TurnContext) -> Update:

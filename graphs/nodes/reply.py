@@ -14,6 +14,7 @@ from domain.pricing import format_yuan
 from graphs.checked import CheckedStream
 from graphs.context import TurnContext
 from graphs.memory import summarise
+from graphs.order_words import OrderWords
 from graphs.ordering import confirmed_order, quoted_order, waiting_for_yes
 from graphs.prompts import NO_ANSWER, RULES, grounded_answer
 from graphs.state import ConversationState, Update, after_orders
@@ -166,10 +167,9 @@ def _confirmed(state: ConversationState, context: TurnContext) -> dict[str, Any]
     assert orders is not None
     assert quote is not None
     row = waiting_for_yes(state, orders)
-    if row is not None and row.quote is not None:
-        fields = {"order": str(row.id), "service": row.quote.service_name}
-        price = total_said(row.quote)
-        decision = _say(state, context, "order", "order_confirmed", price=price, **fields)
+    if row is not None:
+        said = OrderWords(context.services.templates, context.turn_id).confirmed(row)
+        decision = _decision(said, "order", "template:order_confirmed", 1.0, [])
     else:
         offered = quote_of(quote)
         fields = {"service": offered.service_name, "price": total_said(offered)}

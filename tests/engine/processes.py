@@ -34,6 +34,7 @@ from engine.tasks.desk import TaskDesk
 from engine.tasks.work import TaskPolicy, TaskWork
 from engine.turns import Turns
 from graphs.context import Looks, Services
+from graphs.order_words import OrderWords
 from graphs.templates import Templates
 from knowledge.retrieval import Retriever
 from storage import history
@@ -252,7 +253,13 @@ def _assemble(
         frozenset(channels), dispatching=tasks is not None and tasks.tuhui is not None
     )
     orders = OrderDesk(
-        database, OrderBook(), tasks=book, requote=requote, policy=desk_policy, clock=clock
+        database,
+        OrderBook(),
+        tasks=book,
+        requote=requote,
+        words=OrderWords(services.templates),
+        policy=desk_policy,
+        clock=clock,
     )
     parts = assemble_engine(
         database,

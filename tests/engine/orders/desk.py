@@ -12,6 +12,8 @@ from domain.orders import OrderStatus, Workflow
 from domain.pricing import PriceBook
 from engine.orders.desk import DeskPolicy, OrderDesk
 from engine.orders.quoting import requoting
+from graphs.order_words import OrderWords
+from graphs.templates import Templates
 from storage import history, inbox
 from storage.database import Database
 from storage.dispatches import DispatchBook
@@ -33,6 +35,9 @@ TASKS = TaskBook(ZoneInfo("Asia/Shanghai"), callbacks=False)
 PRICES = PriceBook.parse(
     (resources.files("engine") / "defaults" / "price_book.yaml").read_text("utf-8")
 )
+WORDS = OrderWords(
+    Templates.parse((resources.files("engine") / "defaults" / "templates.yaml").read_text("utf-8"))
+)
 CHANNELS = frozenset({"webhook", "staff", "tuhui"})
 
 
@@ -52,6 +57,7 @@ class Bench:
             OrderBook(),
             tasks=TASKS,
             requote=requoting(PRICES),
+            words=WORDS,
             policy=self.policy,
             on_queues=self.woken.extend,
             on_due=self._due,

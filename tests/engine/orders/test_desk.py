@@ -59,8 +59,13 @@ async def test_an_amendment_changes_price_and_tells_the_customer_both(bench: Ben
     assert after["requirements"] == ["抠图", "背景改成蓝色", "加急"]
     assert after["quote"]["total"] == 12.0  # 8 yuan and half of it for the rush
     first, second = await bench.told()
-    assert first == f"好的，订单 {order['id']} 已更新：修改「背景改成蓝色」。价格为8元。"
-    assert second == f"好的，订单 {order['id']} 已更新：增加「加急」。价格由 8元 调整为 12元。"
+    assert (
+        first == f"好的，订单 {order['id']}（抠图去背景）已更新：修改「背景改成蓝色」。价格为8元。"
+    )
+    assert (
+        second
+        == f"好的，订单 {order['id']}（抠图去背景）已更新：增加「加急」。价格由 8元 调整为 12元。"
+    )
     assert await bench.told("notice") == []  # nobody works on it yet
     assert set(bench.woken) == {CUSTOMER.conversation}
 
@@ -256,7 +261,7 @@ async def test_cancelling_calls_off_the_dispatch_and_tells_everyone(bench: Bench
     assert after["status"] == S.CANCELLED
     (row,) = await dispatches(bench, order)
     assert row.step is Step.CANCELLED
-    assert await bench.told() == [f"好的，订单 {order['id']} 已为您取消。"]
+    assert await bench.told() == [f"好的，订单 {order['id']}（图片处理）已为您取消。"]
     assert "不想要了" in (await bench.told("notice"))[0]
     told = [one for one in (await bench.desk.get(order["id"]))["events"] if one["kind"] == "told"]
     assert told[-1]["detail"] == {"customer": 1, "staff": 1}
