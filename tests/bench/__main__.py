@@ -1,8 +1,8 @@
 """``make bench``: throughput against LangGraph's floor and its dev server, a slow model, growth,
-tasks.
+tasks, text beside pictures that are read.
 
-``python -m tests.bench [throughput|model|growth|start|tasks] …`` runs single parts; ``--seconds N``
-sets the length of each measurement. Figures go to the terminal as Markdown.
+``python -m tests.bench [throughput|model|growth|start|tasks|pictures] …`` runs single parts;
+``--seconds N`` sets the length of each measurement. Figures go to the terminal as Markdown.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from tests.bench import tasks
+from tests.bench import pictures, tasks
 from tests.bench.ground import prepare, print_machine, questions
 from tests.bench.load import Connection, Figures, run_load
 from tests.bench.servers import ROOT, Server, bare_graph, full_engine, langgraph_dev, sandbox
@@ -295,7 +295,7 @@ def _copy(folder: Path, name: str) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parts = ("throughput", "model", "growth", "start", "tasks")
+    parts = ("throughput", "model", "growth", "start", "tasks", "pictures")
     parser.add_argument("parts", nargs="*", metavar="part", help=" ".join(parts))
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
@@ -315,6 +315,8 @@ def main() -> None:
             start(folder)
         if "tasks" in chosen:
             tasks.run(folder, list(tasks.PARTS), options.seconds, options.rounds)
+        if "pictures" in chosen:
+            pictures.run(folder, options.rounds)
 
 
 if __name__ == "__main__":

@@ -82,11 +82,11 @@ class Callers:
         self._url = url
         self._free: list[Connection] = []
 
-    async def post(self, body: bytes) -> int:
+    async def post(self, body: bytes) -> tuple[int, bytes]:
         connection = self._free.pop() if self._free else Connection(self._url)
-        status, _ = await connection.post(PATH, body)
+        answered = await connection.post(PATH, body)
         self._free.append(connection)
-        return status
+        return answered
 
     async def close(self) -> None:
         for connection in self._free:
@@ -121,7 +121,7 @@ class Writers:
 
     async def _ask(self, due: float, figures: Figures) -> None:
         self._sent += 1
-        status = await self._callers.post(self._bodies.text(self._sent))
+        status, _ = await self._callers.post(self._bodies.text(self._sent))
         if status == 200:
             figures.latencies.append(time.perf_counter() - due)
         else:
@@ -130,16 +130,18 @@ class Writers:
 
 @dataclass
 class Round:
-    """``answered``: seconds that each picture's message waited; memory in MiB."""
+    """``answered``: seconds that each picture's message waited; memory in MiB; ``others``: cores
+    that programs besides the benchmark and its servers used, idle and while reading."""
 
     idle: Figures = field(default_factory=Figures)
     busy: Figures = field(default_factory=Figures)
     answered: list[float] = field(default_factory=list)
-    refused: int = 0
+    unanswered: int = 0
     all_read_s: float = 0.0
     before: float = 0.0
     peak: float = 0.0
     after: float = 0.0
+    others: tuple[float, float] = (0.0, 0.0)
 
     def ratio(self, share: float) -> float:
         return self.busy.percentile(share) / self.idle.percentile(share)
@@ -163,19 +165,28 @@ class Reading:
     async def _round(self, callers: Callers, writers: Writers) -> Round:
         """Idle is measured before and after, so that a machine that got busier meanwhile does not
         pass for the reading."""
-        round_ = Round()
-        _add(round_.idle, await writers.for_seconds(self._idle_s / 2))
+        round_, first = Round(), self._pictures
+        self._pictures += AT_ONCE
+        pictures = posters(first)
+        idle, reading = Elsewhere(), Elsewhere()
+        with idle.measured():
+            _add(round_.idle, await writers.for_seconds(self._idle_s / 2))
         round_.before = self._server.memory_mib()
         with watched_memory(self._server.pid) as samples:
-            await self._read(callers, writers, round_)
+            with reading.measured():
+                await self._read(callers, writers, pictures, round_)
             round_.peak = max(samples())
-        _add(round_.idle, await writers.for_seconds(self._idle_s / 2))
+        with idle.measured():
+            _add(round_.idle, await writers.for_seconds(self._idle_s / 2))
         round_.after = self._server.memory_mib()
+        round_.others = (idle.cores, reading.cores)
         return round_
 
-    async def _read(self, callers: Callers, writers: Writers, round_: Round) -> None:
-        first, self._pictures = self._pictures, self._pictures + AT_ONCE
-        async with shown(posters(first)) as urls:
+    async def _read(
+        self, callers: Callers, writers: Writers, pictures: list[bytes], round_: Round
+    ) -> None:
+        first = self._pictures - AT_ONCE
+        async with shown(pictures) as urls:
             end = asyncio.Event()
             text = asyncio.create_task(writers.during(end))
             began = time.perf_counter()
@@ -191,9 +202,9 @@ class Reading:
 
     async def _send(self, callers: Callers, number: int, url: str, round_: Round) -> None:
         began = time.perf_counter()
-        status = await callers.post(self._bodies.picture(number, url))
+        status, answer = await callers.post(self._bodies.picture(number, url))
         round_.answered.append(time.perf_counter() - began)
-        round_.refused += status != 200
+        round_.unanswered += status != 200 or json.loads(answer)["action"] == "wait"
 
     async def _until_read(self, count: int) -> None:
         async with asyncio.timeout(GIVE_UP_S):
@@ -214,6 +225,31 @@ def _read_so_far(rows: Path) -> int:
         return int(connection.execute(question).fetchone()[0])
     finally:
         connection.close()
+
+
+class Elsewhere:
+    """What other programs of this machine use meanwhile: it is in the latencies, too."""
+
+    def __init__(self) -> None:
+        self._used = self._seconds = 0.0
+
+    @property
+    def cores(self) -> float:
+        return self._used / self._seconds
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        used, began = _used_elsewhere(), time.perf_counter()
+        yield
+        self._used += max(0.0, _used_elsewhere() - used)
+        self._seconds += time.perf_counter() - began
+
+
+def _used_elsewhere() -> float:
+    """Processor seconds since the machine started."""
+    machine, this = psutil.cpu_times(), psutil.Process()
+    ours = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(machine) - machine.idle - machine.iowait - sum(sum(each[:4]) for each in ours)
 
 
 @asynccontextmanager
@@ -274,9 +310,10 @@ def _print(rounds: list[Round]) -> None:
     print(f"\n### {AT_ONCE} pictures at once, text at {RATE:.0f}/s (ms; MiB of the service)\n")
     print(
         "| round | idle p50 | p99 | reading p50 | p99 | p50 ratio | p99 ratio | all read, s "
-        "| slowest answer to a picture, s | memory before | peak | after | failures |"
+        "| slowest answer to a picture, s | memory before | peak | after | not answered "
+        "| cores used by others, idle | reading |"
     )
-    print("|" + "---|" * 13)
+    print("|" + "---|" * 15)
     rows = [_row(one) for one in rounds]
     for number, row in enumerate(rows, 1):
         print(f"| {number} | " + " | ".join(_shown(value) for value in row) + " |")
@@ -302,7 +339,8 @@ def _row(one: Round) -> list[float]:
         one.before,
         one.peak,
         one.after,
-        float(one.idle.failures + one.busy.failures + one.refused),
+        float(one.idle.failures + one.busy.failures + one.unanswered),
+        *one.others,
     ]
 
 
