@@ -17,6 +17,8 @@ from storage.orders import OrderRow
 
 FIRST = 100
 """Number of the first of these effects; those of node `order` come before."""
+_WITH_DESIGNERS = frozenset(OrderStatus) - {OrderStatus.QUOTED, OrderStatus.DELIVERED}
+"""Of open orders: those that a designer has, or is to get."""
 
 
 def quoted_order(state: ConversationState, context: TurnContext) -> list[Effect]:
@@ -53,11 +55,11 @@ def confirmed_order(
 def designers_order(state: ConversationState, context: TurnContext) -> list[Effect]:
     """A designer has to look at the pictures before there is a price; no second order for them."""
     orders = context.orders
-    if orders is None or _about(orders, _pictures(state), *OrderStatus) is not None:
+    if orders is None or _about(orders, _pictures(state), *_WITH_DESIGNERS) is not None:
         return []
     made = _create(state, context, OrderStatus.DRAFT, None, Workflow.DESIGN)
     evidence = "；".join(state["risk"].get("evidence", ()))
-    tried = {"by": "图片检查", "result": "designer", "reason": evidence}
+    tried = {"by": "图片检查", "result": "given_up", "reason": evidence}
     made.payload.update(tried=tried, handed=not orders.dispatching)
     return [made]
 

@@ -6,7 +6,7 @@ The customer is told through the outbox, staff by a notice.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection
 
@@ -81,7 +81,7 @@ class Telling:
     def _file(self, at: int, deliverable: str) -> Effect:
         stored = is_sha256(deliverable)
         url = self._policy.picture_url(deliverable) if stored else deliverable
-        path = "" if stored else urlsplit(url).path
+        path = "" if stored else unquote(urlsplit(url).path)
         picture = stored or path.lower().endswith(_PICTURE_ENDINGS)
         name = path.rpartition("/")[2] or ("图片" if picture else "文件")
         payload = {"type": "image" if picture else "file", "text": "", "url": url, "name": name}
