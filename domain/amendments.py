@@ -136,6 +136,11 @@ def _with_its_reasons(heard: _Heard, said: Sequence[str]) -> _Heard:
     if not vague:
         return heard
     told = [one for one in said if not words.NOTHING.fullmatch(letters(one))]
+    plain = [letters(_plain(fold(one))) for one in told]
+    if all(words.VAGUE.fullmatch(one) or words.DISCONTENT.fullmatch(one) for one in plain):
+        # What is to be done is not said at all: that is `domain.order_talk`'s.
+        heard.read = []
+        return heard
     heard.read = [replace(vague[0], requirement=" ".join(told))]
     return heard
 

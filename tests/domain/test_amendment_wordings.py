@@ -8,6 +8,7 @@ import pytest
 
 from domain.amendments import Ambiguous, Amended, OpenOrder, amendment_of
 from domain.requirements import count_in, merged, requirement_lines
+from tests.domain.test_order_talk import ACCEPTED, HOW_FAR, SENT_BACK
 
 RESTORE = OpenOrder(1, "高清修复", "这张老照片帮我修清楚点")
 CUTOUT = OpenOrder(2, "抠图去背景", "把这个杯子抠出来\n换成白底")
@@ -73,6 +74,7 @@ ONE: dict[str, tuple[OpenOrder, list[str]]] = {
     "不修了太贵了": (RESTORE, []),
     "算了,还是不做了": (RESTORE, []),
     # Only that something is to be done: what, the other clauses say.
+    "满意，但是背景换一下": (POSTER, ["背景换一下"]),
     "路人还在，再修下": (PASSERS, ["路人还在 再修下"]),
     "还要改,脸不自然": (PASSERS, ["还要改 脸不自然"]),
     "不满意，字太小了，再改改": (POSTER, ["字太小了"]),
@@ -115,6 +117,7 @@ NOTHING = (
     "上色要加钱吗 能上色吗 第一张可以加急吗 如果加急呢 海报改横版要加钱吗 水印去了没"
     " 今天下班前能给我不"
     " 算了 算了不改了 不用改了 我也要去上班 那不加急了 加急的话多少钱 先放着吧我想想 做好了发我微信"
+    " 重新做一下 帮我再改改 再改一下吧 不满意，再改改"
 )
 
 
@@ -171,6 +174,11 @@ def test_of_two_thousand_messages_about_other_things_three_are_taken_for_a_chang
     others = [one["text"] for one in said if one["intent"] not in OF_WORK]
     assert len(others) > 2_000
     assert {text for text in others if amendment_of(text, [POSTER])} <= TAKEN_FOR_ONE
+
+
+@pytest.mark.parametrize("said", [ACCEPTED, SENT_BACK, HOW_FAR])
+def test_accepting_sending_back_and_asking_how_far_it_is_are_no_changes(said: list[str]) -> None:
+    assert [text for text in said if amendment_of(text, [POSTER])] == []
 
 
 def test_a_picture_that_comes_along_is_the_one_that_is_spoken_of() -> None:
