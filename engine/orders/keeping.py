@@ -33,7 +33,7 @@ class PictureKeeping:
         first_after_s: float = FIRST_AFTER_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database, self._store, self._keep_s = database, store, keep_s
+        self._database, self._store, self.keep_s = database, store, keep_s
         self._every_s, self._first_after_s, self._clock = every_s, first_after_s, clock
         self._task: asyncio.Task[None] | None = None
 
@@ -49,7 +49,7 @@ class PictureKeeping:
 
     async def tidy(self) -> tuple[int, int]:
         """How many pictures were forgotten, and how many files without one were removed."""
-        before = self._clock() - self._keep_s
+        before = self._clock() - self.keep_s
         forgotten = await self._forget(before)
         strays = await self._remove_strays(before)
         if forgotten or strays:

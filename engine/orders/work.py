@@ -22,7 +22,7 @@ from domain.errors import InvalidInput, PeerError
 from domain.orders import OrderStatus, Workflow
 from domain.pictures import PictureFacts
 from domain.text import fold
-from engine.leases import LeaseRunner
+from engine.leases import STOP_GRACE_S, LeaseRunner
 from engine.metrics import Metrics
 from engine.orders import words
 from engine.orders.desk import OrderDesk
@@ -89,6 +89,26 @@ class OrderRunner(LeaseRunner[int]):
         self._desk, self._book, self._shop, self._look_at = desk, desk.book, shop, look
         self._metrics = metrics
         self._making: dict[int, tuple[int, asyncio.Task[_Made]]] = {}
+        self._warming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await super().start()
+        self._warming = asyncio.create_task(self._warm(), name="picture library")
+
+    async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
+        await super().stop(grace_s)
+
+    async def _warm(self) -> None:
+        """The first look at a large library takes longer than an order may."""
+        if self._shop.library is None:
+            return
+        try:
+            await self._shop.library.find(None)
+        except Exception:
+            log.exception("the picture library cannot be looked through")
 
     async def _look(self) -> None:
         await self._stop_outdated()
