@@ -725,8 +725,8 @@ class PictureSettings(BaseSettings):
     vision_model: str = _setting(
         "VISION_MODEL",
         "",
-        "Vision model that describes pictures for staff and designers; default: none. It sees no "
-        "picture that looks like a document.",
+        "Vision model that describes pictures for staff; default: none. It sees no picture that "
+        "looks like a document.",
     )
     vision_url: HttpUrl = _setting(
         "VISION_URL",
