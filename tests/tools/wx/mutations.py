@@ -331,7 +331,7 @@ def insider_padding(rng: Random, one: Original) -> Callback:
                 good + bytes([16]) * 16,
                 content + bytes(pad - 1) + bytes([pad % 32 + 1]),
                 content + bytes([pad + 32]) * (pad + 32),
-                content + rng.randbytes(32 - len(content) % 32 + 1),
+                content,
             ]
         )
     )
