@@ -152,7 +152,7 @@ _CANCEL = Statement(
 )
 _DESCRIBE = Statement(
     "UPDATE dispatches SET description = :description, updated_at = :at"
-    " WHERE order_id = :order_id AND step = 'wanted'"
+    " WHERE id = :id AND step = 'wanted'"
 )
 _UNSENT = Statement("SELECT id FROM outbox WHERE message_id = :message_id AND status = 'pending'")
 _FREE: dict[str, Any] = {"lease_owner": None, "lease_until": 0.0}
@@ -332,11 +332,10 @@ class DispatchBook(LeasedRows[int]):
         return (moved, self._settle(connection, row, "dead", shown, now)) if moved else None
 
     def describe(
-        self, connection: Connection, order_id: int, description: str, *, now: float
+        self, connection: Connection, dispatch: int, description: str, *, now: float
     ) -> None:
         """What is wanted has changed: Tuhui is told so, where it has not been told anything yet."""
-        values = {"order_id": order_id, "description": description, "at": iso(now)}
-        _DESCRIBE.run(connection, values)
+        _DESCRIBE.run(connection, {"id": dispatch, "description": description, "at": iso(now)})
 
     def cancel(
         self, connection: Connection, dispatch: int, reason: str, *, actor: str, now: float

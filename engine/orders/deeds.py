@@ -380,9 +380,18 @@ class Deeds:
         def after(connection: Connection, row: OrderRow, before: OrderRow, now: float) -> Told:
             if (before.status, row.status) == (S.DELIVERED, S.REWORK):
                 self.hand_on(connection, row, actor, now)
+            else:
+                self._describe_anew(connection, row, now)
             return self.telling.amended(row, before, amendments)
 
         return after
+
+    def _describe_anew(self, connection: Connection, row: OrderRow, now: float) -> None:
+        """Whoever gets it later gets it as it is wanted now."""
+        addresses = self.telling.addresses(row)
+        for dispatch in self._dispatches.of_order(connection, row.id):
+            text = words.described_anew(dispatch.description, row, addresses)
+            self._dispatches.describe(connection, dispatch.id, text, now=now)
 
     def _cancel_row(
         self, connection: Connection, dispatch: int, reason: str, *, actor: str, now: float

@@ -1,5 +1,6 @@
 """What staff and designers read of orders."""
 
+import re
 from collections.abc import Sequence
 
 from domain.order_words import CHANGES, order_line
@@ -41,6 +42,18 @@ def description(order: OrderRow, note: str = "", addresses: Sequence[str] = ()) 
     parts += [f"已尝试:{_tried(one)}" for one in order.tried]
     parts += [f"图片:{address}" for address in addresses]
     return "\n".join([*parts, f"订单:{order.id}"])
+
+
+_WANTED = re.compile(r"^要求:\n(?:- .*\n)+", re.MULTILINE)
+
+
+def described_anew(description: str, order: OrderRow, addresses: Sequence[str] = ()) -> str:
+    """The same with what is wanted now, and with pictures that came later."""
+    wanted = "\n".join(["要求:", *_lines(order), ""])
+    before, _, end = _WANTED.sub(lambda _: wanted, description, count=1).rpartition("\n")
+    shown = [f"图片:{address}" for address in addresses]
+    more = [line for line in shown if line not in description.splitlines()]
+    return "\n".join([before, *more, end])
 
 
 def _why(order: OrderRow, note: str) -> str:
