@@ -57,11 +57,13 @@ class TaskState(BaseModel):
     status: TaskStatus
 
 
-class ReceivedOut(BaseModel):
+class _StateOut(BaseModel):
     code: int = 200
     message: str
     data: TaskState
 
+
+class ReceivedOut(_StateOut):
     model_config = _example(
         code=200,
         message="任务接收成功",
@@ -69,11 +71,7 @@ class ReceivedOut(BaseModel):
     )
 
 
-class CancelledOut(BaseModel):
-    code: int = 200
-    message: str
-    data: TaskState
-
+class CancelledOut(_StateOut):
     model_config = _example(
         code=200,
         message="任务已取消",
@@ -81,11 +79,7 @@ class CancelledOut(BaseModel):
     )
 
 
-class RetriedOut(BaseModel):
-    code: int = 200
-    message: str
-    data: TaskState
-
+class RetriedOut(_StateOut):
     model_config = _example(
         code=200,
         message="任务已重新执行",

@@ -1,13 +1,9 @@
 """Posts callbacks to Tianwang."""
 
 import json
-import time
-from collections.abc import Callable
-
-import httpx
 
 from domain.errors import PeerRejected, PeerUnavailable
-from tools import http_errors
+from tools.signed_posts import SignedPosts
 from tools.tianwang.protocol import callback_headers
 
 PEER = "tianwang"
@@ -16,32 +12,13 @@ _ACCEPTED_WORDS = frozenset({"ok", "success"})
 _SHOWN_CHARS = 80
 
 
-class CallbackClient:
-    """``timeout``: seconds for one whole delivery. ``http`` belongs to the caller.
-
-    Without ``secret`` callbacks go out unsigned, which only a sandbox should get.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        secret: str | None,
-        http: httpx.AsyncClient,
-        timeout: float = 10.0,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._url, self._secret, self._http = url, secret, http
-        self._timeout, self._clock = timeout, clock
-
+class CallbackClient(SignedPosts):
     async def deliver(self, event_id: str, body: bytes) -> None:
         """Raises PeerUnavailable for all but a clear yes: a receiver that refuses or answers
         nonsense today may be mended while the callback is still tried."""
         headers = callback_headers(self._secret, event_id, body, now=self._clock())
         try:
-            answer = await http_errors.post(
-                self._http, self._url, body, peer=PEER, timeout=self._timeout, headers=headers
-            )
+            answer = await self._post(PEER, body, headers)
         except PeerRejected as error:
             raise PeerUnavailable(PEER, error.reason, status=error.status) from error
         if not accepted(answer):
