@@ -15,24 +15,11 @@ from knowledge.documents import load_paths
 from tests.api.envelope import refusal
 from tests.api.service import Service, running_service, settings_for
 from tests.filling import fill
+from tests.knowledge.charging import ANSWER, ELEVENTH, WORDINGS
 
 UNKNOWN = "/api/knowledge/unknown"
 SUGGESTIONS = "/api/knowledge/suggestions"
 ENTRIES = "/api/knowledge/entries"
-WORDINGS = (
-    "露天车位能装充电桩吗",
-    "我家车位是露天的，能装桩吗",
-    "没有车棚的露天车位可以安装充电桩吗",
-    "露天停车位可以装充电桩吗？",
-    "充电桩能装在露天车位吗",
-    "露天的车位能不能装充电桩",
-    "车位露天，可以安装充电桩吗？",
-    "露天车位能装吗",
-    "请问露天车位支持装充电桩吗",
-    "充电桩可以装露天车位上吗",
-)
-ELEVENTH = "露天车位到底能不能装充电桩呀"
-ANSWER = "可以装在露天车位。设备防护等级 IP65，建议加装遮雨棚。"
 _numbers = itertools.count(1)
 
 

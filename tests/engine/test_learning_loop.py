@@ -16,21 +16,8 @@ from engine.bootstrap import SAMPLES, Kefu, build
 from engine.settings import load_settings
 from knowledge.documents import Entry, load_paths
 from knowledge.unknown import ClusterView
+from tests.knowledge.charging import ANSWER, ELEVENTH, WORDINGS
 
-WORDINGS = (
-    "露天车位能装充电桩吗",
-    "我家车位是露天的，能装桩吗",
-    "没有车棚的露天车位可以安装充电桩吗",
-    "露天停车位可以装充电桩吗？",
-    "充电桩能装在露天车位吗",
-    "露天的车位能不能装充电桩",
-    "车位露天，可以安装充电桩吗？",
-    "露天车位能装吗",
-    "请问露天车位支持装充电桩吗",
-    "充电桩可以装露天车位上吗",
-)
-ELEVENTH = "露天车位到底能不能装充电桩呀"
-ANSWER = "可以装在露天车位。设备防护等级 IP65，建议加装遮雨棚。"
 _numbers = itertools.count(1)
 
 

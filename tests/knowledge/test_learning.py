@@ -17,6 +17,7 @@ from knowledge.jobs import ImportSummary
 from knowledge.learning import AlreadyDecided, Learning, Suggestion
 from knowledge.unknown import UnknownQuestions
 from storage.database import Database
+from tests.knowledge.charging import ANSWER, ELEVENTH
 from tests.knowledge.conftest import Searching
 
 PARKING = [
@@ -31,8 +32,6 @@ PARKING = [
     "请问露天车位支持装充电桩吗",
     "充电桩可以装露天车位上吗",
 ]
-ELEVENTH = "露天车位到底能不能装充电桩呀"
-ANSWER = "可以装在露天车位。设备防护等级 IP65，建议加装遮雨棚。"
 
 
 class Shop:

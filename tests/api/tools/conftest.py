@@ -26,3 +26,13 @@ def tooled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tooled]:
         for name, words in (("ming", "我要订做一块桌布"), ("hong", "我的订单什么时候到")):
             running.ask(words, message_id=f"said by {name}", chat_id=name)
         yield Tooled(running, samples)
+
+
+@pytest.fixture
+def service(tooled: Tooled) -> Service:
+    return tooled.service
+
+
+@pytest.fixture
+def samples(tooled: Tooled) -> Samples:
+    return tooled.samples

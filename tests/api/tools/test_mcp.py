@@ -30,16 +30,6 @@ MODES = ("auto", "legacy")
 PLAIN = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 
 
-@pytest.fixture
-def service(tooled: Tooled) -> Service:
-    return tooled.service
-
-
-@pytest.fixture
-def samples(tooled: Tooled) -> Samples:
-    return tooled.samples
-
-
 @contextlib.asynccontextmanager
 async def connected(
     service: Service, caller: Caller | None = None, mode: str = "auto"

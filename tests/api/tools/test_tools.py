@@ -20,16 +20,6 @@ from tools.registry import Caller, Role
 JSON_HEADERS = {"Content-Type": "application/json"}
 
 
-@pytest.fixture
-def service(tooled: Tooled) -> Service:
-    return tooled.service
-
-
-@pytest.fixture
-def samples(tooled: Tooled) -> Samples:
-    return tooled.samples
-
-
 def call(
     service: Service, tool: str, arguments: Any = None, *, by: Caller | None = None, key: str = ""
 ) -> httpx.Response:
