@@ -50,7 +50,7 @@ from engine.tool_desk import ToolDesk
 from engine.turns import Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
-from engine.workshop import build_keeping, build_links, build_workshop
+from engine.workshop import build_keeping, build_links, build_workshop, picture_fetcher
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
 from graphs.conversation import build_conversation_graph
@@ -72,7 +72,6 @@ from tools.models.prices import parse_prices
 from tools.models.providers import ProviderConfig, provider_config
 from tools.notify.client import StaffNotifier
 from tools.pictures.decoding import Limits
-from tools.pictures.fetch import PictureFetcher
 from tools.pictures.intake import Pictures
 from tools.pictures.ocr import Measurer, TextReader
 from tools.pictures.store import PictureStore
@@ -629,12 +628,7 @@ def build_pictures(
     measurer: Measurer,
     vision: Vision | None,
 ) -> Pictures:
-    fetcher = PictureFetcher(
-        http,
-        store,
-        timeout=settings.picture_fetch_s,
-        allow_private=settings.picture_allow_private,
-    )
+    fetcher = picture_fetcher(settings, http, store)
     reader = TextReader(store.limits, max_waiting=settings.ocr_queue, idle_s=settings.ocr_idle_s)
     describe = vision.describe if vision is not None else None
     return Pictures(database, store, fetcher, reader, measurer=measurer, describe=describe)

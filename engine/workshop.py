@@ -16,6 +16,17 @@ LIBRARY_INDEX = "picture-library.json"
 _DAY_S = 86_400.0
 
 
+def picture_fetcher(
+    settings: Settings, http: httpx.AsyncClient, store: PictureStore
+) -> PictureFetcher:
+    return PictureFetcher(
+        http,
+        store,
+        timeout=settings.picture_fetch_s,
+        allow_private=settings.picture_allow_private,
+    )
+
+
 def build_workshop(
     settings: Settings,
     http: httpx.AsyncClient,
@@ -23,12 +34,7 @@ def build_workshop(
     store: PictureStore,
 ) -> Workshop:
     """``picture_http``: for addresses that others name, which lead nowhere private."""
-    fetcher = PictureFetcher(
-        picture_http,
-        store,
-        timeout=settings.picture_fetch_s,
-        allow_private=settings.picture_allow_private,
-    )
+    fetcher = picture_fetcher(settings, picture_http, store)
     images = search = library = None
     if settings.images_url:
         key = settings.images_api_key.get_secret_value() if settings.images_api_key else None

@@ -5,6 +5,7 @@ to a designer, with what was tried.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -39,8 +40,8 @@ log = logging.getLogger(__name__)
 class WorkState(TypedDict, total=False):
     """In: ``workflow`` (find, process, design), ``service``, ``requirements``, and ``sources`` of
     the customer's pictures (http(s)://…, picture:{sha256}) or their ``facts``; ``words`` to search
-    for. Out: ``outcome`` (delivered, designer), ``made`` pictures, ``said`` lines for the customer,
-    ``reason`` why it goes to a designer, ``tried``.
+    for. Out: ``outcome`` (delivered, designer), ``made``: sha256 and bytes of each picture,
+    ``said``: lines for the customer, ``reason`` why it goes to a designer, ``tried``.
     """
 
     workflow: str
@@ -51,7 +52,7 @@ class WorkState(TypedDict, total=False):
     words: list[str]
 
     outcome: str
-    made: list[bytes]
+    made: list[dict[str, Any]]
     said: list[str]
     reason: str
     tried: list[Tried]
@@ -63,10 +64,11 @@ class Looks(Protocol):
 
 @dataclass(slots=True)
 class WorkContext:
-    """``tried`` is filled by the run, and read also where that is broken off."""
+    """``made`` and ``tried`` are filled by the run, and read also where that is broken off."""
 
     shop: Workshop
     look: Looks | None = None
+    made: list[bytes] = field(default_factory=list)
     tried: list[Tried] = field(default_factory=list)
 
 
@@ -86,17 +88,16 @@ def build_work_graph(make_context: MakeContext | None = None) -> WorkGraph:
 
     def add(name: str, node: Callable[..., Awaitable[Update | Command[str]]], *to: str) -> None:
         async def run(state: WorkState, runtime: Runtime[Any]) -> Update | Command[str]:
-            made = make_context() if make_context is not None else runtime.context
+            context = make_context() if make_context is not None else runtime.context
             try:
-                return await node(state, made)
+                return await node(state, context)
             except GiveUp as end:
-                return Command(update={"reason": end.reason}, goto="hand_over")
+                return _given_up(end.reason, context)
             except KefuError as error:
-                return Command(update={"reason": _reason(error)}, goto="hand_over")
+                return _given_up(_reason(error), context)
             except Exception as error:  # the order must reach a person, whatever broke
                 log.exception("work on a picture failed in %s", name)
-                reason = f"处理时出错({type(error).__name__})"
-                return Command(update={"reason": reason}, goto="hand_over")
+                return _given_up(f"处理时出错({type(error).__name__})", context)
 
         graph.add_node(name, run, destinations=to or None)
 
@@ -128,7 +129,7 @@ async def run(order: WorkflowOrder, shop: Workshop) -> Outcome:
         reason = f"{shop.timeout:g} 秒内没有做完"
         return Outcome("designer", tried=tuple(context.tried), reason=reason)
     if ended["outcome"] == "delivered":
-        made, said = tuple(ended["made"]), tuple(ended["said"])
+        made, said = tuple(context.made), tuple(ended["said"])
         return Outcome("delivered", made, said, tuple(context.tried))
     return Outcome("designer", tried=tuple(context.tried), reason=ended["reason"])
 
@@ -153,24 +154,32 @@ async def _look(state: WorkState, context: WorkContext) -> Command[str]:
 
 
 async def _find_image(state: WorkState, context: WorkContext) -> Command[str]:
-    return _made(await find_pictures(_order(state), context.shop, context.tried))
+    return _made(await find_pictures(_order(state), context.shop, context.tried), context)
 
 
 async def _process_image(state: WorkState, context: WorkContext) -> Command[str]:
-    return _made(await process_pictures(_order(state), context.shop, context.tried))
+    return _made(await process_pictures(_order(state), context.shop, context.tried), context)
 
 
-def _made(made: Made) -> Command[str]:
-    update = {"made": list(made.pictures), "said": list(made.said)}
+def _made(made: Made, context: WorkContext) -> Command[str]:
+    context.made[:] = made.pictures
+    shown = [
+        {"sha256": hashlib.sha256(one).hexdigest(), "bytes": len(one)} for one in made.pictures
+    ]
+    update = {"made": shown, "said": list(made.said), "tried": list(context.tried)}
     return Command(update=update, goto="deliver")
 
 
-async def _deliver(_state: WorkState, context: WorkContext) -> Update:
-    return {"outcome": "delivered", "tried": context.tried}
+def _given_up(reason: str, context: WorkContext) -> Command[str]:
+    return Command(update={"reason": reason, "tried": list(context.tried)}, goto="hand_over")
 
 
-async def _hand_over(_state: WorkState, context: WorkContext) -> Update:
-    return {"outcome": "designer", "tried": context.tried}
+async def _deliver(_state: WorkState, _context: WorkContext) -> Update:
+    return {"outcome": "delivered"}
+
+
+async def _hand_over(_state: WorkState, _context: WorkContext) -> Update:
+    return {"outcome": "designer", "made": [], "said": []}
 
 
 def _order(state: WorkState) -> WorkflowOrder:

@@ -24,6 +24,7 @@ from tests.filling import fill
 
 GRAPH = "conversation"
 NODES = {
+    "order",
     *("classify", "act", "look", "retrieve", "price_estimate", "risk_check", "approve"),
     *("reply", "escalate"),
 }
@@ -196,6 +197,24 @@ async def test_a_picture_may_come_as_a_content_block(client: LangGraphClient, th
     values: Any = await client.runs.wait(thread, GRAPH, input=chat)
     assert values["classification"]["images"] == ["http://127.0.0.1/a.jpg"]
     assert values["quote"]["service"] == "process"
+
+
+async def test_the_work_on_an_order_is_a_graph_of_its_own(
+    client: LangGraphClient, thread: str
+) -> None:
+    """Its picture is at an address that must not be fetched: it goes to a designer, who is told."""
+    order: Any = {
+        "workflow": "process",
+        "service": "restore",
+        "requirements": ["放大2倍"],
+        "sources": ["http://127.0.0.1/a.jpg"],
+    }
+    ended: Any = await client.runs.wait(thread, "order_work", input=order)
+    assert ended["outcome"] == "designer"
+    assert ended["reason"]
+    drawn: Any = await client.assistants.get_graph("order_work")
+    names = {node["id"] for node in drawn["nodes"]}
+    assert {"look", "find_image", "process_image", "deliver", "hand_over"} <= names
 
 
 def _settings(folder: Path) -> Settings:
