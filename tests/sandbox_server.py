@@ -23,7 +23,7 @@ JsonObject = dict[str, Any]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _READY_PREFIX = "READY "
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 _END = "\0"
 
 

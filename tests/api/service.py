@@ -21,7 +21,7 @@ from engine.bootstrap import Kefu, build
 from engine.settings import PROVIDERS, Settings, load_settings
 from tests.filling import fill_with_samples
 
-START_S = 20.0
+START_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
