@@ -85,10 +85,10 @@ def amendment_of(
     return _decided(heard.read, open_orders, rest) if heard.read else None
 
 
-def choice_of(text: str, candidates: Sequence[OpenOrder]) -> OpenOrder | None:
-    """Which of ``candidates`` an answer to «which one?» means: 「第二个」, 「2」, 「海报那张」."""
-    chosen = _chosen(clauses_of(text)[:MAX_CLAUSES], candidates)
-    return chosen[0] if len(chosen) == 1 else None
+def choice_of(text: str, candidates: Sequence[OpenOrder]) -> tuple[OpenOrder, ...]:
+    """Which of ``candidates`` an answer to «which one?» means: 「第二个」, 「海报那张」,
+    「两个都要」; none where it says something else."""
+    return _chosen(clauses_of(text)[:MAX_CLAUSES], candidates)
 
 
 # One clause
@@ -202,7 +202,7 @@ def _kind_of(
 
 
 def _plain(folded: str) -> str:
-    return words.TAIL.sub("", words.LEAD.sub("", folded, count=1))
+    return words.TAIL.sub("", words.LEAD.sub("", words.A_BIT.sub("一点", folded), count=1))
 
 
 def _is_permission(meant: Meant, folded: str) -> bool:

@@ -109,6 +109,7 @@ _TEXT = re.compile(r"(?<!名)字(?!号)|字号|文字|文案|标语|口号|广�
 TEXT_OBJECTS = frozenset({"text", "title", "phone", "date", "price", "name", "address"})
 _REMOVES = re.compile(r"去掉|去除|去了|删|抹|p掉|擦|弄掉|不要")
 _THE_REST = re.compile(r"其[他它余]|别的|剩下")
+_RELATIVE = re.compile(r"一?[点些]儿?$|一丢丢$")
 _RELAXES = re.compile(r"改|就行|就可以|即可|不急|不用急|不着急|推迟|延")
 _ADDS = re.compile(r"加(?!急)|添|补上|排版|[写印贴打]|放(?![在到左右大中])")
 
@@ -264,11 +265,15 @@ def _replaced(old: Sequence[str], amendment: Amendment, topic: Topic) -> list[st
         return corrected
     # 「再加一行电话」 stands beside 「加上店名」: only what sets something takes another's place.
     more = amendment.kind is ChangeKind.ADD and topic.aspect == CONTENT
-    beside = more and (topic.adds or not _REMOVES.search(fold(amendment.requirement)))
+    said = fold(amendment.requirement)
+    beside = more and (topic.adds or not _REMOVES.search(said))
+    relative = _RELATIVE.search(said) is not None
     merged: list[str] = []
     placed = False
     for line in old:
-        if beside or not same_thing(topic, topic_of(line)):
+        # 「再淡一点」 leaves it red.
+        kept = relative and not _RELATIVE.search(fold(line))
+        if beside or kept or not same_thing(topic, topic_of(line)):
             merged.append(line)
             continue
         merged += _beside_the_hurry(line)

@@ -55,17 +55,16 @@ def _chosen(text: str, state: ConversationState, orders: OrdersInTalk) -> dict[s
     if not asked:
         return None
     candidates = [order for order in orders.open if order.id in asked["candidates"]]
-    order = _picked(text, candidates)
-    if order is None:
-        return None
-    changes = [[order.id, *one] for one in asked["amendments"]]
-    return {"kind": "amend", "changes": changes, "rest": ""}
+    changes = [
+        [order.id, *one] for order in _picked(text, candidates) for one in asked["amendments"]
+    ]
+    return {"kind": "amend", "changes": changes, "rest": ""} if changes else None
 
 
-def _picked(text: str, candidates: Sequence[OpenOrder]) -> OpenOrder | None:
+def _picked(text: str, candidates: Sequence[OpenOrder]) -> Sequence[OpenOrder]:
     if len(candidates) == 1:
-        return candidates[0] if letters(text) in YES else None
-    return choice_of(text, candidates) if candidates else None
+        return candidates if letters(text) in YES else ()
+    return choice_of(text, candidates) if candidates else ()
 
 
 def _said(text: str, orders: OrdersInTalk) -> dict[str, Any] | None:

@@ -6,7 +6,8 @@ from importlib import resources
 
 import pytest
 
-from domain.amendments import Ambiguous, Amended, OpenOrder, amendment_of
+from domain.amendments import Ambiguous, Amended, OpenOrder, amendment_of, choice_of
+from domain.orders import Amendment, ChangeKind
 from domain.requirements import count_in, merged, requirement_lines
 from tests.domain.test_order_talk import ACCEPTED, HOW_FAR, SENT_BACK
 
@@ -48,6 +49,7 @@ ONE: dict[str, tuple[OpenOrder, list[str]]] = {
     "再精修一下": (PASSERS, ["精修一下"]),
     "精修就不用了": (OpenOrder(10, "修图精修", "去掉路人\n脸精修一下"), []),
     "风格简约点": (POSTER, ["风格简约点"]),
+    "人物瘦一丢丢": (RESTORE, ["人物瘦一丢丢"]),
     "海报上加个优惠券": (POSTER, ["海报上加个优惠券"]),
     "不要太假": (RESTORE, ["不要太假"]),
     "别修的太过了": (RESTORE, ["别修的太过了"]),
@@ -94,6 +96,7 @@ TWO: dict[str, tuple[tuple[OpenOrder, OpenOrder], dict[int, list[str]]]] = {
     "logo那个要圆形的": ((POSTER, LOGO), {5: ["要圆形的"]}),
     "把logo放海报右上角": ((POSTER, LOGO), {4: ["把logo放海报右上角"]}),
     "logo就算了": ((POSTER, LOGO), {5: []}),
+    "都淡一点": ((POSTER, LOGO), {4: ["淡一点"], 5: ["淡一点"]}),
     "两张一起加急": ((RESTORE, CUTOUT), {1: ["加急"], 2: ["加急"]}),
     "前面那张加急": ((RESTORE, CUTOUT), {1: ["加急"]}),
     "后面那张要png": ((RESTORE, CUTOUT), {2: ["要png"]}),
@@ -117,13 +120,27 @@ NOTHING = (
     "上色要加钱吗 能上色吗 第一张可以加急吗 如果加急呢 海报改横版要加钱吗 水印去了没"
     " 今天下班前能给我不"
     " 算了 算了不改了 不用改了 我也要去上班 那不加急了 加急的话多少钱 先放着吧我想想 做好了发我微信"
-    " 重新做一下 帮我再改改 再改一下吧 不满意，再改改"
+    " 50，不行就算了 背景换成红色还来得及吗 重新做一下 帮我再改改 再改一下吧 不满意，再改改"
 )
 
 
 @pytest.mark.parametrize("text", NOTHING.split(" "))
 def test_asking_or_letting_be_changes_nothing(text: str) -> None:
     assert amendment_of(text, [POSTER]) is None
+
+
+def test_an_answer_may_choose_them_all() -> None:
+    assert choice_of("两个都要", [POSTER, LOGO]) == (POSTER, LOGO)
+    assert choice_of("都改吧", [POSTER, LOGO]) == (POSTER, LOGO)
+    assert choice_of("海报的", [POSTER, LOGO]) == (POSTER,)
+
+
+def test_a_little_more_leaves_what_it_is_more_of() -> None:
+    red = OpenOrder(1, "海报设计", "做海报\n字改成红色")
+    assert after("颜色再淡一点", [red]) == {1: ["颜色再淡一点"]}
+    assert "字改成红色" in merged(red.requirement, [Amendment(ChangeKind.ADD, "颜色再淡一点")])
+    fainter = merged(red.requirement, [Amendment(ChangeKind.ADD, "颜色再淡一点")])
+    assert merged(fainter, [Amendment(ChangeKind.CHANGE, "颜色深一点")]).endswith("颜色深一点")
 
 
 def test_a_second_rush_is_not_taken_for_the_one_that_is_in_a_hurry() -> None:
