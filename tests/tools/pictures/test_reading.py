@@ -16,6 +16,7 @@ from tests.tools.pictures.making import PICTURES, REFUSED, written
 from tools.pictures.decoding import Limits, PictureRefused
 from tools.pictures.inspect import inspect, with_text
 from tools.pictures.ocr import ReadingQueueFull, TextReader
+from tools.pictures.reading import TextFound
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,6 +26,7 @@ CLEAN = (
     "id_card", "id_card_back", "business_licence", "banknote", "transfer_screenshot",
     "brand_logo", "logo_with_name", "screenshot_chat",
 )  # fmt: skip
+WITHOUT = ("photo_landscape", "photo_portrait", "blank_white", "noise_only", "icon_tiny")
 
 
 def _letters(text: str) -> "Counter[str]":
@@ -36,18 +38,32 @@ def _wait_until_dropped(reader: TextReader) -> None:
         time.sleep(0.01)
 
 
-async def test_clean_writing_is_read_letter_by_letter(reader: TextReader) -> None:
+@pytest.fixture(scope="module")
+def found_on() -> dict[str, TextFound]:
+    """By picture; one process reads them, each once."""
+
+    async def read() -> dict[str, TextFound]:
+        reader = TextReader()
+        try:
+            return {name: await reader.read(PICTURES[name]()) for name in (*CLEAN, *WITHOUT)}
+        finally:
+            await reader.aclose()
+
+    return asyncio.run(read())
+
+
+def test_clean_writing_is_read_letter_by_letter(found_on: dict[str, TextFound]) -> None:
     for name in CLEAN:
-        found = await reader.read(PICTURES[name]())
+        found = found_on[name]
         wanted, got = _letters(written(name)), _letters(found.text)
         wrong = (wanted - got).total() + (got - wanted).total()
         assert wrong <= 0.02 * wanted.total(), (name, found.text)
         assert all(0 <= side <= 1 for line in found.lines for side in line.box), name
 
 
-async def test_pictures_without_writing_have_hardly_a_letter(reader: TextReader) -> None:
-    for name in ("photo_landscape", "photo_portrait", "blank_white", "noise_only", "icon_tiny"):
-        assert (await reader.read(PICTURES[name]())).chars <= 1, name
+def test_pictures_without_writing_have_hardly_a_letter(found_on: dict[str, TextFound]) -> None:
+    for name in WITHOUT:
+        assert found_on[name].chars <= 1, name
 
 
 @pytest.mark.parametrize(
@@ -64,11 +80,10 @@ async def test_pictures_without_writing_have_hardly_a_letter(reader: TextReader)
         ("screenshot_chat", PictureKind.SCREENSHOT),
     ],
 )
-async def test_writing_tells_a_poster_from_a_logo(
-    reader: TextReader, name: str, kind: PictureKind
+def test_writing_tells_a_poster_from_a_logo(
+    found_on: dict[str, TextFound], name: str, kind: PictureKind
 ) -> None:
-    data = PICTURES[name]()
-    facts = with_text(inspect(data, "0" * 64, Limits()), await reader.read(data))
+    facts = with_text(inspect(PICTURES[name](), "0" * 64, Limits()), found_on[name])
     assert (facts.kind, facts.text_read) == (kind, True)
     assert len(facts.text) <= MAX_TEXT_KEPT
 
