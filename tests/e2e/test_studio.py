@@ -30,7 +30,7 @@ NODES = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioServer]:
     """One server for all tests; what went wrong inside must not go unnoticed."""
     with running_studio(tmp_path_factory.mktemp("studio")) as server:
