@@ -1,8 +1,9 @@
 """What a message says of the conversation's open orders, as plain values for the state.
 
-``{"kind": "amend", "changes": [[order id, change kind, words], …]}``; ``"which"`` with
-``amendments`` and ``candidates``: it is clear what, but not of which order; ``"accept"``,
-``"rework"`` with ``orders``; ``"progress"``. ``rest``: what else the message says.
+``{"kind": "amend", "changes": [[order id, change kind, words], …]}``, with ``progress`` where it
+is asked besides; ``"which"`` with ``amendments`` and ``candidates``: it is clear what, but not of
+which order; ``"accept"``, ``"rework"`` with ``orders``; ``"progress"``. ``rest``: what else the
+message says.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def heard_of_orders(
         return chosen
     found = amendment_of(text, orders.open, has_picture=has_picture)
     if isinstance(found, Amended):
-        return _amend(found)
+        return _amend(found, orders)
     if isinstance(found, Ambiguous):
         return {
             "kind": "which",
@@ -40,9 +41,12 @@ def heard_of_orders(
     return None if has_picture else _said(text, orders)
 
 
-def _amend(found: Amended) -> dict[str, Any]:
+def _amend(found: Amended, orders: OrdersInTalk) -> dict[str, Any]:
     changes = [[change.order.id, *_plain(change.amendment)] for change in found.changes]
-    return {"kind": "amend", "changes": changes, "rest": found.rest}
+    said = _said(found.rest, orders) if found.rest else None
+    asks = said is not None and said["kind"] == "progress"
+    rest = "" if asks else found.rest
+    return {"kind": "amend", "changes": changes, "rest": rest, "progress": asks}
 
 
 def _plain(amendment: Amendment) -> list[str]:

@@ -4,7 +4,7 @@ What the rest of the message asks is answered afterwards, behind what is said he
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -66,7 +66,10 @@ async def order(state: ConversationState, context: TurnContext) -> Update:
     orders, heard = context.orders, state["classification"]["orders"]
     assert orders is not None
     done = _Done()
-    _DO[heard["kind"]](_Turn(state, context, orders), heard, done)
+    turn = _Turn(state, context, orders)
+    _DO[heard["kind"]](turn, heard, done)
+    if heard.get("progress"):
+        _progress(turn, heard, done)
     kept: Update = {
         "asked_which": done.asked,
         "ordered": {
@@ -213,9 +216,19 @@ def _rework(turn: _Turn, heard: dict[str, Any], done: _Done) -> None:
 
 
 def _progress(turn: _Turn, _heard: dict[str, Any], done: _Done) -> None:
-    shown = turn.orders.rows[-MAX_SHOWN_ORDERS:]
-    lines = [f"· 订单 {row.id} {line_of(row)}" for row in shown]
-    done.said.append(turn.render("order_progress", orders="\n".join(lines)))
+    did = {str(one.payload["order_id"]): str(one.payload["do"]) for one in done.effects}
+    rows = (_after(row, did.get(str(row.id), "")) for row in turn.orders.rows[-MAX_SHOWN_ORDERS:])
+    lines = [f"· 订单 {row.id} {line_of(row)}" for row in rows if row is not None]
+    if lines:
+        done.said.append(turn.render("order_progress", orders="\n".join(lines)))
+
+
+def _after(row: OrderRow, did: str) -> OrderRow | None:
+    """As it is once this turn has done that; None: there is nothing to tell of it any more."""
+    if did == "cancel":
+        return None
+    back = did == "amend" and row.status is OrderStatus.DELIVERED
+    return replace(row, status=OrderStatus.REWORK) if back else row
 
 
 _DO: dict[str, Callable[[_Turn, dict[str, Any], _Done], None]] = {
