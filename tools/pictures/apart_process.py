@@ -5,6 +5,7 @@ length and as many of content, which is one letter of `Task` and a picture, or a
 ends when its input does, and when nothing came for a while.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
 from io import FileIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.decisions import as_dict
@@ -71,6 +73,11 @@ def _prepare(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(job.niceness)
+    # Where Linux weighs sessions before processes, one of its own: in that of the service, which
+    # is of full weight, its work would be counted as the service's.
+    with contextlib.suppress(OSError):
+        os.setsid()
+        Path("/proc/self/autogroup").write_text(str(job.niceness))
     resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
 
 
@@ -101,6 +108,7 @@ def _check(data: bytes, limits: Limits) -> Answer:
 def _measure(data: bytes, limits: Limits) -> Answer:
     from tools.pictures.inspect import inspect
 
+    _one_core()
     return as_dict(inspect(data, "", limits))
 
 
@@ -113,7 +121,16 @@ def _read(data: bytes, limits: Limits) -> Answer:
 def _recogniser() -> "Recogniser":
     from tools.pictures.ocr_models import Recogniser
 
+    _one_core()
     return Recogniser()
+
+
+@cache
+def _one_core() -> None:
+    """The others are for those who wait."""
+    import cv2
+
+    cv2.setNumThreads(1)
 
 
 _WORK: dict[Task, Callable[[bytes, Limits], Answer]] = {
