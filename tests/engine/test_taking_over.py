@@ -34,12 +34,6 @@ HELD_LEASES = (
 )
 
 
-async def stop_and_reopen(process: Process, grace_s: float) -> None:
-    """Stop the engine; its rows stay readable."""
-    await process.engine.stop(grace_s)
-    process.database.start()
-
-
 async def store(database: Database, message: InboundMessage, claim_for: str | None = None) -> None:
     """Intake by a process that dies right after its commit."""
     stamped = replace(message, received_at=time.time())
@@ -65,7 +59,7 @@ async def test_a_graceful_stop_lets_running_turns_finish(database_url: str) -> N
         hold = process.knowledge.hold("慢")
         asking = asyncio.create_task(process.engine.ask(message))
         await hold.reached.wait()
-        stopping = asyncio.create_task(stop_and_reopen(process, grace_s=10))
+        stopping = asyncio.create_task(process.engine.stop(10))
         await asyncio.sleep(0)
         hold.let_go.set()
         await stopping
@@ -81,7 +75,7 @@ async def test_a_stop_gives_back_what_it_could_not_finish_and_the_next_process_a
         hold = process.knowledge.hold("慢")
         await process.engine.receive(message)
         await hold.reached.wait()
-        await stop_and_reopen(process, grace_s=0.05)
+        await process.engine.stop(0.05)
         assert await process.rows(HELD_LEASES) == []
     async with running_process(database_url, channels=channels, owner="p2"):
         texts = await asyncio.to_thread(shown, sandbox_server, at_least=1)
@@ -95,7 +89,7 @@ async def test_a_stop_gives_back_what_was_claimed_and_not_begun(database_url: st
         await process.engine.receive(a_message("慢", chat="甲"))
         await hold.reached.wait()
         await process.engine.receive(a_message("一号", chat="乙"))
-        await stop_and_reopen(process, grace_s=0.05)
+        await process.engine.stop(0.05)
         assert await process.rows(HELD_LEASES) == []
 
 
@@ -107,7 +101,7 @@ async def test_a_delivery_that_a_stop_interrupts_is_made_by_the_next_process(
     async with running_process(database_url, channels=channels, owner="p1") as process:
         await process.engine.receive(message)
         await asyncio.to_thread(sandbox_server.journal, "webhook", at_least=1, wait=5)
-        await stop_and_reopen(process, grace_s=0.05)
+        await process.engine.stop(0.05)
         assert await process.rows(HELD_LEASES) == []
     async with running_process(database_url, channels=channels, owner="p2"):
         texts = await asyncio.to_thread(shown, sandbox_server, at_least=1)
