@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from domain.amendments import Ambiguous, Amended, OpenOrder, amendment_of, choice_of
+from domain.negotiation import counter_offer
 from domain.order_talk import Said, order_talk
 from domain.orders import Amendment, ChangeKind, OrderStatus
+from domain.requirements import clauses_of
 from domain.text import letters
 from graphs.orders import OrdersInTalk
 from graphs.state import ConversationState
@@ -82,6 +84,11 @@ def _said(text: str, orders: OrdersInTalk) -> dict[str, Any] | None:
     assert latest is not None
     meant = delivered if any(word in text for word in _ALL) else [latest]
     return {"kind": said.value, "orders": [row.id for row in meant], "rest": ""}
+
+
+def beside_offers(text: str) -> str:
+    """What a message says beside naming a price."""
+    return ",".join(one for one in clauses_of(text) if counter_offer(one) is None)
 
 
 def calls_off(heard: dict[str, Any] | None) -> bool:

@@ -8,7 +8,7 @@ from domain.rules import RuleHit
 from graphs.classifier.entities import entities
 from graphs.classifier.sentiment import sentiment
 from graphs.context import TurnContext
-from graphs.heard import calls_off, heard_of_orders
+from graphs.heard import beside_offers, calls_off, heard_of_orders
 from graphs.memory import merge_entities
 from graphs.state import ConversationState, Update, last_customer_message
 from graphs.talk import chosen_option, is_order_no, was_asked_for, was_quoted
@@ -32,9 +32,11 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
     heard = None
     if not (settled or (hit is not None and hit.action == "handoff")):
         heard = _heard(text, state, context, has_picture=bool(images))
-    # «不做了，太贵了» haggles no more.
-    bargains = bargains and not calls_off(heard)
-    heard = None if bargains else heard
+        if bargains and not calls_off(heard):
+            # «不做了，太贵了» haggles no more; «便宜5块，再加个边框» changes what the price is of.
+            heard = _heard(beside_offers(text), state, context, has_picture=bool(images))
+            heard = heard if heard is not None and heard["kind"] == "amend" else None
+    bargains = bargains and heard is None
     text = (heard["rest"] if heard else "") or text
     images = images or _picture_in_talk(state)
     text = text[:MAX_CLASSIFIED_CHARS]
