@@ -416,10 +416,11 @@ class OrderBook(LeasedRows[int]):
             now=now,
             lease_s=lease_s,
             limit=limit,
+            order="due_at, id",
             condition=" AND status IN :statuses",
             params={"statuses": [status.value for status in statuses]},
         )
-        return sorted(map(order_of, rows), key=lambda one: one.due_at or now)
+        return sorted(map(order_of, rows), key=lambda one: (one.due_at or now, one.id))
 
     def look_again(
         self, connection: Connection, order_id: int, owner: str, *, due_at: float | None
