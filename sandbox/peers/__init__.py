@@ -9,7 +9,7 @@ from sandbox.peers.staff import StaffPeer
 from sandbox.peers.tianwang import TianwangPeer
 from sandbox.peers.tuhui import TuhuiPeer
 from sandbox.peers.webhook import WebhookPeer
-from sandbox.peers.wecom_robot import WecomPeer
+from sandbox.peers.wecom import WecomPeer
 
 PEERS: tuple[type[Peer], ...] = (
     ModelPeer,

@@ -6,19 +6,20 @@ twice is shown twice.
 
 import hmac
 from collections import defaultdict, deque
-from typing import Any, ClassVar
+from typing import Any
 
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.peer import Peer, Sandbox, call_of, json_answer
+from sandbox.peer import Sandbox, call_of, json_answer
 from sandbox.received import ReceivedLog
 
 PER_MINUTE = 20
 MAX_BYTES = {"text": 2_048, "markdown": 4_096, "markdown_v2": 4_096}
 _MAX_KEYS = 1_000
-BUSY, BAD_TYPE, BAD_PARAMETER, EMPTY, TOO_OFTEN, BAD_KEY = -1, 40008, 40058, 44004, 45009, 93000
+BAD_TYPE, BAD_PARAMETER, EMPTY, TOO_OFTEN, BAD_KEY = 40008, 40058, 44004, 45009, 93000
 
 
 class Message(BaseModel):
@@ -57,24 +58,20 @@ class Refused(Exception):
         super().__init__(reason)
 
 
-class WecomPeer(Peer):
-    name = "wecom"
-    title = "企业微信群机器人"
-    summary = "接收发到群里的通知:校验 key,每分钟最多 20 条,错误码与企业微信一致。"
-    links: ClassVar[tuple[tuple[str, str], ...]] = (("群里的通知", "/_sandbox/wecom/notices"),)
+class GroupRobot:
+    """``router`` and ``admin`` are those of the peer that it is a part of."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__(sandbox)
+    def __init__(self, sandbox: Sandbox, router: APIRouter, admin: APIRouter) -> None:
+        self._sandbox = sandbox
         self._key: str | None = None
         self._limit = Limit()
         self._taken: defaultdict[str, deque[float]] = defaultdict(deque)
         self._shown = ReceivedLog(sandbox.settings.max_messages, sandbox.changes)
         self._number = 0
-        self.router.add_api_route("/webhook/send", self.send, methods=["POST"], response_model=None)
-        add = self.admin.add_api_route
-        add("/notices", self.notices, methods=["GET"])
-        add("/key", self.set_key, methods=["PUT"])
-        add("/limit", self.set_limit, methods=["PUT"])
+        router.add_api_route("/webhook/send", self.send, methods=["POST"], response_model=None)
+        admin.add_api_route("/notices", self.notices, methods=["GET"])
+        admin.add_api_route("/key", self.set_key, methods=["PUT"])
+        admin.add_api_route("/limit", self.set_limit, methods=["PUT"])
 
     # What WeCom answers --------------------------------------------------------------------
 
@@ -97,11 +94,11 @@ class WecomPeer(Peer):
         shown = _read(body)
         self._count(key)
         self._number += 1
-        self._shown.add(f"m{self._number}", shown, self.sandbox.clock())
+        self._shown.add(f"m{self._number}", shown, self._sandbox.clock())
         self._shown.trim()
 
     def _count(self, key: str) -> None:
-        now, taken = self.sandbox.clock(), self._taken[key]
+        now, taken = self._sandbox.clock(), self._taken[key]
         while taken and taken[0] <= now - self._limit.window_s:
             taken.popleft()
         if self._limit.per_minute and len(taken) >= self._limit.per_minute:
@@ -114,7 +111,7 @@ class WecomPeer(Peer):
 
     async def notices(self, at_least: int = 0, wait: float = 0.0) -> dict[str, Any]:
         """What the group was shown, in order; may wait for ``at_least`` messages."""
-        await self.sandbox.changes.until(lambda: len(self._shown) >= at_least, wait)
+        await self._sandbox.changes.until(lambda: len(self._shown) >= at_least, wait)
         return {
             "notices": [received.as_dict() for received in self._shown],
             "dropped": self._shown.dropped,
@@ -130,13 +127,10 @@ class WecomPeer(Peer):
         self._limit = body
         return body.model_dump()
 
-    def error(self, kind: str, status: int) -> Any:
-        return _answer(BUSY, f"system busy, injected by the sandbox (HTTP {status})")
-
     def facts(self) -> dict[str, Any]:
         return {"notices": len(self._shown), "dropped": self._shown.dropped}
 
-    async def reset(self) -> None:
+    def clear(self) -> None:
         self._key, self._limit = None, Limit()
         self._taken.clear()
         self._shown.clear()

@@ -1,0 +1,301 @@
+"""WeCom: ``/wecom/cgi-bin/*`` for apps, ``/wecom/webhook/send`` for group robots, and callbacks
+(reference wecom.md). Every refusal is HTTP 200 with an errcode, as WeCom answers.
+
+Who acts there is played under ``/_sandbox/wecom``: by a test, or by hand on its page.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from importlib import resources
+from typing import Annotated, Any, ClassVar
+
+import orjson
+from fastapi import HTTPException, Query
+from pydantic import Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from sandbox.peer import Peer, Place, Sandbox, call_of, json_answer
+from sandbox.peers.wecom_robot import GroupRobot
+from sandbox.wecom.api import (
+    BAD_PARAMETER,
+    BUSY,
+    Body,
+    Clock,
+    Endpoint,
+    JsonObject,
+    Refused,
+    RefusedCalls,
+    Setting,
+    answered,
+    refusal,
+)
+from sandbox.wecom.callbacks import CallbackSender, CallbackSettings
+from sandbox.wecom.chats import Chats
+from sandbox.wecom.kf_api import KfApi
+from sandbox.wecom.kf_play import KfPlay
+from sandbox.wecom.kf_world import KfWorld
+from sandbox.wecom.media import MediaStore
+from sandbox.wecom.people import People
+from sandbox.wecom.tokens import Tokens, TokenSettings
+
+_API = "/cgi-bin/"
+
+
+class Shift(Setting):
+    """Seconds that WeCom's clock goes forward (or back) from where it is."""
+
+    seconds: float = Field(ge=-31_536_000, le=31_536_000)
+
+
+class Members(Setting):
+    """Who exists; None: whoever is named."""
+
+    members: tuple[str, ...] | None = Field(max_length=100_000)
+
+
+class WecomPeer(Peer):
+    name = "wecom"
+    title = "企业微信"
+    summary = (
+        "模拟企业微信服务器:access_token、加密回调(超时重发)、微信客服收发消息与会话状态、"
+        "客户联系、应用消息、临时素材、群机器人;错误码与企业微信一致。"
+    )
+    links: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("扮演微信客服的客户", "/_sandbox/wecom/page"),
+        ("谁看到了什么", "/_sandbox/wecom/chats"),
+        ("违反规则的调用", "/_sandbox/wecom/refused"),
+        ("统计", "/_sandbox/wecom/report"),
+        ("群里的通知", "/_sandbox/wecom/notices"),
+    )
+    delivers = True
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.clock = Clock(sandbox)
+        self._refused = RefusedCalls(self.clock)
+        self._tokens = Tokens(self.clock)
+        self._callbacks = CallbackSender(sandbox, self.name)
+        self._people = People()
+        self._media = MediaStore(self.clock)
+        self._chats = Chats(sandbox.settings.max_messages, sandbox.changes, self.clock)
+        self._kf = KfWorld(
+            sandbox, self.clock, self._callbacks, self._chats, self._media, self._people
+        )
+        self._robot = GroupRobot(sandbox, self.router, self.admin)
+        self._kf_play = KfPlay(self._kf, self.admin)
+        self._answer_as_wecom()
+        self._let_drive()
+
+    def _answer_as_wecom(self) -> None:
+        add = self.router.add_api_route
+        add(_API + "gettoken", self.gettoken, methods=["GET"], response_model=None)
+        self._serve(KfApi(self._kf).endpoints())
+
+    def _serve(self, endpoints: Iterable[Endpoint]) -> None:
+        for one in endpoints:
+            self.router.add_api_route(
+                _API + one.path,
+                self._answering(one),
+                methods=list(one.methods),
+                name=one.path,
+                description=one.answer.__doc__,
+                response_model=None,
+            )
+
+    def _let_drive(self) -> None:
+        add = self.admin.add_api_route
+        add("/page", self.page, methods=["GET"], response_class=HTMLResponse)
+        add("/chats", self._chats.log.chats, methods=["GET"])
+        add("/chats/{chat_id:path}", self._chats.log.chat, methods=["GET"])
+        add("/refused", self.refused, methods=["GET"])
+        add("/report", self.report, methods=["GET"])
+        add("/tokens", self.tokens, methods=["GET"])
+        add("/tokens", self.set_tokens, methods=["PUT"])
+        add("/tokens/expire", self.expire_tokens, methods=["POST"])
+        add("/tokens/rotate", self.take_tokens_back, methods=["POST"])
+        add("/callback", self.callback, methods=["GET"])
+        add("/callback", self.set_callback, methods=["PUT"])
+        add("/callback/verify", self.verify, methods=["POST"])
+        add("/callbacks", self.callbacks, methods=["GET"])
+        add("/clock", self.move_clock, methods=["POST"])
+        add("/members", self.set_members, methods=["PUT"])
+        add("/media", self.upload, methods=["POST"], status_code=201)
+        add("/media/{media_id}", self.media, methods=["GET"], response_model=None)
+
+    def locate(self, path: str) -> Place:
+        """Of the API all that follows ``cgi-bin``: two of its calls end in ``send``."""
+        _, found, rest = path.partition(_API)
+        return Place(self.name, rest) if found and rest else super().locate(path)
+
+    # What WeCom answers --------------------------------------------------------------------
+
+    async def gettoken(self, request: Request) -> Response:
+        """The token of a secret: the same one until it expires."""
+        return self._guarded(request, lambda: self._tokens.get(request.query_params), None)
+
+    def _answering(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            is_get = request.method == "GET"
+            given = dict(request.query_params) if is_get else await request.body()
+
+            def work() -> JsonObject:
+                self._check_token(request)
+                return endpoint.answer(_taken(endpoint.takes, given))
+
+            return self._guarded(request, work, given)
+
+        return answer
+
+    def _check_token(self, request: Request) -> None:
+        early = self.sandbox.chance.random() < self._tokens.settings.early_end_rate
+        self._tokens.check(request.query_params, ended_early=early)
+
+    def _guarded(self, request: Request, work: Callable[[], JsonObject], given: Any) -> Response:
+        call = call_of(request)
+        try:
+            fields = work()
+        except Refused as refused:
+            call.verdict(accepted=False)
+            self._refused.add(self.locate(request.url.path).kind, refused, _shown(given))
+            return json_answer(refusal(refused.code, refused.reason))
+        call.verdict(accepted=True)
+        return json_answer(answered(fields))
+
+    # What drives and shows it --------------------------------------------------------------
+
+    async def page(self) -> HTMLResponse:
+        """A phone on which a person chats as a customer."""
+        text = (resources.files("sandbox") / "wecom.html").read_text("utf-8")
+        return HTMLResponse(text)
+
+    async def refused(self, rule: Annotated[list[str] | None, Query()] = None) -> JsonObject:
+        """Calls that broke a rule, oldest first; ``rule`` picks kinds of rules."""
+        return {"counts": self._refused.counts, "refused": self._refused.shown(rule or ())}
+
+    async def report(self) -> JsonObject:
+        """Counters of everything, for a storm to be judged by."""
+        callbacks = self._callbacks.shown(0)
+        del callbacks["callbacks"]
+        return {
+            "kf": self._kf_play.report(),
+            "refused": self._refused.counts,
+            "tokens": self._tokens.shown(),
+            "callbacks": callbacks,
+            "clock_shift_s": self.clock.shift_s,
+        }
+
+    async def tokens(self) -> JsonObject:
+        """How often tokens were asked for, made, and bad ones shown."""
+        return self._tokens.shown()
+
+    async def set_tokens(self, wanted: TokenSettings) -> JsonObject:
+        """Who is believed, and how long a token lives; secrets are never shown."""
+        given = wanted.model_dump(exclude_unset=True)
+        self._tokens.settings = self._tokens.settings.model_copy(update=given)
+        return self._tokens.settings.model_dump(exclude={"secrets"})
+
+    async def expire_tokens(self) -> JsonObject:
+        """Every token that is out has expired: 42001."""
+        return {"expired": self._tokens.expire()}
+
+    async def take_tokens_back(self) -> JsonObject:
+        """No token that is out is good any more: 40014."""
+        return {"taken_back": self._tokens.take_back()}
+
+    async def callback(self) -> JsonObject:
+        """How callbacks are sent; keys are never shown."""
+        return self._callbacks.settings.shown()
+
+    async def set_callback(self, wanted: CallbackSettings) -> JsonObject:
+        """Change what is given; the rest stays."""
+        given = wanted.model_dump(exclude_unset=True)
+        self._callbacks.settings = self._callbacks.settings.model_copy(update=given)
+        return self._callbacks.settings.shown()
+
+    async def verify(self) -> JsonObject:
+        """Check the address with an echo, as saving it in the admin pages does."""
+        return await self._callbacks.verify()
+
+    async def callbacks(self, limit: int = 100, wait: float = 0.0) -> JsonObject:
+        """Callbacks and how far they got; ``wait`` seconds for none to be pending."""
+        sender = self._callbacks
+        await self.sandbox.changes.until(lambda: sender.pending == 0, wait)
+        return sender.shown(max(0, limit))
+
+    async def move_clock(self, wanted: Shift) -> JsonObject:
+        """Let time pass at WeCom: tokens, codes, windows and media expire."""
+        self.clock.shift_s += wanted.seconds
+        return {"shift_s": self.clock.shift_s, "now": self.clock.now()}
+
+    async def set_members(self, wanted: Members) -> JsonObject:
+        """Who of the company exists."""
+        self._people.members = wanted.members
+        return {"members": self._people.members}
+
+    async def upload(self, request: Request, name: str = "picture.png") -> JsonObject:
+        """Keep the body as something that a customer will send."""
+        data = await request.body()
+        if not 0 < len(data) <= self.sandbox.settings.max_body_bytes:
+            raise HTTPException(422, f"{len(data)} bytes cannot be sent")
+        kind = "image" if name.lower().endswith((".png", ".jpg", ".jpeg")) else "file"
+        return {"media_id": self._media.keep(kind, name, data), "type": kind}
+
+    async def media(self, media_id: str) -> Response:
+        """What hides behind a media id, as a phone would show it."""
+        try:
+            found = self._media.get(media_id)
+        except Refused as refused:
+            raise HTTPException(404, refused.reason) from refused
+        safe = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+        return Response(found.data, media_type=found.media_type, headers=safe)
+
+    # What the sandbox asks -----------------------------------------------------------------
+
+    def error(self, kind: str, status: int) -> Any:
+        return refusal(BUSY, f"system busy, injected by the sandbox (HTTP {status})")
+
+    def facts(self) -> JsonObject:
+        report = self._kf_play.report()
+        del report["accounts"]
+        return self._robot.facts() | report | {"callbacks_pending": self._callbacks.pending}
+
+    async def start(self) -> None:
+        await self._callbacks.start()
+
+    async def stop(self) -> None:
+        self._kf.clear()
+        await self._callbacks.stop()
+
+    async def reset(self) -> None:
+        self.clock.shift_s = 0.0
+        self._kf.clear()
+        await self._callbacks.clear()
+        for part in (self._robot, self._refused, self._tokens, self._people, self._media):
+            part.clear()
+        self._chats.clear()
+
+
+def _taken(model: type[Body], given: dict[str, str] | bytes) -> Body:
+    """Raises Refused."""
+    try:
+        if isinstance(given, bytes):
+            return model.model_validate_json(given or b"{}")
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            raise Refused(BAD_PARAMETER, "Warning: wrong json format.") from None
+        field = ".".join(str(part) for part in first["loc"])
+        raise Refused(BAD_PARAMETER, f"invalid Request Parameter, {field}") from None
+
+
+def _shown(given: Any) -> Any:
+    """A call's arguments, without what opens doors."""
+    if isinstance(given, bytes):
+        try:
+            given = orjson.loads(given)
+        except orjson.JSONDecodeError:
+            return given.decode("utf-8", "replace")
+    if not isinstance(given, dict):
+        return given
+    return {name: value for name, value in given.items() if name != "access_token"}
