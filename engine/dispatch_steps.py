@@ -55,8 +55,9 @@ class DispatchPolicy:
     ``wait_s``: between two looks for somebody on line. ``watch_s`` to ``watch_max_s``: between two
     looks at a task, growing with its age. ``max_attempts``: of one step; an assigned task is looked
     at for ever. ``alarm_attempts``: after so many staff is told. ``notice_s``: how long the word to
-    the customer waits for the notice to the designer. ``skills``: task types by designer; who is
-    not named there does everything. ``channels``: those that deliver.
+    the customer waits for the notice to the designer. ``skills``: kinds of work by designer (Tuhui's
+    task type, services of the price book); who is not named there does everything. ``channels``:
+    those that deliver.
     """
 
     channels: frozenset[str] = frozenset()
@@ -375,11 +376,12 @@ class DispatchSteps:
         refused = {*row.refused_by, *not_now}
         async with self._choosing:  # who is chosen counts as busy for the next one
             work = await self.database.read(self.book.work)
+            kinds = await self.database.read(lambda c: self.book.kinds(c, row))
             names = ranked(
                 offer,
                 Load(work.open, work.latest),
                 wanted=row.wanted_designer,
-                task_type=row.task_type,
+                kinds=kinds,
                 skills=self.policy.skills,
                 refused=refused,
             )

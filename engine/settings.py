@@ -657,7 +657,8 @@ class TaskSettings(BaseSettings):
     ] = _setting(
         "TUHUI_SKILLS",
         {},
-        "Task types by designer, name=type,type;… or JSON; who is not named does everything.",
+        "What designers do (task types of Tuhui, services of the price book), name=type,type;… or"
+        " JSON; who is not named does everything.",
     )
 
 

@@ -135,6 +135,7 @@ _LATEST_WORK = Statement(
     "SELECT designer, MAX(id) FROM (SELECT id, designer FROM dispatches ORDER BY id DESC"
     " LIMIT :recent) AS newest WHERE designer IS NOT NULL GROUP BY designer"
 )
+_SERVICE = Statement("SELECT service FROM image_tasks WHERE id = :order_id")
 _HASTEN = Statement(
     "UPDATE dispatches SET due_at = :now"
     " WHERE due_at IS NOT NULL AND step = 'told' AND tuhui_task_id = :tuhui_task_id"
@@ -230,6 +231,11 @@ class DispatchBook(LeasedRows[int]):
             {row[0]: int(row[1]) for row in _OPEN_WORK.all(connection, {})},
             {row[0]: int(row[1]) for row in latest},
         )
+
+    def kinds(self, connection: Connection, row: DispatchRow) -> frozenset[str]:
+        """What designers may be good at: Tuhui's task type, and the service of the order."""
+        found = _SERVICE.first(connection, {"order_id": row.order_id}) if row.order_id else None
+        return frozenset({row.task_type, str(found[0])} - {""} if found else {row.task_type})
 
     def recipient(self, connection: Connection, row: DispatchRow) -> RecipientRow | None:
         """The conversation in which the customer is told."""

@@ -26,22 +26,22 @@ def ranked(
     load: Load,
     *,
     wanted: str = "",
-    task_type: str = "",
+    kinds: Collection[str] = (),
     skills: Mapping[str, Collection[str]] | None = None,
     refused: Collection[str] = (),
 ) -> tuple[str, ...]:
-    """Who may get it, the best first: who is wanted, then who can do ``task_type``, then who has
-    least of ours, then whom Tuhui suggests, then whose turn it is.
+    """Who may get it, the best first: who is wanted, then who can do one of its ``kinds``, then who
+    has least of ours, then whom Tuhui suggests, then whose turn it is.
 
     The suggestion comes after the load: of many that are dispatched at once all read the same one,
     made before any of them was assigned.
-    ``skills``: task types by designer; who is not named there does everything. Nobody who
+    ``skills``: kinds of work by designer; who is not named there does everything. Nobody who
     ``refused`` it.
     """
     known = skills or {}
 
     def rank(name: str) -> tuple[bool, bool, int, bool, int]:
-        unskilled = name in known and task_type not in known[name]
+        unskilled = name in known and not set(kinds) & set(known[name])
         return (
             name != wanted,
             unskilled,

@@ -44,4 +44,4 @@ BOTH = Offer(("橘子", "婷婷"))
 def test_who_gets_it(
     offer: Offer, load: Load, facts: dict[str, Any], best: tuple[str, ...]
 ) -> None:
-    assert ranked(offer, load, task_type="image_process", **facts) == best
+    assert ranked(offer, load, kinds={"image_process"}, **facts) == best
