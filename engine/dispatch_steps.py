@@ -55,9 +55,9 @@ class DispatchPolicy:
     ``wait_s``: between two looks for somebody on line. ``watch_s`` to ``watch_max_s``: between two
     looks at a task, growing with its age. ``max_attempts``: of one step; an assigned task is looked
     at for ever. ``alarm_attempts``: after so many staff is told. ``notice_s``: how long the word to
-    the customer waits for the notice to the designer. ``skills``: kinds of work by designer (Tuhui's
-    task type, services of the price book); who is not named there does everything. ``channels``:
-    those that deliver.
+    the customer waits for the notice to the designer. ``skills``: kinds of work by designer (task
+    types of Tuhui, services of the price book); who is not named there does everything.
+    ``channels``: those that deliver.
     """
 
     channels: frozenset[str] = frozenset()
