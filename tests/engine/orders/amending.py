@@ -35,11 +35,13 @@ class _Told(BaseModel):
 
 
 class Held(_Told):
-    """What holds of an order that a step has changed; ``lines``: all that is wanted of it."""
+    """What holds of an order that a step has changed; ``lines``: all that is wanted of it;
+    ``priced``: the customer is told its price."""
 
     status: str
     yuan: float | None = None
     lines: tuple[str, ...] = ()
+    priced: bool = True
 
 
 class Step(_Told):
@@ -165,7 +167,9 @@ def check_step(step: Step, before: Seen, after: Seen) -> None:
         old = before.orders[number - 1] if number <= len(before.orders) else None
         _holds(held, after.orders[number - 1])
         _is_recorded(old, after.orders[number - 1], before, after)
-        _price_is_said(old, after.orders[number - 1], "\n".join(str(m["text"]) for m in shown))
+        if held.priced:
+            said = "\n".join(str(message["text"]) for message in shown)
+            _price_is_said(old, after.orders[number - 1], said)
 
 
 def _everybody_is_told_once(step: Step, before: Seen, after: Seen, shown: Sequence[Row]) -> None:
