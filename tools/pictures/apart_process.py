@@ -5,7 +5,6 @@ length and as many of content, which is one letter of `Task` and a picture, or a
 ends when its input does, and when nothing came for a while.
 """
 
-import contextlib
 import json
 import os
 import select
@@ -18,7 +17,6 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cache
 from io import FileIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.decisions import as_dict
@@ -73,11 +71,6 @@ def _prepare(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(job.niceness)
-    # Where Linux weighs sessions before processes, one of its own: in that of the service, which
-    # is of full weight, its work would be counted as the service's.
-    with contextlib.suppress(OSError):
-        os.setsid()
-        Path("/proc/self/autogroup").write_text(str(job.niceness))
     resource.setrlimit(resource.RLIMIT_DATA, (job.memory, job.memory))
 
 
