@@ -17,7 +17,7 @@ from domain.requirements import clauses_of
 from domain.text import letters
 from graphs.orders import OrdersInTalk
 from graphs.state import ConversationState
-from graphs.talk import YES
+from graphs.talk import YES, was_quoted
 
 _ALL = ("都", "全部")
 
@@ -40,7 +40,9 @@ def heard_of_orders(
             "candidates": [order.id for order in found.candidates],
             "rest": "",
         }
-    return None if has_picture else _said(text, orders)
+    if has_picture or was_quoted(state):  # a yes is the quote's
+        return None
+    return _said(text, orders)
 
 
 def _amend(found: Amended, orders: OrdersInTalk) -> dict[str, Any]:
