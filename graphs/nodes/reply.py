@@ -10,7 +10,7 @@ from domain.approvals import quote_of
 from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
 from domain.grounding import cited, without_marks
 from domain.order_words import total_said
-from domain.pricing import format_yuan
+from domain.pricing import format_yuan, quote_lines
 from graphs.checked import CheckedStream
 from graphs.context import TurnContext
 from graphs.memory import summarise
@@ -137,10 +137,7 @@ def _offer_options(
 def _quoted(state: ConversationState, context: TurnContext) -> dict[str, Any]:
     quote = state["quote"]
     assert quote is not None
-    items = "\n".join(
-        f"· {item['label']} {format_yuan(item['amount'])}({item['reason']})"
-        for item in quote["items"]
-    )
+    items = quote_lines(quote_of(quote))
     template, total = "quote", format_yuan(quote["total"])
     if state["classification"].get("bargains"):
         template = f"bargain_{(state.get('bargain') or {})['kind']}"
