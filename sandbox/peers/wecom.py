@@ -4,41 +4,50 @@
 Who acts there is played under ``/_sandbox/wecom``: by a test, or by hand on its page.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from importlib import resources
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
-import orjson
 from fastapi import HTTPException, Query
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from sandbox.peer import Peer, Place, Sandbox, call_of, json_answer
+from sandbox.peer import Peer, Place, Sandbox
 from sandbox.peers.wecom_robot import GroupRobot
 from sandbox.wecom.api import (
-    BAD_PARAMETER,
     BUSY,
-    Body,
     Clock,
     Endpoint,
     JsonObject,
     Refused,
     RefusedCalls,
     Setting,
-    answered,
     refusal,
 )
+from sandbox.wecom.app_messages import AppMessages
+from sandbox.wecom.basics import Basics
 from sandbox.wecom.callbacks import CallbackSender, CallbackSettings
 from sandbox.wecom.chats import Chats
+from sandbox.wecom.contact_api import ContactApi
+from sandbox.wecom.contact_play import ContactPlay
+from sandbox.wecom.contact_ways import ContactWays
+from sandbox.wecom.contacts import Contacts
+from sandbox.wecom.corp_tags import CorpTags
 from sandbox.wecom.kf_api import KfApi
 from sandbox.wecom.kf_play import KfPlay
 from sandbox.wecom.kf_world import KfWorld
 from sandbox.wecom.media import MediaStore
+from sandbox.wecom.media_api import MediaApi
 from sandbox.wecom.people import People
+from sandbox.wecom.serving import CallGate
 from sandbox.wecom.tokens import Tokens, TokenSettings
 
 _API = "/cgi-bin/"
+
+
+class _Part(Protocol):
+    def clear(self) -> None: ...
 
 
 class Shift(Setting):
@@ -48,9 +57,10 @@ class Shift(Setting):
 
 
 class Members(Setting):
-    """Who exists; None: whoever is named."""
+    """Who exists; None: whoever is named. ``groups``: who is in which department or tag."""
 
     members: tuple[str, ...] | None = Field(max_length=100_000)
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class WecomPeer(Peer):
@@ -83,19 +93,32 @@ class WecomPeer(Peer):
         )
         self._robot = GroupRobot(sandbox, self.router, self.admin)
         self._kf_play = KfPlay(self._kf, self.admin)
+        self._contacts = Contacts(self.clock, self._callbacks, self._people)
+        self._ways, self._tags = ContactWays(self._people), CorpTags(self.clock)
+        self._contact_play = ContactPlay(self._contacts, self._ways, self._chats, self.admin)
+        self._app = AppMessages(
+            self.clock, self._callbacks, self._chats, self._media, self._people, self._refused
+        )
+        self._basics = Basics(self.clock)
+        self._gate = CallGate(sandbox, self._tokens, self._refused)
         self._answer_as_wecom()
         self._let_drive()
 
     def _answer_as_wecom(self) -> None:
         add = self.router.add_api_route
         add(_API + "gettoken", self.gettoken, methods=["GET"], response_model=None)
-        self._serve(KfApi(self._kf).endpoints())
+        MediaApi(self._media, self._gate, self.router)
+        contacts = ContactApi(
+            self._contacts, self._ways, self._tags, self._people, self._media, self._chats
+        )
+        for part in (KfApi(self._kf), contacts, self._app, self._basics):
+            self._serve(part.endpoints())
 
     def _serve(self, endpoints: Iterable[Endpoint]) -> None:
         for one in endpoints:
             self.router.add_api_route(
                 _API + one.path,
-                self._answering(one),
+                self._gate.route(one),
                 methods=list(one.methods),
                 name=one.path,
                 description=one.answer.__doc__,
@@ -119,6 +142,8 @@ class WecomPeer(Peer):
         add("/callbacks", self.callbacks, methods=["GET"])
         add("/clock", self.move_clock, methods=["POST"])
         add("/members", self.set_members, methods=["PUT"])
+        add("/addresses", self._basics.set_addresses, methods=["PUT"])
+        self._app.drive(self.admin)
         add("/media", self.upload, methods=["POST"], status_code=201)
         add("/media/{media_id}", self.media, methods=["GET"], response_model=None)
 
@@ -131,35 +156,8 @@ class WecomPeer(Peer):
 
     async def gettoken(self, request: Request) -> Response:
         """The token of a secret: the same one until it expires."""
-        return self._guarded(request, lambda: self._tokens.get(request.query_params), None)
-
-    def _answering(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            is_get = request.method == "GET"
-            given = dict(request.query_params) if is_get else await request.body()
-
-            def work() -> JsonObject:
-                self._check_token(request)
-                return endpoint.answer(_taken(endpoint.takes, given))
-
-            return self._guarded(request, work, given)
-
-        return answer
-
-    def _check_token(self, request: Request) -> None:
-        early = self.sandbox.chance.random() < self._tokens.settings.early_end_rate
-        self._tokens.check(request.query_params, ended_early=early)
-
-    def _guarded(self, request: Request, work: Callable[[], JsonObject], given: Any) -> Response:
-        call = call_of(request)
-        try:
-            fields = work()
-        except Refused as refused:
-            call.verdict(accepted=False)
-            self._refused.add(self.locate(request.url.path).kind, refused, _shown(given))
-            return json_answer(refusal(refused.code, refused.reason))
-        call.verdict(accepted=True)
-        return json_answer(answered(fields))
+        given = dict(request.query_params)
+        return self._gate.json(request, lambda: self._tokens.get(given), given)
 
     # What drives and shows it --------------------------------------------------------------
 
@@ -229,8 +227,8 @@ class WecomPeer(Peer):
 
     async def set_members(self, wanted: Members) -> JsonObject:
         """Who of the company exists."""
-        self._people.members = wanted.members
-        return {"members": self._people.members}
+        self._people.members, self._people.groups = wanted.members, dict(wanted.groups)
+        return wanted.model_dump()
 
     async def upload(self, request: Request, name: str = "picture.png") -> JsonObject:
         """Keep the body as something that a customer will send."""
@@ -270,32 +268,10 @@ class WecomPeer(Peer):
         self.clock.shift_s = 0.0
         self._kf.clear()
         await self._callbacks.clear()
-        for part in (self._robot, self._refused, self._tokens, self._people, self._media):
+        for part in self._parts():
             part.clear()
-        self._chats.clear()
 
-
-def _taken(model: type[Body], given: dict[str, str] | bytes) -> Body:
-    """Raises Refused."""
-    try:
-        if isinstance(given, bytes):
-            return model.model_validate_json(given or b"{}")
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise Refused(BAD_PARAMETER, "Warning: wrong json format.") from None
-        field = ".".join(str(part) for part in first["loc"])
-        raise Refused(BAD_PARAMETER, f"invalid Request Parameter, {field}") from None
-
-
-def _shown(given: Any) -> Any:
-    """A call's arguments, without what opens doors."""
-    if isinstance(given, bytes):
-        try:
-            given = orjson.loads(given)
-        except orjson.JSONDecodeError:
-            return given.decode("utf-8", "replace")
-    if not isinstance(given, dict):
-        return given
-    return {name: value for name, value in given.items() if name != "access_token"}
+    def _parts(self) -> Iterable[_Part]:
+        yield from (self._robot, self._refused, self._tokens, self._people, self._media)
+        yield from (self._contacts, self._ways, self._tags, self._contact_play)
+        yield from (self._app, self._basics, self._chats)

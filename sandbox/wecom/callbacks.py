@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
+from xml.etree import ElementTree
 
 import httpx
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from sandbox import wxcrypt
 from sandbox.peer import Sandbox
@@ -177,6 +178,17 @@ class CallbackSender:
             "callbacks": [callback.as_dict() for callback in latest],
         }
 
+    def opened(self, body: bytes) -> bytes:
+        """What the service has answered in an encrypted envelope. Raises Unreadable."""
+        envelope = _envelope(body, as_json=self.settings.as_json)
+        signed = wxcrypt.signature(
+            self.settings.token, envelope.timestamp, envelope.nonce, envelope.encrypt
+        )
+        if signed != envelope.msgsignature:
+            raise wxcrypt.Unreadable("its signature is wrong")
+        key = wxcrypt.aes_key(self.settings.encoding_aes_key)
+        return wxcrypt.decrypt(key, self._receiver(), envelope.encrypt)
+
     # Making one ----------------------------------------------------------------------------
 
     def _made(self, what: str, fields: JsonObject, agent_id: str) -> Callback:
@@ -275,6 +287,25 @@ class CallbackSender:
         self._turn += 1
         url = urls[self._turn % len(urls)]
         return self._sandbox.target + url if url.startswith("/") else url
+
+
+class _Envelope(BaseModel):
+    encrypt: str
+    msgsignature: str
+    timestamp: str = Field(coerce_numbers_to_str=True)
+    nonce: str = Field(coerce_numbers_to_str=True)
+
+
+def _envelope(body: bytes, *, as_json: bool) -> _Envelope:
+    """Raises Unreadable."""
+    try:
+        if as_json:
+            return _Envelope.model_validate_json(body)
+        fields = {child.tag: child.text or "" for child in ElementTree.fromstring(body)}  # noqa: S314
+        names = {"Encrypt", "MsgSignature", "TimeStamp", "Nonce"}
+        return _Envelope.model_validate({name.lower(): fields[name] for name in names})
+    except (ValidationError, ElementTree.ParseError, KeyError) as error:
+        raise wxcrypt.Unreadable(f"it is no envelope: {type(error).__name__} {error}") from None
 
 
 def _with_query(url: str, query: dict[str, str]) -> tuple[str, dict[str, Any]]:

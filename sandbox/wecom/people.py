@@ -21,11 +21,12 @@ class Customer:
 
 
 class People:
-    """``members``: those who exist; None: whoever is named. Of too many customers it forgets the
-    profiles of the oldest."""
+    """``members``: those who exist; None: whoever is named. ``groups``: members by the id of their
+    department or tag. Of too many customers it forgets the profiles of the oldest."""
 
     def __init__(self) -> None:
         self.members: tuple[str, ...] | None = None
+        self.groups: dict[str, tuple[str, ...]] = {}
         self._customers: OrderedDict[str, Customer] = OrderedDict()
 
     def is_member(self, userid: str) -> bool:
@@ -49,4 +50,5 @@ class People:
 
     def clear(self) -> None:
         self.members = None
+        self.groups = {}
         self._customers.clear()
