@@ -175,7 +175,7 @@ class WxCalls:
 
     def _check(self, found: JsonObject, hidden: tuple[str, ...]) -> None:
         try:
-            errcode = int(found.get("errcode") or 0)
+            errcode = int(found.get("errcode", 0))
         except (ValueError, TypeError, OverflowError):
             raise PeerUnavailable(self.peer, "its answer holds no readable errcode") from None
         if errcode:
