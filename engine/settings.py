@@ -175,6 +175,10 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def _listed(value: object) -> object:
+    return _words(value) if isinstance(value, str) else value
+
+
 def _existing_folder(value: Path | None) -> Path | None:
     if value is None:
         return None
@@ -576,10 +580,18 @@ class ChannelSettings(BaseSettings):
         "NOTIFICATION_ENABLED", True, "false: staff is not notified."
     )
     service_status: Annotated[Literal["online", "offline"], BeforeValidator(_lower)] = _setting(
-        "SERVICE_STATUS", "online", "Whether the human desk is online at start."
+        "SERVICE_STATUS",
+        "online",
+        "Whether somebody is at the human desk: online or offline. Offline, customers are told so and "
+        "keep their place.",
     )
     max_queue_length: int = _setting(
-        "MAX_QUEUE_LENGTH", 10, "Customers that may wait for the human desk.", ge=0, le=100_000
+        "MAX_QUEUE_LENGTH",
+        10,
+        "Customers that may wait after POST /api/transfer_service; what the bot itself hands over is "
+        "never turned away.",
+        ge=0,
+        le=100_000,
     )
 
 
@@ -756,6 +768,40 @@ class PictureSettings(BaseSettings):
     )
 
 
+class WecomSettings(BaseSettings):
+    """WeCom"""
+
+    wecom_corp_id: str = _setting(
+        "WECOM_CORP_ID",
+        "",
+        "WeCom company id; with WECOM_AGENT_SECRET, WeCom is used.",
+        max_length=64,
+    )
+    wecom_agent_id: str = _setting("WECOM_AGENT_ID", "", "WeCom application id.")
+    wecom_agent_secret: SecretStr | None = _setting(
+        "WECOM_AGENT_SECRET", None, "WeCom application secret."
+    )
+    wecom_token: SecretStr | None = _setting(
+        "WECOM_TOKEN", None, "Token of the WeCom callback, whose address is /wecom/callback."
+    )
+    wecom_aes_key: SecretStr | None = _setting(
+        "WECOM_AES_KEY WECOM_AES_KEY WECOM_ENCODING_AES_KEY",
+        None,
+        "EncodingAESKey of the WeCom callback.",
+    )
+    wecom_api_base: HttpUrl = _setting(
+        "WECOM_API_BASE",
+        "https://qyapi.weixin.qq.com/cgi-bin",
+        "WeCom's API, up to and with /cgi-bin.",
+    )
+    wecom_kf_accounts: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed)] = _setting(
+        "WECOM_KF_ACCOUNTS",
+        (),
+        "Accounts of WeChat customer service (open_kfid) to serve, with commas between them; "
+        "default: all of the application's.",
+    )
+
+
 class AcceptedSettings(BaseSettings):
     """Accepted, without effect in this version"""
 
@@ -765,17 +811,6 @@ class AcceptedSettings(BaseSettings):
     appid: str = _setting("APPID", "", "Id of the WeChat official account.")
     appsecret: SecretStr | None = _setting(
         "APPSECRET", None, "Secret of the WeChat official account."
-    )
-    wecom_corp_id: str = _setting("WECOM_CORP_ID", "", "WeCom company id.")
-    wecom_agent_id: str = _setting("WECOM_AGENT_ID", "", "WeCom application id.")
-    wecom_agent_secret: SecretStr | None = _setting(
-        "WECOM_AGENT_SECRET", None, "WeCom application secret."
-    )
-    wecom_token: SecretStr | None = _setting("WECOM_TOKEN", None, "Token of the WeCom callback.")
-    wecom_aes_key: SecretStr | None = _setting(
-        "WECOM_AES_KEY WECOM_AES_KEY WECOM_ENCODING_AES_KEY",
-        None,
-        "EncodingAESKey of the WeCom callback.",
     )
     notification_channel: str = _setting(
         "NOTIFICATION_CHANNEL",
@@ -812,6 +847,23 @@ class ProviderSettings:
     model: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class WecomIdentity:
+    corp_id: str
+    agent_id: str
+    token: str
+    aes_key: str
+
+
+SANDBOX_WECOM = WecomIdentity(
+    "wwsandbox00000001",
+    "1000002",
+    "sandboxcallback",
+    "sandboxsandboxsandboxsandboxsandboxsandboxt",
+)
+"""Who the simulated WeCom takes us for: nothing of it is a secret."""
+
+
 class Settings(
     ServerSettings,
     StorageSettings,
@@ -821,6 +873,7 @@ class Settings(
     ChannelSettings,
     TaskSettings,
     PictureSettings,
+    WecomSettings,
     AcceptedSettings,
 ):
     """All settings, checked. Build it with ``load_settings``."""
@@ -1009,6 +1062,12 @@ class Settings(
             "webhook_url": f"{base}/webhook/deliver",
             "staff_notice_url": SecretStr(f"{base}/staff/notice"),
             "wecom_robot_url": _sandbox_robot(base) if self.wecom_robot_url else None,
+            "wecom_corp_id": SANDBOX_WECOM.corp_id,
+            "wecom_agent_id": self.wecom_agent_id or SANDBOX_WECOM.agent_id,
+            "wecom_agent_secret": credential,
+            "wecom_token": SecretStr(SANDBOX_WECOM.token),
+            "wecom_aes_key": SecretStr(SANDBOX_WECOM.aes_key),
+            "wecom_api_base": f"{base}/wecom/cgi-bin",
             "tianwang_callback_url": f"{base}/tianwang/callback",
             "qingjian_url": f"{base.replace('http', 'ws', 1)}/qingjian/ws",
             "tuhui_url": f"{base}/tuhui",
@@ -1145,6 +1204,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     ChannelSettings,
     TaskSettings,
     PictureSettings,
+    WecomSettings,
     AcceptedSettings,
 )
 
