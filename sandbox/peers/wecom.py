@@ -44,6 +44,10 @@ from sandbox.wecom.serving import CallGate
 from sandbox.wecom.tokens import Tokens, TokenSettings
 
 _API = "/cgi-bin/"
+_PAGE_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:;"
+    " script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+)
 
 
 class _Part(Protocol):
@@ -164,11 +168,16 @@ class WecomPeer(Peer):
     async def page(self) -> HTMLResponse:
         """A phone on which a person chats as a customer."""
         text = (resources.files("sandbox") / "wecom.html").read_text("utf-8")
-        return HTMLResponse(text)
+        return HTMLResponse(text, headers={"Content-Security-Policy": _PAGE_POLICY})
 
-    async def refused(self, rule: Annotated[list[str] | None, Query()] = None) -> JsonObject:
-        """Calls that broke a rule, oldest first; ``rule`` picks kinds of rules."""
-        return {"counts": self._refused.counts, "refused": self._refused.shown(rule or ())}
+    async def refused(
+        self,
+        rule: Annotated[list[str] | None, Query()] = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
+    ) -> JsonObject:
+        """The latest calls that broke a rule, oldest first; ``rule`` picks kinds of rules."""
+        latest = self._refused.shown(rule or ())[-limit:]
+        return {"counts": self._refused.counts, "refused": latest}
 
     async def report(self) -> JsonObject:
         """Counters of everything, for a storm to be judged by."""

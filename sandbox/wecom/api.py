@@ -11,8 +11,19 @@ from pydantic import BaseModel, ConfigDict
 from sandbox.peer import Sandbox
 
 JsonObject = dict[str, Any]
+# ``again``: a message that was taken before, as a client repeats it whose answer was lost.
 Rule = Literal[
-    "token", "quota", "window", "state", "msgid", "nobody", "welcome", "frequency", "media", "form"
+    "token",
+    "quota",
+    "window",
+    "state",
+    "msgid",
+    "again",
+    "nobody",
+    "welcome",
+    "frequency",
+    "media",
+    "form",
 ]
 
 BUSY, BAD_SECRET, BAD_USERID, BAD_MEDIA_TYPE, BAD_TYPE_PARAMETER = -1, 40001, 40003, 40004, 40005

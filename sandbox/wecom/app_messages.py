@@ -1,5 +1,6 @@
 """Messages between apps and members: ``/cgi-bin/message/*``, and what members write to an app."""
 
+import hashlib
 import secrets
 from collections import OrderedDict
 from typing import Any, Literal
@@ -180,7 +181,8 @@ class AppMessages:
         if not wanted.enable_duplicate_check:
             return False
         now = self._clock.now()
-        key = json_bytes([wanted.agentid, wanted.touser, wanted.toparty, wanted.totag, content])
+        told = [wanted.agentid, wanted.touser, wanted.toparty, wanted.totag, content]
+        key = hashlib.blake2b(json_bytes(told), digest_size=16).digest()
         known = self._seen.get(key)
         if known is not None and now - known < wanted.duplicate_check_interval:
             return True

@@ -17,6 +17,7 @@ from sandbox.wecom.api import (
     Endpoint,
     JsonObject,
     Refused,
+    Rule,
     answered,
     require,
 )
@@ -153,10 +154,13 @@ class KfApi:
         known = world.sessions.known(wanted.open_kfid, wanted.touser)
         require(known, BAD_CUSTOMER, "invalid external_userid", "nobody")
         content = checked(wanted.msgtype, wanted.content(), world.media)
-        msgid = self._new_msgid(account, wanted.msgid)
+        message = {"to": wanted.touser, "type": wanted.msgtype, "content": content}
+        msgid = wanted.msgid or new_msgid()
+        if self._was_sent(account, msgid, message):
+            return {"msgid": msgid}
         session = world.sessions.of(wanted.open_kfid, wanted.touser)
         world.sessions.spend_message(session)
-        account.msgids.add(msgid)
+        account.sent.add(msgid, message)
         if world.sandbox.chance.random() < world.settings.fail_rate:
             world.later(world.settings.fail_after_s, lambda: self._fail(session, msgid))
         else:
@@ -167,22 +171,26 @@ class KfApi:
     def send_on_event(self, wanted: SendOnEvent) -> JsonObject:
         world = self._world
         content = checked(wanted.msgtype, wanted.content(), world.media)
-        if wanted.msgid:
-            checked_msgid(wanted.msgid)
+        msgid = checked_msgid(wanted.msgid) if wanted.msgid else new_msgid()
         session = world.sessions.redeem(wanted.code, wanted.msgtype)
-        msgid = wanted.msgid or new_msgid()
-        world.accounts[session.open_kfid].msgids.add(msgid)
+        message = {"to": session.external_userid, "type": wanted.msgtype, "content": content}
+        world.accounts[session.open_kfid].sent.add(msgid, message)
         chat = world.chat_of(session)
         world.chats.add(chat, "welcome", wanted.msgtype, content, msgid=msgid)
         return {"msgid": msgid}
 
-    def _new_msgid(self, account: Account, wanted: str) -> str:
-        if not wanted:
-            return new_msgid()
-        used = checked_msgid(wanted) in account.msgids
+    def _was_sent(self, account: Account, msgid: str, message: JsonObject) -> bool:
+        """Whether this very message was; raises Refused if that is how it is answered, and if the
+        id is another's."""
+        if checked_msgid(msgid) not in account.sent:
+            return False
         code = self._world.settings.repeated_msgid
-        require(not used, code, "invalid Request Parameter, msgid repeated", "msgid")
-        return wanted
+        again = account.sent.is_same(msgid, message)
+        rule: Rule = "again" if again else "msgid"
+        harmless = again and code == 0
+        reason = "invalid Request Parameter, msgid repeated"
+        require(harmless, code or BAD_PARAMETER, reason, rule)
+        return True
 
     def _fail(self, session: Session, msgid: str) -> None:
         world = self._world
@@ -244,9 +252,18 @@ class KfApi:
             if customer is not None:
                 profile = customer.shown()
                 profile["nickname"] = profile.pop("name")
+                if wanted.need_enter_session_context:
+                    profile |= self._entered(customer.external_userid)
                 shown.append(profile)
         invalid = [name for name, customer in people if customer is None]
         return {"customer_list": shown, "invalid_external_userid": invalid}
+
+    def _entered(self, customer: str) -> JsonObject:
+        for session in self._world.sessions:
+            if session.external_userid == customer and session.scenes is not None:
+                scene, param = session.scenes
+                return {"enter_session_context": {"scene": scene, "scene_param": param}}
+        return {}
 
     def servicers(self, wanted: OfAccount) -> JsonObject:
         found = self._world.account(wanted.open_kfid).servicers

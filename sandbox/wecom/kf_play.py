@@ -1,6 +1,6 @@
 """Customers and servicers of customer service, for tests and people to play."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException
 from pydantic import Field, JsonValue
@@ -116,6 +116,7 @@ class KfPlay:
         add("/session", self.change, methods=["POST"], status_code=201)
         add("/event", self.event, methods=["POST"], status_code=201)
         add("/ring", self.ring, methods=["POST"], status_code=202)
+        add("/kf/accounts", self.accounts, methods=["GET"])
         add("/kf/accounts", self.add_account, methods=["POST"], status_code=201)
         add("/kf/servicer", self.set_servicer, methods=["PUT"])
         add("/kf/settings", self.set_settings, methods=["PUT"])
@@ -147,6 +148,8 @@ class KfPlay:
             servicer=said.servicer,
             silent=said.silent,
         )
+        if said.servicer and session.state == ENDED:
+            self._change(session, 4, said.servicer)
         return {"msgid": logged["msgid"], "send_time": logged["send_time"], "msgtype": msgtype}
 
     def _content(self, said: Say) -> tuple[str, JsonObject]:
@@ -205,6 +208,7 @@ class KfPlay:
             "scene": wanted.scene,
             "scene_param": wanted.scene_param,
         }
+        session.scenes = (wanted.scene, wanted.scene_param)
         code = world.sessions.enter(session)
         if code is not None:
             fields["welcome_code"] = code
@@ -218,23 +222,24 @@ class KfPlay:
 
     async def change(self, wanted: Change) -> JsonObject:
         """A servicer takes, transfers, ends or opens again the customer's session."""
-        session = self._session(wanted)
-        old = session.servicer
-        ends = wanted.change_type == 3
-        session.state, session.servicer = (ENDED, "") if ends else (HUMAN, wanted.servicer)
+        return self._change(self._session(wanted), wanted.change_type, wanted.servicer)
+
+    def _change(self, session: Session, change_type: int, servicer: str) -> JsonObject:
+        old, ends = session.servicer, change_type == 3
+        session.state, session.servicer = (ENDED, "") if ends else (HUMAN, servicer)
         session.active_at = self._world.clock.now()
         fields: JsonObject = {
-            "external_userid": wanted.customer,
-            "change_type": wanted.change_type,
+            "external_userid": session.external_userid,
+            "change_type": change_type,
         }
-        if wanted.change_type != 1:
+        if change_type != 1:
             fields["old_servicer_userid"] = old
         if not ends:
-            fields["new_servicer_userid"] = wanted.servicer
-        if wanted.change_type in (1, 3):
+            fields["new_servicer_userid"] = servicer
+        if change_type in (1, 3):
             kind: Literal["ended", "taken"] = "ended" if ends else "taken"
             fields["msg_code"] = self._world.sessions.code(kind, session)
-        return self._world.event(wanted.open_kfid, "session_status_change", fields)
+        return self._world.event(session.open_kfid, "session_status_change", fields)
 
     async def event(self, wanted: Event) -> JsonObject:
         """Put an event into an account's log."""
@@ -247,6 +252,21 @@ class KfPlay:
         for _ in range(wanted.times):
             self._world.ring(wanted.open_kfid)
         return {"rings": wanted.times}
+
+    async def accounts(self) -> JsonObject:
+        """Every account with its servicers and what was pulled of it."""
+        return {"accounts": [self._shown(one) for one in self._world.accounts.values()]}
+
+    def _shown(self, account: Account) -> JsonObject:
+        return {
+            "open_kfid": account.open_kfid,
+            "name": account.name,
+            "servicers": account.servicers,
+            "logged": self._world.log.count(account.open_kfid),
+            "pulls": account.pulls,
+            "empty_pulls": account.empty_pulls,
+            "rings": account.rings,
+        }
 
     async def add_account(self, wanted: NewAccount) -> JsonObject:
         account = Account(wanted.open_kfid, wanted.name, dict(wanted.servicers))
@@ -284,22 +304,12 @@ class KfPlay:
     def report(self) -> JsonObject:
         """What a storm has to be judged by."""
         sessions = list(self._world.sessions)
-        accounts: list[Any] = [
-            {
-                "open_kfid": one.open_kfid,
-                "logged": self._world.log.count(one.open_kfid),
-                "pulls": one.pulls,
-                "empty_pulls": one.empty_pulls,
-                "rings": one.rings,
-            }
-            for one in self._world.accounts.values()
-        ]
         return {
             "customers": len(sessions),
             "said": sum(session.said for session in sessions),
             "sent": sum(session.sent_all for session in sessions),
             "most_sent": max((session.most_sent for session in sessions), default=0),
-            "accounts": accounts,
+            "accounts": [self._shown(one) for one in self._world.accounts.values()],
         }
 
     def _account(self, open_kfid: str) -> Account:

@@ -47,6 +47,7 @@ _TYPES_OF: dict[CodeKind, frozenset[str]] = {
     "ended": frozenset({"text", "msgmenu"}),
 }
 _MAX_CODES = 50_000
+_MAX_SESSIONS = 100_000
 
 
 class SessionRules(Setting):
@@ -73,6 +74,7 @@ class Session:
     most_sent: int = 0
     active_at: float = 0.0
     welcomed_at: float | None = None
+    scenes: tuple[str, str] | None = None
 
     def shown(self) -> JsonObject:
         return asdict(self)
@@ -91,7 +93,7 @@ class Sessions:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.rules = SessionRules()
-        self._sessions: dict[tuple[str, str], Session] = {}
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
         self._codes: OrderedDict[str, _Code] = OrderedDict()
 
     def of(self, open_kfid: str, customer: str) -> Session:
@@ -100,6 +102,8 @@ class Sessions:
         session = self._sessions.get(key)
         if session is None:
             session = self._sessions[key] = Session(open_kfid, customer)
+            if len(self._sessions) > _MAX_SESSIONS:
+                self._sessions.popitem(last=False)
         if self._clock.now() - session.active_at >= HOURS_48:
             session.state, session.servicer = ENDED, ""
         return session

@@ -1,6 +1,7 @@
 """Customer service accounts with what belongs to them, and how the service is told of news."""
 
 import asyncio
+import hashlib
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from sandbox.jsontext import json_bytes
 from sandbox.peer import Sandbox
 from sandbox.wecom.api import (
     BAD_OPEN_KFID,
@@ -34,6 +36,7 @@ FROM_CUSTOMER: Final = 3
 FROM_SYSTEM: Final = 4
 FROM_SERVICER: Final = 5
 _MAX_TOKENS = 50_000
+_MAX_SENT_IDS = 200_000
 
 
 class KfSettings(Setting):
@@ -41,8 +44,9 @@ class KfSettings(Setting):
     shorter than they could be, or begin with a message that was there before. ``tokenless``: pulls
     of an account in a minute without a bell's token; 0: without end. ``fail_rate``: messages that
     are accepted and fail later, for ``fail_type``, after ``fail_after_s``. ``bell_share_s``: news
-    of that long share one bell; ``bell_loss_rate``: bells that nobody hears. ``repeated_msgid``:
-    the errcode of a msgid that was used: no document names it."""
+    of that long share one bell; ``bell_loss_rate``: bells that nobody hears. ``bell_names``:
+    whether a bell says whose it is, which it did not always. ``repeated_msgid``: the errcode of a
+    msgid that was used, which no document names; 0: it is taken, and shown no second time."""
 
     page: int = Field(default=1_000, ge=1, le=1_000)
     empty_rate: float = Field(default=0.0, ge=0, lt=1)
@@ -54,7 +58,30 @@ class KfSettings(Setting):
     fail_after_s: float = Field(default=0.2, ge=0, le=600)
     bell_share_s: float = Field(default=0.0, ge=0, le=60)
     bell_loss_rate: float = Field(default=0.0, ge=0, le=1)
+    bell_names: bool = True
     repeated_msgid: int = 40058
+
+
+class SentIds:
+    """Ids of messages of the service, with what they were ids of; a bound forgets the oldest."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+
+    def add(self, msgid: str, message: JsonObject) -> None:
+        self._known[msgid] = _digest(message)
+        while len(self._known) > _MAX_SENT_IDS:
+            self._known.popitem(last=False)
+
+    def __contains__(self, msgid: str) -> bool:
+        return msgid in self._known
+
+    def is_same(self, msgid: str, message: JsonObject) -> bool:
+        return self._known.get(msgid) == _digest(message)
+
+
+def _digest(message: JsonObject) -> bytes:
+    return hashlib.blake2b(json_bytes(message), digest_size=16).digest()
 
 
 @dataclass(slots=True)
@@ -64,7 +91,7 @@ class Account:
     open_kfid: str
     name: str
     servicers: dict[str, int] = field(default_factory=lambda: {"zhangsan": 0})
-    msgids: set[str] = field(default_factory=set)
+    sent: SentIds = field(default_factory=SentIds)
     pulls: int = 0
     empty_pulls: int = 0
     rings: int = 0
@@ -182,13 +209,14 @@ class KfWorld:
         if self.sandbox.chance.random() < self.settings.bell_loss_rate:
             return
         account.rings += 1
-        fields = {
+        fields: JsonObject = {
             "CreateTime": int(self.clock.now()),
             "MsgType": "event",
             "Event": "kf_msg_or_event",
             "Token": self.issue_token(open_kfid),
-            "OpenKfId": open_kfid,
         }
+        if self.settings.bell_names:
+            fields["OpenKfId"] = open_kfid
         self.callbacks.send("kf_msg_or_event", fields)
 
     def issue_token(self, open_kfid: str) -> str:

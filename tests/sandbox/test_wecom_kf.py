@@ -109,12 +109,14 @@ def test_a_message_id_can_be_used_once(wecom: Wecom) -> None:
     wecom.say("wmA")
     assert wecom.send("wmA", msgid="a" * 32) == 0
     assert wecom.send("wmA", msgid="a" * 32) == 40058
+    assert wecom.send("wmA", "别的", msgid="a" * 32) == 40058
     assert wecom.send("wmA", msgid="a" * 33) == 40058
     assert wecom.send("wmA", msgid="不行") == 40058
-    assert [one["rule"] for one in wecom.refused("msgid")] == ["msgid"] * 3
+    assert [one["rule"] for one in wecom.refused()] == ["again"] + ["msgid"] * 3
+    wecom.set("kf/settings", repeated_msgid=0)
+    assert wecom.send("wmA", msgid="a" * 32) == 0
+    assert wecom.send("wmA", "别的", msgid="a" * 32) == 40058
     assert wecom.texts("wmA") == ["在吗", "在的"]
-    wecom.set("kf/settings", repeated_msgid=95999)
-    assert wecom.send("wmA", msgid="a" * 32) == 95999
 
 
 @pytest.mark.parametrize(
@@ -269,6 +271,9 @@ def test_servicers_write_and_move_sessions_in_their_client(wecom: Wecom) -> None
     assert taken["event"]["new_servicer_userid"] == "zhangsan"
     assert (word["origin"], word["servicer_userid"]) == (5, "zhangsan")
     assert (ended["event"]["change_type"], wecom.state("wmA")) == (3, 4)
+    wecom.say("wmA", "还有一件事", servicer="lisi")
+    assert wecom.pull_all(cursor)[0][-1]["event"]["change_type"] == 4
+    assert wecom.state("wmA") == 3
 
 
 def test_a_burst_is_numbered_per_customer(wecom: Wecom) -> None:
@@ -287,9 +292,12 @@ def test_accounts_customers_and_servicers_are_listed(wecom: Wecom) -> None:
     listed = wecom.post("kf/account/list", {"offset": 1, "limit": 10})["account_list"]
     assert [one["open_kfid"] for one in listed] == ["wkOther"]
     wecom.say("wmA", name="小王")
+    wecom.play("enter", {"customer": "wmA", "scene": "shop"})
     body = {"external_userid_list": ["wmA", "wmX"], "need_enter_session_context": 1}
     found = wecom.post("kf/customer/batchget", body)
-    assert found["customer_list"][0]["nickname"] == "小王"
+    (customer,) = found["customer_list"]
+    assert customer["nickname"] == "小王"
+    assert customer["enter_session_context"]["scene"] == "shop"
     assert found["invalid_external_userid"] == ["wmX"]
     wecom.post("kf/servicer/add", {"open_kfid": KF, "userid_list": ["lisi", "zhangsan"]})
     servicers = wecom.get("kf/servicer/list", open_kfid=KF)["servicer_list"]

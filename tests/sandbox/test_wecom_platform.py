@@ -245,3 +245,15 @@ def test_a_reset_forgets_everything(wecom: Wecom) -> None:
     assert (report["kf"]["customers"], report["clock_shift_s"]) == (0, 0.0)
     assert wecom.pull()["errcode"] == 40014
     assert Wecom(wecom.sandbox).pull_all()[0] == []
+
+
+# The page ----------------------------------------------------------------------------------
+
+
+def test_the_page_is_there_and_loads_nothing_from_elsewhere(wecom: Wecom) -> None:
+    answer = wecom.sandbox.client.get("/_sandbox/wecom/page")
+    assert answer.status_code == 200
+    assert "微信客服" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "http://" not in answer.text
+    assert "/_sandbox/wecom/page" in wecom.sandbox.client.get("/").text
