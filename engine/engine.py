@@ -91,17 +91,24 @@ class Engine:
         except StorageError as error:
             log.warning("leases are not given back, they run out instead: %s", error)
 
-    async def receive(self, message: InboundMessage) -> Receipt:
+    async def receive(
+        self,
+        message: InboundMessage,
+        *,
+        beside: Callable[[Connection, Receipt], None] | None = None,
+    ) -> Receipt:
         """Store ``message`` once and see to it that it is answered; returns once it is stored.
 
-        A caller that is cancelled meanwhile leaves no claim behind that nobody works on.
+        ``beside``: written in the same transaction; what it raises undoes both. A caller that is
+        cancelled meanwhile leaves no claim behind that nobody works on.
         """
         policy = self.policy
         debounce = policy.debounce(message.channel, message.route)
         message = replace(message, received_at=self._clock())
-        storing = self.database.write(
-            lambda c: inbox.receive(
-                c,
+
+        def unit(connection: Connection) -> Receipt:
+            receipt = inbox.receive(
+                connection,
                 message,
                 debounce=debounce,
                 max_debounce=policy.debounce_max_s,
@@ -109,9 +116,12 @@ class Engine:
                 lease_s=policy.lease_s,
                 merge_limit=policy.merge_limit,
                 merge_polled=policy.merge_polled,
-            ),
-            key=message.conversation,
-        )
+            )
+            if beside is not None:
+                beside(connection, receipt)
+            return receipt
+
+        storing = self.database.write(unit, key=message.conversation)
         storing.add_done_callback(lambda stored: self._stored(message, stored))
         return await asyncio.shield(storing)
 

@@ -12,6 +12,8 @@ class EnginePolicy:
     may end without a word (the process died) before the same happens. ``approval_s``: how long a
     quote waits for a person's word. ``patience_s``: channels
     whose deliveries are tried for so long, however often (a task's only as often as it says).
+    ``passive_s``: channels whose callbacks may carry the answer in their response, and for how long
+    after a message it is kept back for that.
     """
 
     sync_deadline_s: float = 20.0
@@ -36,6 +38,7 @@ class EnginePolicy:
     deliveries_per_channel: int = 64
     approval_s: float = 14_400.0
     patience_s: Mapping[str, float] = field(default_factory=dict)
+    passive_s: Mapping[str, float] = field(default_factory=dict)
 
     def debounce(self, channel: str, route: str) -> float:
         """Quiet seconds to wait for more; ``route`` ``poll``: a caller waits for the response."""

@@ -401,10 +401,16 @@ class Turns:
         for effect in effects:
             kind, key = effect["kind"], effect_key(TurnId(turn_id), effect["name"])
             if kind == EffectKind.MESSAGE and self._is_pushed(claim):
-                found.append(_message_delivery(claim, turn_id, key, effect["payload"], now))
+                made = _message_delivery(claim, turn_id, key, effect["payload"], now)
+                found.append(replace(made, not_before=self._not_before(claim)))
             elif kind == EffectKind.NOTICE and self._notices:
                 found.append(_notice_delivery(claim, turn_id, key, effect["payload"]))
         return tuple(found)
+
+    def _not_before(self, claim: Claim) -> float:
+        """Until then the response to the message's own callback may carry the answer."""
+        held = self._policy.passive_s.get(claim.channel)
+        return claim.messages[-1].received_ts + held if held else 0.0
 
     def _is_pushed(self, claim: Claim) -> bool:
         """A caller that still waits gets the answer in its response, and only there."""

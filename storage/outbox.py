@@ -17,6 +17,7 @@ from storage.statements import Statement
 class NewDelivery:
     """``queue`` orders: a delivery waits for every earlier pending one of its queue. ``task_id``,
     ``task_run``: the firing of a task that waits for it. ``max_attempts``: instead of the policy's.
+    ``not_before``: until then it may leave in a response, which `storage.passive` decides.
     """
 
     message_id: str
@@ -30,6 +31,7 @@ class NewDelivery:
     task_id: str | None = None
     task_run: int = 0
     max_attempts: int | None = None
+    not_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ _ADD = Statement(
         payload, status, attempts, next_attempt_at, lease_until, created_at, task_id, task_run,
         max_attempts)
     VALUES (:message_id, :queue, :kind, :channel, :account, :conversation_id, :turn_id, :payload,
-        'pending', 0, 0, 0, :at, :task_id, :task_run, :max_attempts)
+        'pending', 0, :not_before, 0, :at, :task_id, :task_run, :max_attempts)
     ON CONFLICT (message_id) DO NOTHING RETURNING id
     """
 )
@@ -90,6 +92,7 @@ def add(connection: Connection, deliveries: Sequence[NewDelivery], at: str) -> t
                 "task_id": item.task_id,
                 "task_run": item.task_run,
                 "max_attempts": item.max_attempts,
+                "not_before": item.not_before,
             },
         )
         if row is not None:
