@@ -135,7 +135,7 @@ def _with_its_reasons(heard: _Heard, said: Sequence[str]) -> _Heard:
         return heard
     if not vague:
         return heard
-    told = [one for one in said if not words.NOTHING.fullmatch(letters(one))]
+    told = [one for one in said if not words.is_made_of(words.NOTHING, letters(one))]
     plain = [letters(_plain(fold(one))) for one in told]
     if all(words.VAGUE.fullmatch(one) or words.DISCONTENT.fullmatch(one) for one in plain):
         # What is to be done is not said at all: that is `domain.order_talk`'s.
@@ -167,7 +167,7 @@ def _is_content(clause: str, last: _Read) -> bool:
     if last.kind not in (ChangeKind.ADD, ChangeKind.CHANGE):
         return False
     announced = last.requirement.split(" ")[0]
-    nothing = words.NOTHING.fullmatch(letters(clause)) or not letters(clause)
+    nothing = words.is_made_of(words.NOTHING, letters(clause)) or not letters(clause)
     return not nothing and words.OPEN_END.search(fold(announced)) is not None
 
 
@@ -190,7 +190,7 @@ def _kind_of(
         return ChangeKind.CANCEL
     if meant.orders and words.POINTS_OUT.fullmatch(bare):
         return ChangeKind.CHANGE
-    if not bare or words.NOTHING.fullmatch(bare):
+    if not bare or words.is_made_of(words.NOTHING, bare):
         return None
     if _asks(folded) or words.LEFT_ALONE.fullmatch(bare):
         return None
@@ -236,7 +236,7 @@ def _is_question(original: str, meant: Meant) -> bool:
     if not said:
         return False
     asks = words.ASKS_TERMS.search(folded) or words.ASKS.search(folded)
-    marked = re.search(r"[吗么?]$", folded) and not words.NOTHING.fullmatch(said)
+    marked = re.search(r"[吗么?]$", folded) and not words.is_made_of(words.NOTHING, said)
     person = words.FOR_A_PERSON.search(folded)
     return bool(asks or marked or person) or _is_permission(meant, folded)
 
@@ -305,7 +305,7 @@ def _chosen(clauses: Sequence[str], orders: Sequence[OpenOrder]) -> tuple[OpenOr
             return (orders[at - 1],) if 1 <= at <= len(orders) else ()
         meant = meant_in(clause, orders)
         left = letters(_plain(fold(meant.clause)))
-        if meant.orders and words.CHOOSES.fullmatch(re.sub(r"[的图那这张个]", "", left)):
+        if meant.orders and words.is_made_of(words.CHOOSES, re.sub(r"[图那这张个]", "", left)):
             return meant.orders
     return ()
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.amendment_words import CALLED_OFF, NEGATED
+from domain.amendment_words import CALLED_OFF, NEGATED, is_made_of
 from domain.orders import Amendment, ChangeKind
 from domain.text import fold, letters
 
@@ -56,15 +56,14 @@ _COUNTED = re.compile(rf"({_NUMERAL})[张份套版个款]")
 _NUMERALS = {char: n for n, char in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
 _PRICE_ASKED = (
-    r"(?:(?:那|这样|大概|一共|总共|一般|要|得|需要|是|做|弄|下来|的话|请问|你们|你家|能做吗|可以吗)*"
+    r"(?:(?:那|这样|大概|一共|总共|一般|要|得|需要|是|做|弄|下来|的话|请问|你们|你家|能做吗|可以吗){0,8}"
     r"(?:多少钱?|什么价[格位钱]?|怎么收费|怎么算|几块钱?|收费多少|价格多少|报个?价|贵不贵)"
-    r"(?:一?[张个份]|啊|呀|呢|吗|左右|[ ?？])*)"
+    r"(?:一?[张个份]|啊|呀|呢|吗|左右|[ ?？]){0,8})"
 )
 _PRICE_AT_THE_END = re.compile(rf"{_PRICE_ASKED}$")
 _IDLE = re.compile(
-    r"(?:你好|您好|在吗|老板|亲|客服|请问|谢谢|麻烦|你|您|了|啊|哈|这个|这张|这种|那个|[ ?？]"
-    r"|好[的滴吧]?|嗯+|行|可以|ok|对|是的|就这样|那就?|吧|帮我|安排|下单"
-    rf"|{_PRICE_ASKED})+"
+    rf"{_PRICE_ASKED}|你好|您好|在吗|老板|亲|客服|请问|谢谢|麻烦|你|您|了|啊|哈|这个|这张|这种|那个"
+    r"|好[的滴吧]?|嗯|行|可以|ok|对|是的|就这样|这样|那就?|吧|帮我|安排|下单|[ ?？]"
 )
 
 _SECOND = re.compile(
@@ -157,7 +156,7 @@ def _apart(line: str) -> list[str]:
 def says_of_work(clause: str) -> bool:
     """Whether ``clause`` is more than a greeting and the question what it costs."""
     said = letters(clause)
-    return bool(said) and _IDLE.fullmatch(said) is None
+    return not is_made_of(_IDLE, said)
 
 
 def count_in(requirement: str) -> int | None:

@@ -455,6 +455,10 @@ def test_a_long_letter_is_for_a_person_and_costs_no_time() -> None:
     assert amendment_of("把字改成红色，" * 200, [POSTER]) is None
     for text in ("“" * 590, "把" * 590, "谢谢" * 295, "第" * 590, "算了" * 295, "那张" * 295):
         amendment_of(text, [RESTORE, CUTOUT, POSTER])
+    for text in ("嗯", "你好", "那多少钱", "请问多少钱", "好的", "是", "哈", "退", "不做了"):
+        amendment_of((text * 600)[:590] + "x", [RESTORE, CUTOUT, POSTER])
+        choice_of((text * 600)[:590] + "x", [RESTORE, CUTOUT, POSTER])
+        requirement_lines(text * 200 + "x")
     assert len(merged("“" * 4_000, [])) == 0
     assert time.perf_counter() - began < 2.0
 
