@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -176,19 +177,19 @@ async def test_edits_go_on_during_an_import_which_still_has_the_last_word(
     """What an edit changed meanwhile, the import that commits after it sees."""
     desk = KnowledgeBase(base.database)
     await base.import_entries(entries_of("退货.md", 20))
-    edits: list[asyncio.Task[ImportSummary]] = []
+    edits: list[ImportSummary] = []
     newcomer, untouched = an_entry(99), an_entry(7, document="物流.md")
 
     def meanwhile(done: int, total: int) -> None:
         if not edits:
             changed = [an_entry(0, "改过"), an_entry(19, "改过"), newcomer, untouched]
-            edits.append(asyncio.create_task(desk.put(changed, by="小李")))
+            with ThreadPoolExecutor(1) as elsewhere:  # the import waits for its commit
+                edits.append(elsewhere.submit(asyncio.run, desk.put(changed, by="小李")).result())
 
     given = [*entries_of("退货.md", 10, "十五天内可退"), an_entry(19)]
     summary = await base.import_entries(given, refresh={"退货.md"}, progress=meanwhile)
-    edit = await edits[0]
 
-    assert await made(edit) < await made(summary)
+    assert await made(edits[0]) < await made(summary)
     assert await contents(base) == by_id([*given, untouched])
 
 
