@@ -24,7 +24,14 @@ STORAGE_AWAY = "存储暂时不可用,请重试"
 SERVICE_AWAY = "服务暂时不可用,请重试"
 FAILED = "内部错误"
 
-_CAMPUS = ("/api/ai_chat", "/api/transfer_service", "/api/service_reply", "/api/wechat")
+_CAMPUS = (
+    "/api/ai_chat",
+    "/api/transfer_service",
+    "/api/service_reply",
+    "/api/chat_records",
+    "/api/custom_qa",
+    "/api/wechat",
+)
 _TIANWANG = ("/api/task",)
 _BODY = "body"
 _MESSAGES = {

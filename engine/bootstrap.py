@@ -25,6 +25,8 @@ from engine.delivery import Channel, Deliverer
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
 from engine.dispatching import DispatchRunner
 from engine.engine import Engine
+from engine.human_desk import DeskPolicy as HumanDeskPolicy
+from engine.human_desk import HumanDesk
 from engine.knowledge import SAMPLES as SAMPLES
 from engine.knowledge import Knowledge as Knowledge
 from engine.knowledge import build_knowledge as build_knowledge
@@ -119,6 +121,7 @@ class Kefu:
     order_runner: OrderRunner
     links: PictureLinks
     keeping: PictureKeeping | None
+    human_desk: HumanDesk
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
 
@@ -322,6 +325,18 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         order_runner,
         links,
         build_keeping(settings, database, store),
+        HumanDesk(
+            database,
+            services.templates,
+            HumanDeskPolicy(
+                frozenset(channels),
+                settings.zone(),
+                status=settings.service_status,
+                max_waiting=settings.max_queue_length,
+            ),
+            book=work.book,
+            on_queues=parts.wake_queues,
+        ),
     )
 
     def take(book: PriceBook) -> None:

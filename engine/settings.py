@@ -582,14 +582,14 @@ class ChannelSettings(BaseSettings):
     service_status: Annotated[Literal["online", "offline"], BeforeValidator(_lower)] = _setting(
         "SERVICE_STATUS",
         "online",
-        "Whether somebody is at the human desk: online or offline. Offline, customers are told so and "
-        "keep their place.",
+        "Whether somebody is at the human desk: online or offline. Offline, customers are told so "
+        "and keep their place.",
     )
     max_queue_length: int = _setting(
         "MAX_QUEUE_LENGTH",
         10,
-        "Customers that may wait after POST /api/transfer_service; what the bot itself hands over is "
-        "never turned away.",
+        "Customers that may wait when POST /api/transfer_service asks for a person; what the bot "
+        "itself hands over is never turned away.",
         ge=0,
         le=100_000,
     )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
@@ -27,7 +27,8 @@ class Cause:
     """Why: ``actor`` for the audit log; the firing of a task or the turn that it belongs to.
 
     ``shown_in``: the conversation whose caller is handed the messages in the response, so that they
-    are history only. ``max_attempts``: for deliveries of a task.
+    are history only. ``max_attempts``: for deliveries of a task. ``said_by``: role of messages in
+    the history; staff is a person.
     """
 
     actor: str
@@ -38,6 +39,7 @@ class Cause:
     task_run: int = 0
     shown_in: str = ""
     max_attempts: int | None = None
+    said_by: Literal["assistant", "staff"] = "assistant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ _SAID = Statement(
     INSERT INTO messages (contact_id, content, role, received_at, channel, account,
         channel_message_id, conversation_id, kind, event, attachments, sent_ts, received_ts, route,
         status, turn_id)
-    VALUES (:contact_id, :content, 'assistant', :at, :channel, :account, :key, :conversation_id,
+    VALUES (:contact_id, :content, :role, :at, :channel, :account, :key, :conversation_id,
         :kind, '', :attachments, :now, :now, 'push', 'sent', :turn_id)
     ON CONFLICT (channel, account, channel_message_id) DO NOTHING
     """
@@ -135,6 +137,7 @@ def _message(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
         {
             "contact_id": to["contact_id"],
             "content": said(payload),
+            "role": cause.said_by,
             "at": iso(writing.now),
             "channel": to["channel"],
             "account": to["account"],

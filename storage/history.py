@@ -29,6 +29,34 @@ def recent_messages(
     return found[::-1]
 
 
+def messages_between(
+    connection: Connection,
+    conversation: str,
+    *,
+    since: str,
+    until: str,
+    limit: int,
+    offset: int,
+) -> tuple[int, list[dict[str, Any]]]:
+    """How many messages came from ``since`` to before ``until`` (ISO 8601 in UTC), and one page of
+    them, newest first."""
+    where = (
+        " FROM messages WHERE conversation_id = :conversation"
+        " AND received_at >= :since AND received_at < :until"
+    )
+    params = {"conversation": conversation, "since": since, "until": until}
+    total = connection.execute(text("SELECT COUNT(*)" + where), params).scalar_one()
+    found = rows(
+        connection,
+        "SELECT id, role, content, received_at" + where + " ORDER BY id DESC"
+        " LIMIT :limit OFFSET :offset",
+        **params,
+        limit=limit,
+        offset=offset,
+    )
+    return int(total), found
+
+
 def handoffs(
     connection: Connection, *, status: str | None, limit: int, offset: int
 ) -> list[dict[str, Any]]:

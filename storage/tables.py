@@ -32,9 +32,10 @@ class Row(SQLModel):
 
 
 class Message(Row, table=True):
-    """Inbox and history in one: a customer's message (role user) or our reply (assistant).
+    """Inbox and history in one: a customer's message (role user), our reply (assistant) or what a
+    person said (staff).
 
-    ``status`` of a user row: unread, handled, dead; of an assistant row: sent.
+    ``status`` of a user row: unread, handled, dead; of the others: sent.
     """
 
     __tablename__ = "messages"

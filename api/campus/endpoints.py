@@ -1,34 +1,32 @@
-"""POST /api/ai_chat."""
+"""POST /api/ai_chat, and all of the campus surface."""
 
 import time
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from api.campus import custom_qa, service
+from api.campus.records import last_records
 from api.campus.schemas import CampusError, ChatAnswer, ChatRequest
 from api.dependencies import TheKefu
 from api.envelopes import Json
 from domain.ids import new_message_id
 from domain.messages import InboundMessage
-from engine.bootstrap import Kefu
-from storage import history
+from engine.human_desk import CAMPUS
 
-router = APIRouter(prefix="/api", tags=["campus"])
-CHANNEL, ACCOUNT = "campus", "campus"
-RECORDS = 20
 ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": CampusError} for code in (400, 401, 403, 413, 415, 422, 503)
+    code: {"model": CampusError} for code in (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 }
+router = APIRouter(prefix="/api", tags=["campus"], responses=ERRORS)
 
 
-@router.post("/ai_chat", response_model=ChatAnswer, responses=ERRORS)
+@router.post("/ai_chat", response_model=ChatAnswer)
 async def ai_chat(body: ChatRequest, kefu: TheKefu) -> Response:
     """A user's message in, the reply and the last records of the talk out."""
     message = InboundMessage(
-        channel=CHANNEL,
-        account=ACCOUNT,
+        channel=CAMPUS,
+        account=CAMPUS,
         channel_message_id=body.msg_id or new_message_id(),
         chat_id=body.user_id,
         sender_id=body.user_id,
@@ -37,13 +35,17 @@ async def ai_chat(body: ChatRequest, kefu: TheKefu) -> Response:
         route="poll",
     )
     answer = await kefu.engine.ask(message)
-    records = await _records(kefu, message)
+    records = await last_records(kefu, message.conversation)
+    place = await kefu.human_desk.place_in(message.conversation)
     return Json(
         {
             "code": 200,
             "ai_reply": answer["content"],
             "need_transfer": answer["action"] == "escalate",
             "chat_records": records,
+            "mode": "human" if place is not None and place.status == "taken" else "bot",
+            "queue_num": place.number if place is not None else None,
+            "service_status": kefu.human_desk.policy.status,
             "confidence": answer["confidence"],
             "decision": answer["decision"],
             "evidence": answer["evidence"],
@@ -54,16 +56,5 @@ async def ai_chat(body: ChatRequest, kefu: TheKefu) -> Response:
     )
 
 
-async def _records(kefu: Kefu, message: InboundMessage) -> list[dict[str, Any]]:
-    rows = await kefu.engine.database.read(
-        lambda c: history.recent_messages(c, message.conversation, limit=RECORDS)
-    )
-    zone = kefu.settings.zone()
-    return [
-        {
-            "role": "user" if row["role"] == "user" else "ai",
-            "content": row["content"],
-            "time": f"{datetime.fromisoformat(row['received_at']).astimezone(zone):%F %T}",
-        }
-        for row in rows
-    ]
+for _part in (service.router, custom_qa.router):
+    router.include_router(_part)

@@ -4,7 +4,13 @@ from typing import Any
 
 import httpx
 
-CAMPUS_PATHS = ("/api/ai_chat",)
+CAMPUS_PATHS = (
+    "/api/ai_chat",
+    "/api/transfer_service",
+    "/api/service_reply",
+    "/api/chat_records",
+    "/api/custom_qa",
+)
 TIANWANG_PATHS = ("/api/task",)
 
 
