@@ -273,6 +273,8 @@ async def test_while_a_dead_process_holds_the_lease_the_old_token_is_used_on(
         )
     )
     assert len(await send(party.api, 200)) == 200
+    async with asyncio.timeout(5):
+        await behind_the_callers()
     assert scene.platform.fetches == 1
     party.clock.ahead = EARLY + 16
     await send(party.api, 1)
@@ -310,6 +312,8 @@ async def test_while_no_token_is_to_be_had_the_old_one_is_used_and_the_platform_
     await behind_the_callers()
     assert "the old one is used on" in caplog.text
     assert len(await send(party.api, 200)) == 200
+    await behind_the_callers()
+    assert caplog.text.count("the old one is used on") == 1
     assert scene.platform.fetches == 2
     party.clock.ahead, scene.platform.down = EARLY + 4, False
     await send(party.api, 1)
