@@ -150,12 +150,28 @@ def _provider_order(value: object) -> object:
     return tuple(dict.fromkeys(name for name in known if name))
 
 
-def _channel_seconds(value: object) -> object:
+def _pairs(value: object) -> object:
     """``webhook=1.2,web=0`` as a mapping."""
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-    return {channel.strip(): seconds.strip() for channel, _, seconds in pairs}
+    return {name.strip(): given.strip() for name, _, given in pairs}
+
+
+_ORDER_FIELDS = {
+    "order": "keyword1",
+    "service": "keyword2",
+    "status": "keyword3",
+    "time": "keyword4",
+}
+
+
+def _order_fields(value: dict[str, str]) -> dict[str, str]:
+    if not value:
+        return _ORDER_FIELDS
+    if not value.keys() <= _ORDER_FIELDS.keys() or not all(value.values()):
+        raise _refuse("order=, service=, status= and time= with names of the template's fields")
+    return value
 
 
 def _skills(value: object) -> object:
@@ -318,9 +334,7 @@ class TurnSettings(BaseSettings):
     debounce_max_s: Seconds = _setting(
         "DEBOUNCE_MAX_S", 3, "Longest wait in seconds since the first unread message."
     )
-    debounce_channels: Annotated[
-        dict[str, Seconds], NoDecode, BeforeValidator(_channel_seconds)
-    ] = _setting(
+    debounce_channels: Annotated[dict[str, Seconds], NoDecode, BeforeValidator(_pairs)] = _setting(
         "DEBOUNCE_CHANNELS", {}, "Quiet seconds of single channels, e.g. webhook=1.2,web=0."
     )
     merge_limit: int = _setting(
@@ -802,16 +816,72 @@ class WecomSettings(BaseSettings):
     )
 
 
+class WechatSettings(BaseSettings):
+    """WeChat official account"""
+
+    wechat_token: SecretStr | None = _setting(
+        "WECHAT_TOKEN",
+        None,
+        "Token of the callback, whose address is /api/wechat; with APPID, the account is served.",
+    )
+    appid: str = _setting("APPID", "", "Id of the official account.", max_length=64)
+    appsecret: SecretStr | None = _setting(
+        "APPSECRET",
+        None,
+        "Secret of the official account. Without it only the response to a message can carry an "
+        "answer: one that takes longer than 15 s is given to the customer's next message.",
+    )
+    wechat_aes_key: SecretStr | None = _setting(
+        "WECHAT_AES_KEY WECHAT_AES_KEY WECHAT_ENCODING_AES_KEY",
+        None,
+        "EncodingAESKey of the callback.",
+    )
+    wechat_mode: Annotated[
+        Literal["auto", "plain", "compatible", "safe"], BeforeValidator(_lower)
+    ] = _setting(
+        "WECHAT_MODE",
+        "auto",
+        "Which callbacks are taken: plain, safe (encrypted) or compatible (either); auto is safe "
+        "where WECHAT_AES_KEY is set, else plain.",
+    )
+    wechat_api_base: HttpUrl = _setting(
+        "WECHAT_API_BASE", "https://api.weixin.qq.com", "The official account's API."
+    )
+    wechat_reply_s: float = _setting(
+        "WECHAT_REPLY_S",
+        4.5,
+        "Seconds after a message within which its response may carry the answer; the platform "
+        "hangs up after 5. Later answers are sent as customer-service messages.",
+        gt=0,
+        le=4.8,
+    )
+    wechat_quota: int = _setting(
+        "WECHAT_QUOTA",
+        5,
+        "Customer-service messages that the platform allows within 48 hours after a message.",
+        ge=1,
+        le=1_000,
+    )
+    wechat_order_template: str = _setting(
+        "WECHAT_ORDER_TEMPLATE",
+        "",
+        "Id of a template message that tells the customer of a delivered order; empty: none is "
+        "sent.",
+        max_length=128,
+    )
+    wechat_order_fields: Annotated[
+        dict[str, str], NoDecode, BeforeValidator(_pairs), AfterValidator(_order_fields)
+    ] = _setting(
+        "WECHAT_ORDER_FIELDS",
+        {},
+        "Which fields of that template show order, service, status and time; default: "
+        "order=keyword1,service=keyword2,status=keyword3,time=keyword4.",
+    )
+
+
 class AcceptedSettings(BaseSettings):
     """Accepted, without effect in this version"""
 
-    wechat_token: SecretStr | None = _setting(
-        "WECHAT_TOKEN", None, "Token of the WeChat official account's callback."
-    )
-    appid: str = _setting("APPID", "", "Id of the WeChat official account.")
-    appsecret: SecretStr | None = _setting(
-        "APPSECRET", None, "Secret of the WeChat official account."
-    )
     notification_channel: str = _setting(
         "NOTIFICATION_CHANNEL",
         "",
@@ -874,6 +944,7 @@ class Settings(
     TaskSettings,
     PictureSettings,
     WecomSettings,
+    WechatSettings,
     AcceptedSettings,
 ):
     """All settings, checked. Build it with ``load_settings``."""
@@ -956,7 +1027,16 @@ class Settings(
                 "KEFU_IMAGES_MODEL", "not set, while KEFU_IMAGES_URL is", "a model name"
             )
 
+        self._check_wechat()
         self._check_vision()
+
+    def _check_wechat(self) -> None:
+        if self.wechat_mode in {"safe", "compatible"} and self.wechat_aes_key is None:
+            raise ConfigurationError(
+                "WECHAT_AES_KEY",
+                f"not set, while WECHAT_MODE is {self.wechat_mode!r}",
+                "the EncodingAESKey of the callback",
+            )
 
     def _check_vision(self) -> None:
         if self.vision_url and not self.vision_model:
@@ -1041,6 +1121,11 @@ class Settings(
                 values += _secret_parts(value.get_secret_value())
         return tuple(dict.fromkeys(values))
 
+    def wechat_callbacks(self) -> Literal["plain", "compatible", "safe"]:
+        if self.wechat_mode != "auto":
+            return self.wechat_mode
+        return "safe" if self.wechat_aes_key is not None else "plain"
+
     def without_effect(self) -> tuple[str, ...]:
         """Variables that are set and that this version does not use."""
         accepted = AcceptedSettings.model_fields
@@ -1062,6 +1147,8 @@ class Settings(
             "webhook_url": f"{base}/webhook/deliver",
             "staff_notice_url": SecretStr(f"{base}/staff/notice"),
             "wecom_robot_url": _sandbox_robot(base) if self.wecom_robot_url else None,
+            "wechat_api_base": f"{base}/wechat",
+            "appsecret": credential if self.appsecret else None,
             "wecom_corp_id": SANDBOX_WECOM.corp_id,
             "wecom_agent_id": self.wecom_agent_id or SANDBOX_WECOM.agent_id,
             "wecom_agent_secret": credential,
@@ -1205,6 +1292,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     TaskSettings,
     PictureSettings,
     WecomSettings,
+    WechatSettings,
     AcceptedSettings,
 )
 
