@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from pathlib import PurePosixPath
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote_plus
@@ -312,5 +313,9 @@ def _refusal(data: bytes) -> JsonObject:
 def _filename(response: httpx.Response) -> str:
     header = Message()
     header["Content-Disposition"] = one_line(response.headers.get("Content-Disposition", ""))
-    named = header.get_filename() or ""
+    found: list[Any] = header.get_params([], "Content-Disposition")
+    names = [value for key, value in found if key == "filename"]
+    # RFC 6266: the encoded form (a tuple here) is the true one, the other is for old clients.
+    encoded = [value for value in names if isinstance(value, tuple)]
+    named = collapse_rfc2231_value([*encoded, *names, ""][0])
     return one_line(PurePosixPath(named.replace("\\", "/")).name)[:_MAX_NAME_CHARS]

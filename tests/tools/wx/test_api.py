@@ -140,6 +140,8 @@ async def test_an_upload_is_repeated_whole_with_another_token() -> None:
     [
         ('attachment; filename="MEDIA.jpg"', "MEDIA.jpg"),
         ("attachment; filename*=UTF-8''%E5%9B%BE.png", "图.png"),
+        ("attachment; filename=\"%E5.png\"; filename*=utf-8''%E5%9B%BE.png", "图.png"),
+        ('attachment; filename="图.png"', "图.png"),
         ('attachment; filename="../../etc/passwd"', "passwd"),
         ('attachment; filename="C:\\\\a\\\\图.png"', "图.png"),
         ("attachment", ""),
