@@ -8,7 +8,6 @@ from domain.decisions import Quote, QuoteItem
 from domain.errors import InvalidInput
 from domain.pricing import format_yuan
 
-
 SET_BY_PERSON = "客服主管核定"
 """Reason of the line with which a person changes a quote."""
 
