@@ -93,6 +93,11 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "ask_cancel_order": _uses("order", "service"),
         "dispatch_arranged": _uses(),
         "dispatch_waiting": _uses(),
+        "kf_welcome": _uses(),
+        "wechat_welcome": _uses(),
+        "wechat_voice": _uses(),
+        "wechat_unsupported": _uses(),
+        "wechat_pending": _uses(),
         "notice_title": _uses("reason", "customer"),
         "notice_text": _uses("customer question reason", "time conversation"),
     }
