@@ -9,10 +9,11 @@ from importlib import resources
 from typing import Annotated, Any, ClassVar, Protocol
 
 from fastapi import HTTPException, Query
-from pydantic import Field
+from pydantic import Field, JsonValue
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from sandbox.faults import StatusFault, StatusParams
 from sandbox.peer import Peer, Place, Sandbox
 from sandbox.peers.wecom_robot import GroupRobot
 from sandbox.wecom.api import (
@@ -58,6 +59,24 @@ class Shift(Setting):
     """Seconds that WeCom's clock goes forward (or back) from where it is."""
 
     seconds: float = Field(ge=-31_536_000, le=31_536_000)
+
+
+class AnyCallback(Setting):
+    """``fields`` in WeCom's spelling: a callback of whatever kind."""
+
+    fields: dict[str, JsonValue]
+    agent_id: str = Field(default="", max_length=32)
+
+
+class ErrorCode(Setting):
+    """Calls that fail with a code; ``request_kind``: which ones, e.g. ``kf/send_msg``. ``count``
+    and ``rate``: as of any fault."""
+
+    errcode: int
+    errmsg: str = Field(default="injected by the sandbox", max_length=500)
+    request_kind: str | None = Field(default=None, min_length=1, max_length=64)
+    count: int | None = Field(default=None, ge=1)
+    rate: float | None = Field(default=None, gt=0, le=1)
 
 
 class Members(Setting):
@@ -120,14 +139,15 @@ class WecomPeer(Peer):
 
     def _serve(self, endpoints: Iterable[Endpoint]) -> None:
         for one in endpoints:
-            self.router.add_api_route(
-                _API + one.path,
-                self._gate.route(one),
-                methods=list(one.methods),
-                name=one.path,
-                description=one.answer.__doc__,
-                response_model=None,
-            )
+            for method in one.methods:
+                self.router.add_api_route(
+                    _API + one.path,
+                    self._gate.route(one),
+                    methods=[method],
+                    name=one.path,
+                    description=one.answer.__doc__,
+                    response_model=None,
+                )
 
     def _let_drive(self) -> None:
         add = self.admin.add_api_route
@@ -144,6 +164,8 @@ class WecomPeer(Peer):
         add("/callback", self.set_callback, methods=["PUT"])
         add("/callback/verify", self.verify, methods=["POST"])
         add("/callbacks", self.callbacks, methods=["GET"])
+        add("/callbacks", self.send_callback, methods=["POST"], status_code=202)
+        add("/errcode", self.add_errcode, methods=["POST"], status_code=201)
         add("/clock", self.move_clock, methods=["POST"])
         add("/members", self.set_members, methods=["PUT"])
         add("/addresses", self._basics.set_addresses, methods=["PUT"])
@@ -229,6 +251,24 @@ class WecomPeer(Peer):
         await self.sandbox.changes.until(lambda: sender.pending == 0, wait)
         return sender.shown(max(0, limit))
 
+    async def send_callback(self, wanted: AnyCallback) -> JsonObject:
+        """Send what no other route here sends, signed and encrypted like all."""
+        what = str(wanted.fields.get("Event", wanted.fields.get("MsgType", "")))
+        sent = self._callbacks.send(what, dict(wanted.fields), agent_id=wanted.agent_id)
+        return {"number": sent and sent.number}
+
+    async def add_errcode(self, wanted: ErrorCode) -> JsonObject:
+        """A fault as WeCom has them: HTTP 200, and a code in the body."""
+        fault = StatusFault(
+            peer=self.name,
+            kind="status",
+            request_kind=wanted.request_kind,
+            count=wanted.count,
+            rate=wanted.rate,
+            params=StatusParams(status=200, body=refusal(wanted.errcode, wanted.errmsg)),
+        )
+        return self.sandbox.faults.add(fault)
+
     async def move_clock(self, wanted: Shift) -> JsonObject:
         """Let time pass at WeCom: tokens, codes, windows and media expire."""
         self.clock.shift_s += wanted.seconds
@@ -241,11 +281,15 @@ class WecomPeer(Peer):
 
     async def upload(self, request: Request, name: str = "picture.png") -> JsonObject:
         """Keep the body as something that a customer will send."""
-        data = await request.body()
-        if not 0 < len(data) <= self.sandbox.settings.max_body_bytes:
-            raise HTTPException(422, f"{len(data)} bytes cannot be sent")
+        limit, data = self.sandbox.settings.max_body_bytes, bytearray()
+        async for part in request.stream():
+            data += part
+            if len(data) > limit:
+                raise HTTPException(413, f"a file may have {limit} bytes")
+        if not data:
+            raise HTTPException(422, "the body is empty")
         kind = "image" if name.lower().endswith((".png", ".jpg", ".jpeg")) else "file"
-        return {"media_id": self._media.keep(kind, name, data), "type": kind}
+        return {"media_id": self._media.keep(kind, name, bytes(data)), "type": kind}
 
     async def media(self, media_id: str) -> Response:
         """What hides behind a media id, as a phone would show it."""

@@ -24,6 +24,7 @@ TOKEN = "sandboxcallback"  # noqa: S105 # of a platform that does not exist
 ENCODING_AES_KEY = "sandboxsandboxsandboxsandboxsandboxsandboxt"
 PATH = "/wecom/callback"
 _KEPT_ANSWER = 100_000
+_ECHO_SECONDS = 1.0
 
 
 class CallbackSettings(Setting):
@@ -159,11 +160,10 @@ class CallbackSender:
         query = self._signed(self._encrypted(echo.encode()))
         query["echostr"] = query.pop("encrypt")
         assert self._client is not None, "not started"
-        url = self._next_url()
-        address, params = _with_query(url, query)
         try:
-            answer = await self._client.get(address, params=params, timeout=1.0)
-        except httpx.HTTPError as error:
+            address, params = _with_query(self._next_url(), query)
+            answer = await self._client.get(address, params=params, timeout=_ECHO_SECONDS)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             return {"ok": False, "status": None, "error": type(error).__name__}
         right = answer.status_code == 200 and answer.content == echo.encode()
         return {"ok": right, "status": answer.status_code, "expected": echo, "got": answer.text}
@@ -267,14 +267,14 @@ class CallbackSender:
     ) -> httpx.Response | None:
         assert self._client is not None, "not started"
         callback.attempts += 1
-        address, params = _with_query(self._next_url(), sealed.query)
         kind = "application/json" if settings.as_json else "text/xml"
         try:
+            address, params = _with_query(self._next_url(), sealed.query)
             async with asyncio.timeout(settings.timeout_s):
                 answer = await self._client.post(
                     address, params=params, content=sealed.body, headers={"content-type": kind}
                 )
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             callback.statuses.append(type(error).__name__)
             return None
         callback.statuses.append(answer.status_code)

@@ -74,6 +74,8 @@ class ContactPlay:
             way = self._ways.get(config_id)
         except Refused as refused:
             raise HTTPException(404, refused.reason) from refused
+        if not way.fields["user"]:
+            raise HTTPException(422, f"config_id: {config_id!r} names no member")
         fields = {"userid": way.fields["user"][0], "state": way.fields["state"], "add_way": 1}
         return wanted.model_copy(update=fields), way.skip_verify
 

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from domain.messages import MAX_NAME_CHARS
 from sandbox.deliverables import drawn_for
-from sandbox.wecom.api import JsonObject, Setting
+from sandbox.wecom.api import JsonObject, Refused, Setting
 from sandbox.wecom.kf_sessions import ENDED, HUMAN, Session, SessionRules
 from sandbox.wecom.kf_world import (
     FROM_CUSTOMER,
@@ -160,11 +160,16 @@ class KfPlay:
                 content["menu_id"] = said.menu_id
         elif said.msgtype in _MEDIA and "media_id" not in content:
             media_id = said.media_id or self._made_up(said)
-            media = self._world.media.get(media_id)
-            if len(media.data) > FROM_CUSTOMER_BYTES[said.msgtype]:
+            if self._size(media_id) > FROM_CUSTOMER_BYTES[said.msgtype]:
                 return "text", {"content": _TOO_LARGE}
             content["media_id"] = media_id
         return said.msgtype, content
+
+    def _size(self, media_id: str) -> int:
+        try:
+            return len(self._world.media.get(media_id).data)
+        except Refused as refused:
+            raise HTTPException(404, f"media_id: {refused.reason}") from refused
 
     def _made_up(self, said: Say) -> str:
         if said.msgtype != "image":

@@ -54,14 +54,15 @@ def test_what_is_older_than_three_days_is_gone(wecom: Wecom) -> None:
 
 
 def test_pages_may_be_empty_short_or_repeat_but_nothing_is_lost(wecom: Wecom) -> None:
-    said = [wecom.say(f"wm{number % 7}") for number in range(60)]
-    wecom.set("kf/settings", page=10, empty_rate=0.3, short_rate=0.5, repeat_rate=0.5, tokenless=0)
+    burst = wecom.play("burst", {"customers": 7, "messages": 300})["messages"]
+    said = [one["msgid"] for one in burst]
+    wecom.set("kf/settings", page=4, empty_rate=0.4, short_rate=0.5, repeat_rate=0.5, tokenless=0)
     found, _ = wecom.pull_all()
     ids = [one["msgid"] for one in found]
     assert list(dict.fromkeys(ids)) == said
-    assert len(ids) > 60, "some were there twice"
+    assert len(ids) > 300, "some were there twice"
     account = wecom.sandbox.get("/_sandbox/wecom/report")["kf"]["accounts"][0]
-    assert account["pulls"] > 6
+    assert account["pulls"] > 75, "some pages were shorter"
     assert account["empty_pulls"] > 0
 
 
@@ -249,6 +250,20 @@ def test_customers_send_all_kinds_of_messages(wecom: Wecom) -> None:
     assert found[0]["image"] == {"media_id": media_id}
     assert found[3]["text"] == {"content": "满意", "menu_id": "101"}
     assert found[4]["hologram"] == {"depth": 3}
+
+
+def test_what_cannot_be_played_is_said_in_one_line(wecom: Wecom) -> None:
+    def status(what: str, body: object) -> int:
+        url = f"{wecom.sandbox.url}/_sandbox/wecom/{what}"
+        return wecom.sandbox.client.post(url, json=body).status_code
+
+    assert status("say", {"customer": "wmA", "msgtype": "image", "media_id": "none"}) == 404
+    assert status("say", {"customer": "wmA", "msgtype": "voice"}) == 422
+    assert status("say", {"customer": "wmA", "open_kfid": "wkNone"}) == 404
+    assert status("say", {"customer": ""}) == 422
+    assert status("friends", {"customer": "wmA", "config_id": "none"}) == 404
+    assert status("friends/say", {"customer": "wmA", "text": "x"}) == 404
+    assert status("media", None) == 422, "nothing is no file"
 
 
 def test_a_picture_that_is_too_large_arrives_as_a_notice(wecom: Wecom) -> None:

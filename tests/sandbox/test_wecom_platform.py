@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from engine.settings import SANDBOX_WECOM
 from sandbox import wxcrypt
+from sandbox.wecom import callbacks
+from sandbox.wecom.app_messages import AGENT_ID
 from tests.sandbox.wecom import CORP, KF, Heard, Wecom, listening
 from tests.sandbox_server import SandboxServer
 from tools.wx.crypto import CallbackKeys
@@ -177,12 +180,12 @@ def test_whether_an_error_status_is_tried_again_is_a_policy(
 
 def test_callbacks_are_doubled_and_overtake_each_other_on_demand(wecom: Wecom) -> None:
     with listening(wecom.sandbox, copies_rate=1, jitter_s=0.3) as service:
-        for number in range(8):
+        for number in range(10, 22):
             wecom.play("kf/accounts", {"open_kfid": f"wk{number}"})
             wecom.say("wmA", open_kfid=f"wk{number}")
-        heard = service.wait_for(16)
+        heard = service.wait_for(24)
     order = list(dict.fromkeys(one.fields["OpenKfId"] for one in heard))
-    assert sorted(order) == [f"wk{number}" for number in range(8)]
+    assert sorted(order) == [f"wk{number}" for number in range(10, 22)]
     assert order != sorted(order)
 
 
@@ -200,6 +203,39 @@ def test_news_may_share_a_bell_or_have_none(wecom: Wecom) -> None:
     assert len(wecom.pull_all()[0]) == 22
 
 
+def test_callbacks_of_any_kind_can_be_sent_and_doubled_by_a_fault(wecom: Wecom) -> None:
+    wecom.sandbox.fault("wecom", "duplicate", count=1, times=3)
+    fields = {"FromUserName": "sys", "Event": "change_external_chat", "MsgType": "event"}
+    with listening(wecom.sandbox) as service:
+        wecom.play("callbacks", {"fields": fields, "agent_id": "7"})
+        heard = service.wait_for(3)
+        wecom.set("kf/settings", bell_names=False)
+        wecom.say("wmA")
+        bell = service.wait_for(4)[3]
+    assert {one.fields["Event"] for one in heard} == {"change_external_chat"}
+    assert {one.agent_id for one in heard} == {"7"}
+    assert "OpenKfId" not in bell.fields
+    assert len(wecom.pull(open_kfid="", token=bell.fields["Token"])["msg_list"]) == 1
+
+
+def test_wrong_addresses_are_told_and_break_nothing(wecom: Wecom) -> None:
+    url = f"{wecom.sandbox.url}/_sandbox/wecom/callback"
+    assert wecom.sandbox.client.put(url, json={"urls": ["ftp://x"]}).status_code == 422
+    assert wecom.sandbox.client.put(url, json={"encoding_aes_key": "short"}).status_code == 422
+    wecom.set("callback", urls=["http://[broken/"], retry_after_s=0)
+    wecom.say("wmA")
+    state = wecom.sandbox.get("/_sandbox/wecom/callbacks", wait=5)
+    assert (state["failed"], state["pending"]) == (1, 0)
+    assert wecom.play("callback/verify", {})["ok"] is False
+
+
+def test_the_product_knows_who_the_sandbox_takes_it_for() -> None:
+    known = SANDBOX_WECOM
+    assert (known.corp_id, known.token) == (callbacks.CORP_ID, callbacks.TOKEN)
+    assert known.aes_key == callbacks.ENCODING_AES_KEY
+    assert known.agent_id == str(AGENT_ID)
+
+
 def test_several_addresses_take_turns(wecom: Wecom) -> None:
     with listening(wecom.sandbox) as one, listening(wecom.sandbox) as other:
         wecom.set("callback", urls=[one.url, other.url])
@@ -213,11 +249,11 @@ def test_several_addresses_take_turns(wecom: Wecom) -> None:
 
 def test_any_call_can_be_made_to_fail_as_wecom_fails(wecom: Wecom) -> None:
     token = wecom.token
-    body = {"errcode": 45033, "errmsg": "api concurrent out of limit"}
-    wecom.sandbox.fault(
-        "wecom", "status", request_kind="kf/sync_msg", count=1, status=200, body=body
-    )
-    assert wecom.pull()["errcode"] == 45033
+    wecom.play("errcode", {"errcode": 45033, "request_kind": "kf/sync_msg", "count": 1})
+    assert wecom.post("kf/account/list", {})["errcode"] == 0
+    refused = wecom.pull()
+    assert refused["errcode"] == 45033
+    assert "query?e=45033" in refused["errmsg"]
     assert wecom.pull()["errcode"] == 0
     wecom.sandbox.fault("wecom", "status", status=502, count=1)
     url = f"{wecom.sandbox.url}/wecom/cgi-bin/kf/account/list"
