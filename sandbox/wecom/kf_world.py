@@ -63,7 +63,8 @@ class KfSettings(Setting):
 
 
 class SentIds:
-    """Ids of messages of the service, with what they were ids of; a bound forgets the oldest."""
+    """Ids of messages of an account, whoever wrote them, with what they were ids of. Of too many it
+    forgets the oldest."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, bytes] = OrderedDict()
@@ -170,6 +171,7 @@ class KfWorld:
         }
         if servicer:
             logged["servicer_userid"] = servicer
+        self.accounts[session.open_kfid].sent.add(logged["msgid"], logged)
         self._append(session.open_kfid, logged, sent, silent=silent)
         return logged
 

@@ -107,13 +107,14 @@ def test_answers_to_nobody_are_refused(wecom: Wecom) -> None:
 
 
 def test_a_message_id_can_be_used_once(wecom: Wecom) -> None:
-    wecom.say("wmA")
+    theirs = wecom.say("wmA")
+    assert wecom.send("wmA", msgid=theirs) == 40058
     assert wecom.send("wmA", msgid="a" * 32) == 0
     assert wecom.send("wmA", msgid="a" * 32) == 40058
     assert wecom.send("wmA", "别的", msgid="a" * 32) == 40058
     assert wecom.send("wmA", msgid="a" * 33) == 40058
     assert wecom.send("wmA", msgid="不行") == 40058
-    assert [one["rule"] for one in wecom.refused()] == ["again"] + ["msgid"] * 3
+    assert [one["rule"] for one in wecom.refused()] == ["msgid", "again"] + ["msgid"] * 3
     wecom.set("kf/settings", repeated_msgid=0)
     assert wecom.send("wmA", msgid="a" * 32) == 0
     assert wecom.send("wmA", "别的", msgid="a" * 32) == 40058
