@@ -1,5 +1,6 @@
 """Fixtures that every part uses: the database on both engines."""
 
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from tests.databases import (
     open_database,
     postgres_server,
 )
+
+# The files of an index stay open until the collector comes by: more than many a shell allows.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, min(_hard, 4_096)), _hard))
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no finding
 settings.load_profile("untimed")
