@@ -6,13 +6,13 @@ twice.
 
 import json
 import re
-from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 from domain.errors import ConfigurationError, PeerError, PeerRejected, PeerUnavailable
 from tools import http_errors
+from tools.wx.errors import Fault
 
 PEER = "wecom"
 VARIABLE = "WECOM_ROBOT_URL"
@@ -21,16 +21,6 @@ LIMIT_WINDOW_S = 60.0
 """Twenty messages a minute; who exceeds them is refused for a minute."""
 _CUT = "…"
 _SHOWN_CHARS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What an errcode means. ``again``: the same message may be taken later, ``after_s`` seconds
-    from now at the earliest."""
-
-    advice: str
-    again: bool = False
-    after_s: float | None = None
 
 
 FAULTS = {
