@@ -128,7 +128,21 @@ class Engine:
     def _stored(self, message: InboundMessage, storing: asyncio.Future[Receipt]) -> None:
         if storing.cancelled() or storing.exception() is not None:
             return
-        receipt = storing.result()
+        self.taken(message, storing.result())
+
+    def intake(self, connection: Connection, message: InboundMessage) -> Receipt:
+        """Store ``message`` once, in a unit of somebody who stores more than it: to be followed by
+        `taken` when that is committed. ``message.received_at`` is set."""
+        policy = self.policy
+        return inbox.receive(
+            connection,
+            message,
+            debounce=policy.debounce(message.channel, message.route),
+            max_debounce=policy.debounce_max_s,
+        )
+
+    def taken(self, message: InboundMessage, receipt: Receipt) -> None:
+        """What `intake` stored is committed: see to it that it is answered."""
         duplicate = "true" if receipt.duplicate else "false"
         self.metrics.messages.labels(message.channel, duplicate).inc()
         if not receipt.duplicate and receipt.due_at is not None:

@@ -1,0 +1,112 @@
+"""WeCom's parts, built from the settings and put together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+from domain.errors import ConfigurationError
+from engine.delivery import Channel
+from engine.engine import Engine
+from engine.metrics import Metrics
+from engine.settings import Settings
+from engine.tokens import wecom_tokens
+from engine.wecom.callbacks import WecomCallbacks
+from engine.wecom.kf import Hooks, KfPuller
+from engine.wecom.kf_channel import KfChannel
+from engine.wecom.kf_intake import KfIntake
+from graphs.templates import Templates
+from storage.database import Database
+from storage.kf import CHANNEL
+from tools.wecom.errors import WECOM_ERRORS
+from tools.wecom.kf import KfClient
+from tools.wx.api import WxApi
+from tools.wx.crypto import CallbackKeys
+
+
+@dataclass(slots=True)
+class Wecom:
+    """What of WeCom runs in one process. ``callbacks``: None where no token and key are set: then
+    messages are pulled every minute. Build it before the engine, `join` it to the engine after."""
+
+    api: WxApi
+    kf: KfClient
+    callbacks: WecomCallbacks | None
+    channels: dict[str, Channel] = field(default_factory=dict)
+    puller: KfPuller | None = None
+
+    async def start(self) -> None:
+        if self.puller is not None:
+            await self.puller.start()
+
+    async def stop(self) -> None:
+        if self.puller is not None:
+            await self.puller.stop()
+
+
+def build_wecom(
+    settings: Settings, database: Database, http: httpx.AsyncClient, metrics: Metrics
+) -> Wecom | None:
+    """None without WECOM_CORP_ID and WECOM_AGENT_SECRET. Raises ConfigurationError."""
+    if not settings.wecom_corp_id or settings.wecom_agent_secret is None:
+        return None
+    base = settings.wecom_api_base
+    secret = settings.wecom_agent_secret.get_secret_value()
+    tokens = wecom_tokens(database, http, base, settings.wecom_corp_id, secret)
+    api = WxApi(http, base, tokens, peer="wecom", errors=WECOM_ERRORS)
+    keys = callback_keys(settings)
+    callbacks = WecomCallbacks(keys, database, metrics) if keys is not None else None
+    client = KfClient(api)
+    notices = settings.notification_enabled and has_staff(settings)
+    channel = KfChannel(client, database, notices=notices)
+    return Wecom(api, client, callbacks, {CHANNEL: channel})
+
+
+def callback_keys(settings: Settings) -> CallbackKeys | None:
+    """None where neither the token nor the key is set. Raises ConfigurationError."""
+    token, key = settings.wecom_token, settings.wecom_aes_key
+    if token is None and key is None:
+        return None
+    if token is None or key is None:
+        missing = "WECOM_TOKEN" if token is None else "WECOM_AES_KEY"
+        raise ConfigurationError(missing, "not set", "as shown where the callback is set up")
+    try:
+        return CallbackKeys(
+            token.get_secret_value(), key.get_secret_value(), settings.wecom_corp_id
+        )
+    except ConfigurationError as error:
+        names = {"Token": "WECOM_TOKEN", "EncodingAESKey": "WECOM_AES_KEY"}
+        variable = names.get(error.variable, "WECOM_CORP_ID")
+        raise ConfigurationError(variable, error.reason, error.expected) from None
+
+
+def has_staff(settings: Settings) -> bool:
+    return settings.wecom_robot_url is not None or settings.staff_notice_url is not None
+
+
+def join_kf(
+    wecom: Wecom,
+    engine: Engine,
+    settings: Settings,
+    templates: Templates,
+    metrics: Metrics,
+    *,
+    owner: str,
+    on_queues: Callable[[Sequence[str]], None],
+) -> None:
+    """Customer service's messages go to ``engine`` from now on."""
+    database = engine.database
+    notices = settings.notification_enabled and has_staff(settings)
+    wecom.puller = KfPuller(
+        wecom.kf,
+        KfIntake(engine.intake, templates, notices=notices),
+        database,
+        metrics,
+        Hooks(engine.taken, on_queues),
+        owner=owner,
+        alone=database.is_sqlite,
+        lease_s=settings.lease_s,
+        accounts=settings.wecom_kf_accounts,
+    )
+    if wecom.callbacks is not None:
+        wecom.callbacks.on_bell(wecom.puller.heard)
