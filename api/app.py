@@ -38,6 +38,8 @@ from api.tianwang.endpoints import router as tianwang
 from api.tools.endpoints import router as tools
 from api.tuhui.endpoints import CALLBACK_PATH
 from api.tuhui.endpoints import router as tuhui
+from api.wecom.endpoints import CALLBACK_PATH as WECOM_CALLBACK_PATH
+from api.wecom.endpoints import router as wecom
 from domain.errors import InvalidInput, KefuError, StorageError
 from engine.bootstrap import Kefu
 from engine.settings import Settings
@@ -80,6 +82,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(pictures)
     app.include_router(tuhui)
     app.include_router(links)
+    app.include_router(wecom)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)
@@ -88,13 +91,20 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         Guard,
         api_key=key.get_secret_value() if key else None,
         signed=kefu.settings.webhook_secret is not None,
-        keyed=(CALLBACK_PATH,) if kefu.settings.tuhui_api_key is not None else (),
+        keyed=_keyed(kefu),
         max_body_bytes=kefu.settings.max_body_bytes,
         uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES, PICTURES_PATH: MAX_PICTURE_BODY_BYTES},
         tokens=_tokens(kefu.settings),
     )
     app.add_middleware(Addresses, settings=kefu.settings)
     return app
+
+
+def _keyed(kefu: Kefu) -> tuple[str, ...]:
+    """Addresses that ask for a key, or a signature, of their own."""
+    tuhui = (CALLBACK_PATH,) if kefu.settings.tuhui_api_key is not None else ()
+    signed = kefu.wecom is not None and kefu.wecom.callbacks is not None
+    return (*tuhui, *((WECOM_CALLBACK_PATH,) if signed else ()))
 
 
 def _tokens(settings: Settings) -> Tokens | None:

@@ -52,6 +52,7 @@ from engine.tool_desk import ToolDesk
 from engine.turns import Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
+from engine.wecom.build import Wecom, build_wecom, join_kf
 from engine.workshop import build_keeping, build_links, build_workshop, picture_fetcher
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
@@ -124,6 +125,7 @@ class Kefu:
     human_desk: HumanDesk
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
+    wecom: Wecom | None = None
 
     @property
     def tasks(self) -> TaskDesk:
@@ -141,6 +143,8 @@ class Kefu:
         self.prices.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
+        if self.wecom is not None:
+            await self.wecom.start()
         self.warming = asyncio.create_task(self._warm(), name="warm")
 
     def _qingjian_is_back(self) -> None:
@@ -166,6 +170,8 @@ class Kefu:
             self.warming.cancel()
             await asyncio.gather(self.warming, return_exceptions=True)
         await self.prices.stop()
+        if self.wecom is not None:
+            await self.wecom.stop()
         if self.keeping is not None:
             await self.keeping.stop()
         await self.order_runner.stop()
@@ -220,7 +226,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     links = build_links(settings)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
-    channels = build_channels(settings, http, qingjian)
+    wecom = build_wecom(settings, database, http, metrics)
+    channels = build_channels(settings, http, qingjian) | (wecom.channels if wecom else {})
     reach = frozenset(channels) | ({TUHUI} if settings.tuhui_url else frozenset())
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
     work = TaskWork(
@@ -257,6 +264,15 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         orders=TurnOrders(orders),
     )
     work.on_queues = orders.on_queues = parts.wake_queues
+    if wecom is not None:
+        join_kf(
+            wecom,
+            parts.engine,
+            settings,
+            services.templates,
+            owner=owner,
+            on_queues=parts.wake_queues,
+        )
     tool_desk = ToolDesk(
         registry,
         database,
@@ -344,6 +360,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         parts.turns.use(kefu.services)
 
     prices.on_change = take
+    kefu.wecom = wecom
     return kefu
 
 
