@@ -1,0 +1,1 @@
+"""The WeChat official account: callbacks in, answers in their responses or as messages."""
