@@ -81,6 +81,7 @@ from tools.pictures.store import PictureStore
 from tools.pictures.vision import MAX_TOKENS, Vision
 from tools.qingjian.mapping import load_mapping
 from tools.qingjian.protocol import CHANNEL as QINGJIAN
+from tools.qingyunke.client import Qingyunke
 from tools.registry import ToolRegistry
 from tools.tianwang.client import CallbackClient
 from tools.tuhui.client import TuhuiClient
@@ -223,6 +224,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     picture_desk = PictureDesk(store, pictures.look, deadline_s=settings.picture_read_s)
     prices = Prices(settings.price_book_file, _default(None, "price_book.yaml"), metrics)
     services = build_services(settings, search, models, registry, pictures, prices.book)
+    services = replace(services, chatter=build_chatter(settings, http))
     links = build_links(settings)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
@@ -546,6 +548,10 @@ def build_models(
     return ModelGateway(
         configs, prices, attempt_timeout=settings.model_timeout_s, tokens_today=tokens_today
     )
+
+
+def build_chatter(settings: Settings, http: httpx.AsyncClient) -> Qingyunke | None:
+    return Qingyunke(settings.qingyunke_url, http) if settings.qingyunke_url else None
 
 
 def provider_configs(settings: Settings) -> list[ProviderConfig]:

@@ -555,6 +555,13 @@ class ModelSettings(BaseSettings):
         "TRAE_MODEL", "default", "Model of trae; the API's documentation names none."
     )
 
+    qingyunke_url: HttpUrl = _setting(
+        "QINGYUNKE_URL",
+        "",
+        "Qingyunke's chat robot, e.g. http://api.qingyunke.com/api.php, for small talk that "
+        "nothing else answers; it gets no personal data. Default: off.",
+    )
+
     @field_validator("trae_base_url")
     @classmethod
     def _without_call(cls, value: str) -> str:
@@ -1168,6 +1175,7 @@ class Settings(
             "vision_api_key": credential if self.vision_api_key else None,
             "embedding_url": "",
             "rerank_url": f"{base}/rerank/v1" if self.rerank_url else "",
+            "qingyunke_url": f"{base}/qingyunke/api.php" if self.qingyunke_url else "",
             "rerank_api_key": credential if self.rerank_api_key else None,
             "llm_api_key": credential if self.llm_api_key else None,
             "llm_api_base": _sandbox_model(base, llm) if llm else "",

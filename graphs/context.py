@@ -42,6 +42,13 @@ class Looks(Protocol):
     ) -> PictureFacts: ...
 
 
+class Chats(Protocol):
+    """`tools.qingyunke.client.Qingyunke`, or what stands in for it."""
+
+    async def say(self, words: str) -> str:
+        """Raises PeerError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Built once by the composition root and shared by all turns."""
@@ -58,6 +65,7 @@ class Services:
     tools: ToolRegistry = field(default_factory=ToolRegistry)
     pictures: Looks | None = None
     picture_deadline_s: float = 6.0
+    chatter: Chats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from langchain_core.messages import AIMessage
 from domain.decisions import Action, Effect, EffectKind, as_dict
 from domain.intents import Intent
 from domain.pricing import format_yuan
+from graphs.chatter import CHATTER, chatted
 from graphs.context import TurnContext
 from graphs.memory import summarise
 from graphs.ordering import confirmed_order, designers_order
@@ -41,9 +42,10 @@ MAX_NOTICE_QUESTION_CHARS = 500
 
 async def escalate(state: ConversationState, context: TurnContext) -> Update:
     reason = state["risk"]["reasons"][0]
+    if reason == "low_confidence" and (said := await chatted(state, context)) is not None:
+        return _small_talk(state, context, said)
     content = _word_to_customer(state, context, reason)
     context.emit("token", {"text": content})
-    retrieval = state.get("retrieval")
     decision = {
         "action": Action.ESCALATE.value,
         "decision": "handoff",
@@ -62,11 +64,7 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
     else:
         effects = [_handoff(state, reason), _notice(state, context, reason), *done]
     if reason == "low_confidence":
-        asked = {
-            "content": state["classification"]["text"],
-            "confidence": retrieval["confidence"] if retrieval else 0.0,
-        }
-        effects.append(Effect(EffectKind.UNKNOWN_QUESTION, "unknown", asked))
+        effects.append(_unknown(state))
     content, follow = after_orders(state, content, [as_dict(one) for one in effects])
     return {
         "decision": decision | {"content": content},
@@ -75,6 +73,34 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
         "messages": [AIMessage(content=content)],
         "summary": summarise(state, f"转人工({_REASONS.get(reason, reason)})"),
     }
+
+
+def _small_talk(state: ConversationState, context: TurnContext, said: str) -> Update:
+    """Instead of a person; that nobody knew is written down all the same."""
+    context.emit("token", {"text": said})
+    decision = {
+        "action": Action.REPLY.value,
+        "decision": "chat",
+        "content": said,
+        "confidence": round(_confidence(state), 4),
+        "citations": [],
+        "source": CHATTER,
+    }
+    return {
+        "decision": decision,
+        "effects": [as_dict(_message(said)), as_dict(_unknown(state))],
+        "messages": [AIMessage(content=said)],
+        "summary": summarise(state, "chat"),
+    }
+
+
+def _unknown(state: ConversationState) -> Effect:
+    retrieval = state.get("retrieval")
+    asked = {
+        "content": state["classification"]["text"],
+        "confidence": retrieval["confidence"] if retrieval else 0.0,
+    }
+    return Effect(EffectKind.UNKNOWN_QUESTION, "unknown", asked)
 
 
 def _orders(state: ConversationState, context: TurnContext, reason: str) -> list[Effect]:

@@ -11,6 +11,7 @@ from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
 from domain.grounding import cited, without_marks
 from domain.order_words import total_said
 from domain.pricing import format_yuan, quote_lines
+from graphs.chatter import CHATTER, chatted
 from graphs.checked import CheckedStream
 from graphs.context import TurnContext
 from graphs.memory import summarise
@@ -27,7 +28,7 @@ from tools.models.gateway import ModelGateway
 log = logging.getLogger(__name__)
 MAX_CITATION_CHARS = 120
 MAX_OPTIONS = 3
-_CHAT_TEMPLATES = frozenset({"greeting", "thanks", "farewell", "smalltalk", "confirm"})
+_SET_PHRASES = frozenset({"greeting", "thanks", "farewell", "confirm"})
 
 
 async def reply(state: ConversationState, context: TurnContext) -> Update:
@@ -45,7 +46,7 @@ async def reply(state: ConversationState, context: TurnContext) -> Update:
     elif state.get("quote") is not None:
         decision = _quoted(state, context)
     elif "chat" in state["risk"]["reasons"]:
-        decision = _small_talk(state, context)
+        decision = await _small_talk(state, context)
     else:
         return _finish(state, await _answer(state, context))
     context.emit("token", {"text": decision["content"]})
@@ -100,9 +101,12 @@ def _of_pictures(
     return _say(state, context, kind, template, **({"evidence": evidence} if takes else {}))
 
 
-def _small_talk(state: ConversationState, context: TurnContext) -> dict[str, Any]:
+async def _small_talk(state: ConversationState, context: TurnContext) -> dict[str, Any]:
     intent = state["classification"]["intent"]
-    return _say(state, context, "chat", intent if intent in _CHAT_TEMPLATES else "smalltalk")
+    said = await chatted(state, context) if intent not in _SET_PHRASES else None
+    if said is not None:
+        return _decision(said, "chat", CHATTER, state["classification"]["confidence"], [])
+    return _say(state, context, "chat", intent if intent in _SET_PHRASES else "smalltalk")
 
 
 def _ask_back(state: ConversationState, context: TurnContext) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from sandbox.peer import Peer
 from sandbox.peers.images import ImagesPeer
 from sandbox.peers.model import ModelPeer
 from sandbox.peers.qingjian import QingjianPeer
+from sandbox.peers.qingyunke import QingyunkePeer
 from sandbox.peers.rerank import RerankPeer
 from sandbox.peers.staff import StaffPeer
 from sandbox.peers.tianwang import TianwangPeer
@@ -15,6 +16,7 @@ PEERS: tuple[type[Peer], ...] = (
     ModelPeer,
     ImagesPeer,
     RerankPeer,
+    QingyunkePeer,
     WebhookPeer,
     StaffPeer,
     WecomPeer,
