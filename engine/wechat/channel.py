@@ -48,38 +48,46 @@ class WechatChannel:
 
     async def deliver(self, delivery: Delivery) -> None:
         parts = await self._parts(delivery.payload)
-        names = [f"{delivery.message_id}:{at}" for at in range(len(parts))]
-        whose = Whose(CHANNEL, delivery.account, delivery.payload["to"])
-        now = self._clock()
-        grant = await self._database.write(
-            lambda c: reply_windows.reserve(c, whose, names, now=now, spare=0)
-        )
-        for at in range(delivery.payload.get("parts_sent", 0), len(grant.ids)):
-            await self._send(whose, parts[at])
+        sent = int(delivery.payload.get("parts_sent", 0))
+        granted = sent + await self._granted(delivery, range(sent, len(parts)))
+        for at in range(sent, granted):
+            await self._send(delivery, parts[at])
             await self._note(delivery, at + 1)
-        if len(grant.ids) < len(parts):
-            why = "客服消息条数已达上限" if grant.is_open else "客户来信已超过 48 小时或已取消关注"
-            raise PeerRejected(
-                PEER, f"{why}，需等客户再次来信（已发 {len(grant.ids)}/{len(parts)}）"
-            )
+        if granted < len(parts):
+            why = "48 小时内的客服消息条数已达上限，或客户已取消关注，需等客户再次来信"
+            raise PeerRejected(PEER, f"{why}（已发 {granted}/{len(parts)}）")
 
-    async def _send(self, whose: Whose, part: dict[str, str]) -> None:
+    async def _granted(self, delivery: Delivery, parts: range) -> int:
+        """How many of ``parts``, which are numbers, the platform lets us send."""
+        whose, now = (CHANNEL, delivery.account, str(delivery.payload["to"])), self._clock()
+
+        def unit(connection: Connection) -> int:
+            for count, at in enumerate(parts):
+                name = f"{delivery.message_id}:{at}"
+                if not reply_windows.spend(connection, *whose, name, now=now):
+                    return count
+            return len(parts)
+
+        return await self._database.write(unit)
+
+    async def _send(self, delivery: Delivery, part: dict[str, str]) -> None:
+        to = str(delivery.payload["to"])
         try:
             if "media_id" in part:
-                await self._client.send_image(whose.sender_id, part["media_id"])
+                await self._client.send_image(to, part["media_id"])
             else:
-                await self._client.send_text(whose.sender_id, part["text"])
+                await self._client.send_text(to, part["text"])
         except WxRejected as error:
-            await self._learn(whose, error.errcode)
+            if error.errcode in _SHUT:
+                await self._shut(delivery.account, to)
             raise
 
-    async def _learn(self, whose: Whose, errcode: int) -> None:
+    async def _shut(self, account: str, to: str) -> None:
         """The platform counts too, and knows better."""
         now = self._clock()
-        if errcode == QUOTA_SPENT:
-            await self._database.write(lambda c: reply_windows.exhaust(c, whose))
-        elif errcode == WINDOW_CLOSED:
-            await self._database.write(lambda c: reply_windows.close(c, whose, now=now))
+        await self._database.write(
+            lambda c: reply_windows.close_window(c, CHANNEL, account, to, now=now)
+        )
 
     async def _note(self, delivery: Delivery, sent: int) -> None:
         delivery.payload["parts_sent"] = sent
