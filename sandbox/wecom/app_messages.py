@@ -1,11 +1,13 @@
 """Messages between apps and members: ``/cgi-bin/message/*``, and what members write to an app."""
 
 import hashlib
+import re
 import secrets
 from collections import OrderedDict
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+import orjson
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, JsonValue
 
@@ -242,18 +244,18 @@ class AppMessages:
         if body.strip() in _TAKEN_AS_NOTHING:
             return
         try:
-            plain = self._callbacks.opened(body)
-            message = {child.tag: child for child in ElementTree.fromstring(plain)}  # noqa: S314
-            _check_reply(message, userid, self._callbacks.settings.corp_id)
-        except (wxcrypt.Unreadable, ElementTree.ParseError, UnicodeDecodeError) as error:
+            reply = _read_reply(self._callbacks.opened(body))
+            _check_reply(reply, userid, self._callbacks.settings.corp_id)
+        except wxcrypt.Unreadable as error:
             refused = Refused(BAD_PARAMETER, f"passive reply: {error}")
             self._refused.add("callback", refused, body.decode("utf-8", "replace"))
             return
-        kind = _text(message, "MsgType")
-        content: JsonObject = {"content": _text(message, "Content")}
-        if kind != "text":
-            raw = message.get(kind.capitalize())
-            content = {} if raw is None else {one.tag: one.text or "" for one in raw}
+        kind = str(reply["MsgType"])
+        if kind == "text":
+            self._chats.add(chat, "service", kind, {"content": str(reply.get("Content", ""))})
+            return
+        part = reply.get(kind.capitalize())
+        content = {} if not isinstance(part, dict) else {_snake(n): v for n, v in part.items()}
         self._chats.add(chat, "service", kind, content)
 
     def clear(self) -> None:
@@ -263,17 +265,31 @@ class AppMessages:
         self._sent.clear()
 
 
-def _check_reply(message: dict[str, ElementTree.Element], userid: str, corp_id: str) -> None:
+def _snake(name: str) -> str:
+    """MediaId, as callbacks spell it, is media_id everywhere else."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def _read_reply(plain: bytes) -> JsonObject:
     """Raises Unreadable."""
-    if (_text(message, "ToUserName"), _text(message, "FromUserName")) != (userid, corp_id):
+    try:
+        if plain.startswith(b"{"):
+            return dict(orjson.loads(plain))
+        return _elements(ElementTree.fromstring(plain))  # noqa: S314
+    except (ElementTree.ParseError, orjson.JSONDecodeError, UnicodeDecodeError) as error:
+        raise wxcrypt.Unreadable(f"{type(error).__name__} {error}") from None
+
+
+def _elements(parent: ElementTree.Element) -> JsonObject:
+    return {one.tag: _elements(one) if len(one) else one.text or "" for one in parent}
+
+
+def _check_reply(reply: JsonObject, userid: str, corp_id: str) -> None:
+    """Raises Unreadable."""
+    if (reply.get("ToUserName"), reply.get("FromUserName")) != (userid, corp_id):
         raise wxcrypt.Unreadable("it is not from the company to who wrote")
-    if not _text(message, "MsgType"):
+    if not reply.get("MsgType"):
         raise wxcrypt.Unreadable("it has no MsgType")
-
-
-def _text(message: dict[str, ElementTree.Element], name: str) -> str:
-    found = message.get(name)
-    return "" if found is None else found.text or ""
 
 
 def _split(names: str) -> list[str]:

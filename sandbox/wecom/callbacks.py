@@ -281,9 +281,10 @@ class CallbackSender:
         return answer
 
     def _next_url(self) -> str:
+        """Raises ValueError."""
         urls = self.settings.urls
         if not urls:
-            return self._sandbox.target + PATH
+            raise ValueError("nobody is to be told any more")
         self._turn += 1
         url = urls[self._turn % len(urls)]
         return self._sandbox.target + url if url.startswith("/") else url

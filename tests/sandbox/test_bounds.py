@@ -13,6 +13,7 @@ from sandbox.delivery import Deliverer, Delivery, TooManyPending
 from sandbox.gate import connection_of
 from sandbox.received import ReceivedLog
 from sandbox.settings import SandboxSettings
+from sandbox.wecom.kf_log import KfLog
 from tests.sandbox.service import running_service
 
 
@@ -29,6 +30,19 @@ def delivery(number: int, lane: str = "c") -> Delivery:
         headers=lambda _: {},
         created_at=0.0,
     )
+
+
+def test_a_customer_service_log_over_its_bound_forgets_the_oldest_and_keeps_its_cursors() -> None:
+    log = KfLog(3)
+    for number in range(2):
+        log.add("wk", {"msgid": f"m{number}"}, 0.0)
+    cursor = log.page("wk", "", 1, oldest=0.0).next_cursor
+    for number in range(2, 6):
+        log.add("wk", {"msgid": f"m{number}"}, 0.0)
+    page = log.page("wk", cursor, 2, oldest=0.0)
+    assert ([one["msgid"] for one in page.messages], page.has_more) == (["m3", "m4"], True)
+    rest = log.page("wk", page.next_cursor, 2, oldest=0.0)
+    assert ([one["msgid"] for one in rest.messages], rest.has_more) == (["m5"], False)
 
 
 def test_log_over_its_bound_drops_the_oldest_and_counts_it() -> None:

@@ -1,5 +1,6 @@
 """The simulated WeCom takes app messages and media as WeCom does (reference wecom.md, 3.7, 5)."""
 
+import json
 from typing import Any
 
 import pytest
@@ -101,6 +102,26 @@ def test_a_member_who_writes_is_answered_in_the_answer(wecom: Wecom) -> None:
     assert wecom.refused() == []
 
 
+def test_an_answer_may_be_a_picture_or_json(wecom: Wecom) -> None:
+    inner = f"<FromUserName>{CORP}</FromUserName><MsgType>image</MsgType>"
+    picture = f"<xml><ToUserName>lisi</ToUserName>{inner}<Image><MediaId>m1</MediaId></Image></xml>"
+    with listening(wecom.sandbox) as service:
+        service.answer = lambda _heard: (200, sealed(service.keys, picture.encode()))
+        wecom.play("app/say", {"userid": "lisi", "text": "图呢"})
+        service.wait_for(1)
+        wecom.sandbox.get("/_sandbox/wecom/callbacks", wait=5)
+    assert wecom.chat("app/1000002/lisi")[-1]["content"] == {"media_id": "m1"}
+    text = {"ToUserName": "lisi", "FromUserName": CORP, "MsgType": "text", "Content": "在的"}
+    with listening(wecom.sandbox, as_json=True) as service:
+        plain = json.dumps(text).encode()
+        service.answer = lambda _heard: (200, sealed(service.keys, plain, as_json=True))
+        wecom.play("app/say", {"userid": "lisi", "text": "在吗"})
+        service.wait_for(1)
+        wecom.sandbox.get("/_sandbox/wecom/callbacks", wait=5)
+    assert shown(wecom, "lisi")[-2:] == ["在吗", "在的"]
+    assert wecom.refused() == []
+
+
 @pytest.mark.parametrize("wrong", ["receiver", "signature", "plain"])
 def test_an_answer_that_is_no_passive_reply_is_refused(wecom: Wecom, wrong: str) -> None:
     with listening(wecom.sandbox) as service:
@@ -126,10 +147,17 @@ def passive(keys: CallbackKeys, heard: Heard, text: str, to: str | None = None) 
         f"<xml><ToUserName>{receiver}</ToUserName><FromUserName>{CORP}</FromUserName>"
         f"<CreateTime>1</CreateTime><MsgType>text</MsgType><Content>{text}</Content></xml>"
     )
-    sealed = keys.seal(inner.encode(), timestamp="1409659813", nonce="1372623149")
+    return sealed(keys, inner.encode())
+
+
+def sealed(keys: CallbackKeys, plain: bytes, *, as_json: bool = False) -> bytes:
+    made = keys.seal(plain, timestamp="1409659813", nonce="1372623149")
+    if as_json:
+        names = {"encrypt": made.encrypt, "msgsignature": made.msg_signature}
+        return json.dumps(names | {"timestamp": 1409659813, "nonce": made.nonce}).encode()
     return (
-        f"<xml><Encrypt>{sealed.encrypt}</Encrypt><MsgSignature>{sealed.msg_signature}"
-        f"</MsgSignature><TimeStamp>{sealed.timestamp}</TimeStamp><Nonce>{sealed.nonce}</Nonce></xml>"
+        f"<xml><Encrypt>{made.encrypt}</Encrypt><MsgSignature>{made.msg_signature}"
+        f"</MsgSignature><TimeStamp>{made.timestamp}</TimeStamp><Nonce>{made.nonce}</Nonce></xml>"
     ).encode()
 
 
