@@ -14,8 +14,12 @@ from tools.wx.crypto import CallbackRefused
 
 CALLBACK_PATH = "/wecom/callback"
 router = APIRouter(tags=["channels"])
-ERRORS: dict[int | str, dict[str, Any]] = {404: {"model": ErrorOut}, 503: {"model": ErrorOut}} | {
-    code: {"description": "Not from WeCom, or too old"} for code in (400, 403)
+_REFUSED: dict[str, Any] = {"description": "Not from WeCom, or too old"}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: _REFUSED,
+    403: _REFUSED,
+    404: {"model": ErrorOut},
+    503: {"model": ErrorOut},
 }
 Signature = Annotated[str, Query(max_length=128)]
 
