@@ -38,6 +38,8 @@ from api.tianwang.endpoints import router as tianwang
 from api.tools.endpoints import router as tools
 from api.tuhui.endpoints import CALLBACK_PATH
 from api.tuhui.endpoints import router as tuhui
+from api.wechat.endpoints import CALLBACK_PATH as WECHAT_PATH
+from api.wechat.endpoints import router as wechat
 from api.wecom.endpoints import CALLBACK_PATH as WECOM_CALLBACK_PATH
 from api.wecom.endpoints import router as wecom
 from domain.errors import InvalidInput, KefuError, StorageError
@@ -81,6 +83,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(orders)
     app.include_router(pictures)
     app.include_router(tuhui)
+    app.include_router(wechat)
     app.include_router(links)
     app.include_router(wecom)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
@@ -104,7 +107,12 @@ def _keyed(kefu: Kefu) -> tuple[str, ...]:
     """Addresses that ask for a key, or a signature, of their own."""
     tuhui = (CALLBACK_PATH,) if kefu.settings.tuhui_api_key is not None else ()
     signed = kefu.wecom is not None and kefu.wecom.callbacks is not None
-    return (*tuhui, *((WECOM_CALLBACK_PATH,) if signed else ()))
+    wechat = kefu.wechat is not None and kefu.wechat.intake is not None
+    return (
+        *tuhui,
+        *((WECOM_CALLBACK_PATH,) if signed else ()),
+        *((WECHAT_PATH,) if wechat else ()),
+    )
 
 
 def _tokens(settings: Settings) -> Tokens | None:

@@ -52,6 +52,8 @@ from engine.tool_desk import ToolDesk
 from engine.turns import Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
+from engine.wechat.build import Wechat, build_wechat, hold_s
+from engine.wechat.pictures import Deliverables
 from engine.wecom.build import Wecom, build_wecom, join_kf
 from engine.workshop import build_keeping, build_links, build_workshop, picture_fetcher
 from graphs.classifier.model import IntentClassifier
@@ -86,6 +88,7 @@ from tools.registry import ToolRegistry
 from tools.tianwang.client import CallbackClient
 from tools.tuhui.client import TuhuiClient
 from tools.webhook.client import WebhookClient
+from tools.wechat.messages import CHANNEL as WECHAT
 from tools.wecom.robot import GroupRobot
 
 log = logging.getLogger(__name__)
@@ -127,6 +130,7 @@ class Kefu:
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
     wecom: Wecom | None = None
+    wechat: Wechat | None = None
 
     @property
     def tasks(self) -> TaskDesk:
@@ -173,6 +177,8 @@ class Kefu:
         await self.prices.stop()
         if self.wecom is not None:
             await self.wecom.stop()
+        if self.wechat is not None:
+            await self.wechat.stop()
         if self.keeping is not None:
             await self.keeping.stop()
         await self.order_runner.stop()
@@ -230,6 +236,9 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     qingjian = build_qingjian(settings, database, metrics)
     wecom = build_wecom(settings, database, http, metrics)
     channels = build_channels(settings, http, qingjian) | (wecom.channels if wecom else {})
+    fetch = picture_fetcher(settings, picture_http, store).fetch
+    wechat = build_wechat(settings, database, http, metrics, picture=Deliverables(store, fetch))
+    channels |= wechat.channels if wechat else {}
     reach = frozenset(channels) | ({TUHUI} if settings.tuhui_url else frozenset())
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
     work = TaskWork(
@@ -261,11 +270,13 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         owner=owner,
         alone=database.is_sqlite,
         metrics=metrics,
-        on_commit=upkeep.note,
+        on_commit=_each(upkeep.note, *((wechat.committed,) if wechat else ())),
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
         orders=TurnOrders(orders),
     )
     work.on_queues = orders.on_queues = parts.wake_queues
+    if wechat is not None:
+        wechat.connect(parts.engine, services.templates, parts.wake_queues)
     if wecom is not None:
         join_kf(
             wecom,
@@ -362,8 +373,16 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         parts.turns.use(kefu.services)
 
     prices.on_change = take
-    kefu.wecom = wecom
+    kefu.wecom, kefu.wechat = wecom, wechat
     return kefu
+
+
+def _each(*told: Callable[[TurnCommit], None]) -> Callable[[TurnCommit], None]:
+    def tell(commit: TurnCommit) -> None:
+        for one in told:
+            one(commit)
+
+    return tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -508,6 +527,7 @@ def engine_policy(settings: Settings) -> EnginePolicy:
             CALLBACK_CHANNEL: settings.callback_hours * 3_600,
             QINGJIAN: QINGJIAN_PATIENCE_S,
         },
+        passive_s={WECHAT: hold_s(settings)} if settings.wechat_token is not None else {},
     )
 
 
