@@ -123,7 +123,7 @@ class WecomPeer(Peer):
             self.clock, self._callbacks, self._chats, self._media, self._people, self._refused
         )
         self._basics = Basics(self.clock)
-        self._gate = CallGate(sandbox, self._tokens, self._refused)
+        self._gate = CallGate(sandbox, self.clock, self._tokens, self._refused)
         self._answer_as_wecom()
         self._let_drive()
 
@@ -166,6 +166,7 @@ class WecomPeer(Peer):
         add("/callbacks", self.callbacks, methods=["GET"])
         add("/callbacks", self.send_callback, methods=["POST"], status_code=202)
         add("/errcode", self.add_errcode, methods=["POST"], status_code=201)
+        add("/calls", self._gate.set_limit, methods=["PUT"])
         add("/clock", self.move_clock, methods=["POST"])
         add("/members", self.set_members, methods=["PUT"])
         add("/addresses", self._basics.set_addresses, methods=["PUT"])
@@ -327,4 +328,4 @@ class WecomPeer(Peer):
     def _parts(self) -> Iterable[_Part]:
         yield from (self._robot, self._refused, self._tokens, self._people, self._media)
         yield from (self._contacts, self._ways, self._tags, self._contact_play)
-        yield from (self._app, self._basics, self._chats)
+        yield from (self._app, self._basics, self._chats, self._gate)

@@ -27,7 +27,7 @@ class MediaApi:
         given = {"type": kind, "filename": sent[0], "bytes": len(sent[1])} if sent else None
 
         def work() -> JsonObject:
-            self._gate.check_token(request)
+            self._gate.admit(request)
             if sent is None:
                 raise Refused(BAD_PARAMETER, "invalid Request Parameter, media", "media")
             media_id, at = self._store.upload(kind, *sent)
@@ -40,7 +40,7 @@ class MediaApi:
         media_id = request.query_params.get("media_id", "")
 
         def work() -> Response:
-            self._gate.check_token(request)
+            self._gate.admit(request)
             found = self._store.get(media_id)
             named = quote(found.name)
             headers = {

@@ -261,6 +261,17 @@ def test_any_call_can_be_made_to_fail_as_wecom_fails(wecom: Wecom) -> None:
     assert (answer.status_code, answer.json()["errcode"]) == (502, -1)
 
 
+def test_who_calls_too_often_is_blocked_for_a_minute(wecom: Wecom) -> None:
+    wecom.set("calls", per_minute=2)
+    codes = [wecom.post("kf/account/list", {})["errcode"] for _ in range(4)]
+    assert codes == [0, 0, 45009, 45009]
+    assert wecom.pull()["errcode"] == 0, "another call"
+    wecom.pass_time(59)
+    assert wecom.post("kf/account/list", {})["errcode"] == 45009
+    wecom.pass_time(2)
+    assert wecom.post("kf/account/list", {})["errcode"] == 0
+
+
 def test_wrong_json_is_named_as_wecom_names_it(wecom: Wecom) -> None:
     url = f"{wecom.sandbox.url}/wecom/cgi-bin/kf/sync_msg"
     query = {"access_token": wecom.token}
