@@ -527,8 +527,14 @@ def engine_policy(settings: Settings) -> EnginePolicy:
             CALLBACK_CHANNEL: settings.callback_hours * 3_600,
             QINGJIAN: QINGJIAN_PATIENCE_S,
         },
-        passive_s={WECHAT: hold_s(settings)} if settings.wechat_token is not None else {},
+        passive_s=_passive(settings),
     )
+
+
+def _passive(settings: Settings) -> dict[str, float]:
+    if settings.wechat_token is None:
+        return {}
+    return {WECHAT: hold_s(settings, settings.wechat_reply_s)}
 
 
 def task_policy(settings: Settings, channels: frozenset[str]) -> TaskPolicy:

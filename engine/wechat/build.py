@@ -15,7 +15,7 @@ from engine.tokens import SharedTokens, shared_tickets, wechat_tokens
 from engine.wechat.channel import NoPush, WechatChannel
 from engine.wechat.intake import Account, Intake
 from engine.wechat.jsapi import JsSignatures
-from engine.wechat.replies import PassiveReplies
+from engine.wechat.replies import PassiveReplies, Timing
 from engine.wechat.storing import MESSAGE_WINDOW_S, Storing
 from graphs.templates import Templates
 from storage.database import Database
@@ -70,7 +70,7 @@ class Wechat:
             self.database,
             engine.receive,
             quota=self.settings.wechat_quota,
-            hold_s=hold_s(self.settings),
+            hold_s=hold_s(self.settings, self.replies.timing.reply),
             on_queue=lambda queue: wake([queue]),
             clock=self.clock,
         )
@@ -88,10 +88,10 @@ class Wechat:
             await tokens.stop()
 
 
-def hold_s(settings: Settings) -> float:
+def hold_s(settings: Settings, reply_s: float) -> float:
     """How long an answer is kept back for a response. Where there is no other way, until the
     customer's next message may carry it."""
-    return settings.wechat_reply_s if settings.appsecret is not None else MESSAGE_WINDOW_S
+    return reply_s if settings.appsecret is not None else MESSAGE_WINDOW_S
 
 
 def build_wechat(
@@ -101,6 +101,7 @@ def build_wechat(
     metrics: Metrics,
     *,
     picture: Callable[[str], Awaitable[bytes]],
+    timing: Timing | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Wechat | None:
     """None without an account. ``picture``: of a deliverable's address. Raises ConfigurationError
@@ -109,9 +110,8 @@ def build_wechat(
         return None
     _keys(settings, settings.wechat_token.get_secret_value() if settings.wechat_token else "")
     push = _push(settings, database, http, picture, clock)
-    replies = PassiveReplies(
-        database, metrics, reply_s=settings.wechat_reply_s, retake=push is None, clock=clock
-    )
+    timing = timing or Timing(reply=settings.wechat_reply_s)
+    replies = PassiveReplies(database, metrics, timing=timing, retake=push is None, clock=clock)
     return Wechat(settings, database, replies, push, clock)
 
 

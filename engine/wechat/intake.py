@@ -16,7 +16,7 @@ from typing import Literal
 
 from domain.errors import StorageError
 from domain.messages import InboundMessage, MessageKind
-from engine.wechat.replies import LAST_MOMENT_S, PLATFORM_PATIENCE_S, Callback, PassiveReplies
+from engine.wechat.replies import Callback, PassiveReplies
 from engine.wechat.storing import Storing
 from graphs.templates import Templates
 from storage.passive import Offer
@@ -30,7 +30,6 @@ from tools.wx.xml import Fields
 log = logging.getLogger(__name__)
 MAX_AGE_S = 600.0
 """The platform's retries come within 15 s; the rest is for clocks."""
-_DELIVERIES = 3
 _STORE_AGAIN_S = 0.2
 _XML, _JSON, _PLAIN = "application/xml", "application/json", "text/plain; charset=utf-8"
 
@@ -82,6 +81,7 @@ class Intake:
     ) -> None:
         self._account, self._storing, self._replies = account, storing, replies
         self._templates, self._clock = templates, clock
+        self._timing = replies.timing
         self._freshness = Freshness(MAX_AGE_S, clock)
 
     def verify(self, query: Mapping[str, str]) -> bytes:
@@ -181,7 +181,7 @@ class Intake:
             try:
                 return await self._store(found, message, opened.seen_as)
             except StorageError as error:
-                if loop.time() - callback.started < LAST_MOMENT_S:
+                if loop.time() - callback.started < self._timing.last_moment:
                     await asyncio.sleep(_STORE_AGAIN_S)
                     continue
                 log.error("message %s is not stored: %s", message.channel_message_id, error)
@@ -239,12 +239,13 @@ class Intake:
         return self._reply(opened, found, self._words("wechat_pending", message))
 
     def _is_last(self, created: int) -> bool:
-        return self._clock() - created >= (_DELIVERIES - 1) * PLATFORM_PATIENCE_S - 1.0
+        earlier = (self._timing.deliveries - 1) * self._timing.platform
+        return self._clock() - created >= earlier - 1.0
 
     async def _until_hung_up(self, callback: Callback) -> None:
         waited = asyncio.get_running_loop().time() - callback.started
         try:
-            async with asyncio.timeout(max(0.0, PLATFORM_PATIENCE_S + 0.5 - waited)):
+            async with asyncio.timeout(max(0.0, self._timing.platform + 0.5 - waited)):
                 await callback.gone.wait()
         except TimeoutError:
             return

@@ -16,14 +16,26 @@ from storage.turns import TurnCommit
 from tools.wechat.messages import CHANNEL
 from tools.wx.envelope import MAX_TEXT_BYTES
 
-PLATFORM_PATIENCE_S = 5.0
-"""After that the platform hangs up, and delivers the same message again: three times in all."""
-LAST_MOMENT_S = 4.8
-"""What is ready later is not put into the response: it would perhaps not be received."""
-_SLACK_S = 0.2
-_GRACE_S = 1.0
 _POLL_S = 0.3
 """Another process may run the turn: then nobody tells us that it was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. ``reply``: how long a callback waits for its answer; ``platform``: when the platform
+    hangs up and delivers the same message again, ``deliveries`` times in all; ``margin`` before
+    that nothing is put into a response any more, for it would perhaps not be received; ``grace``
+    after it a response that nobody has confirmed is taken for lost."""
+
+    reply: float = 4.5
+    platform: float = 5.0
+    deliveries: int = 3
+    margin: float = 0.2
+    grace: float = 1.0
+
+    @property
+    def last_moment(self) -> float:
+        return self.platform - self.margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +52,20 @@ class Callback:
 
 
 class PassiveReplies:
-    """``reply_s``: how long a callback waits. ``retake``: there is no other way to the customer, so
-    what was offered in a response that nobody confirmed is offered again."""
+    """``retake``: there is no other way to the customer, so what was offered in a response that
+    nobody confirmed is offered again."""
 
     def __init__(
         self,
         database: Database,
         metrics: Metrics,
         *,
-        reply_s: float,
+        timing: Timing,
         retake: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database, self._metrics = database, metrics
-        self._reply_s, self._retake, self._clock = reply_s, retake, clock
+        self.timing, self._retake, self._clock = timing, retake, clock
         self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.on_given_back: Callable[[str], None] = lambda _queue: None
 
@@ -67,7 +79,7 @@ class PassiveReplies:
 
         Whoever gets one says `written` or `give_back`.
         """
-        ends = callback.started + self._reply_s
+        ends = callback.started + self.timing.reply
         with self._listening(callback) as told:
             while not callback.gone.is_set():
                 told.clear()
@@ -97,7 +109,8 @@ class PassiveReplies:
         self.on_given_back(callback.conversation_id)
 
     async def _in_time(self, callback: Callback, offer: Offer) -> Offer | None:
-        late = asyncio.get_running_loop().time() - callback.started > LAST_MOMENT_S
+        waited = asyncio.get_running_loop().time() - callback.started
+        late = waited > self.timing.last_moment
         if not late and not callback.gone.is_set():
             return offer
         await self.give_back(callback, offer)
@@ -118,16 +131,16 @@ class PassiveReplies:
         return "wait" if waits else "over"
 
     def _ask(self, callback: Callback) -> Ask:
-        waited = asyncio.get_running_loop().time() - callback.started
+        timing, waited = self.timing, asyncio.get_running_loop().time() - callback.started
         return Ask(
             CHANNEL,
             callback.account,
             callback.message_id,
             callback.conversation_id,
             arrived=callback.arrived,
-            until=self._clock() + max(0.0, PLATFORM_PATIENCE_S - waited) + _GRACE_S,
+            until=self._clock() + max(0.0, timing.platform - waited) + timing.grace,
             max_bytes=MAX_TEXT_BYTES,
-            again_after=PLATFORM_PATIENCE_S - _SLACK_S,
+            again_after=timing.last_moment,
             retake=self._retake,
         )
 
