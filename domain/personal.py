@@ -1,6 +1,6 @@
 """A customer's words without what tells who that is, for a listener that must not know.
 
-Whatever may be personal goes: it errs on the side of taking too much. No digit, no Latin word and
+Whatever may be personal goes: it errs on the side of taking too much. No digit, no foreign word and
 no numeral of several signs is left, so that no telephone, order, identity or account number, mail
 or web address can be; names and places go by how Chinese writes them.
 """
@@ -14,7 +14,7 @@ from domain.text import clean
 
 _HAN = "\u4e00-\u9fff"
 _NUMERALS = "零〇一二两三四五六七八九十百千万亿幺壹贰叁肆伍陆柒捌玖拾"
-_WRITTEN = re.compile(r"\S*(?:@|://|www\.)\S*|[a-z\d_][a-z\d_.\-+/#:\s]*", re.IGNORECASE)
+_WRITTEN = re.compile(rf"\S*(?:@|://|www\.)\S*|(?:[^\W{_HAN}][.\-+/#:\s]*)+", re.IGNORECASE)
 _SPOKEN_NUMBER = re.compile(rf"[{_NUMERALS}](?:[\s\-—,，.。、]*[{_NUMERALS}]){{2,}}")
 _LIVES = re.compile(r"(?:我住|住在|家住|住址|我家在|家在|位于|坐标)[^,。!?;~\n]{1,60}")
 _INTRODUCED = re.compile(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ WEBHOOK_SECRET = "campus-tests-secret"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def campus(
+def campus_service(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     knowledge_folder: Path,
@@ -22,7 +23,7 @@ def campus(
 ) -> Iterator[Service]:
     """Three may wait; notices to staff and the webhook channel go to the sandbox."""
     folder = tmp_path_factory.mktemp("campus")
-    chosen = {
+    chosen: dict[str, Any] = {
         "max_queue_length": 3,
         "staff_notice_url": f"{shared_sandbox.url}/staff/notice",
         "webhook_url": f"{shared_sandbox.url}/webhook/deliver",
@@ -38,11 +39,13 @@ def campus(
             yield running
 
 
-@pytest.fixture(autouse=True)
-def _nobody_waits(campus: Service) -> None:
-    """Each test begins with an empty queue."""
+@pytest.fixture
+def campus(campus_service: Service) -> Service:
+    """Nobody waits yet."""
+    client = campus_service.client
     for status in ("open", "taken"):
-        listed = campus.client.get("/api/ops/handoffs", params={"status": status, "limit": 200})
+        listed = client.get("/api/ops/handoffs", params={"status": status, "limit": 200})
         for row in listed.json()["items"]:
-            closed = campus.client.post(f"/api/ops/handoffs/{row['id']}", json={"status": "closed"})
+            closed = client.post(f"/api/ops/handoffs/{row['id']}", json={"status": "closed"})
             assert closed.status_code == 200
+    return campus_service

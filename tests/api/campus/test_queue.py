@@ -144,8 +144,11 @@ def test_staff_hears_of_who_asks_by_the_call(
     chat(campus, user, "商品多少钱？")
     number(campus, user)
     number(campus, user)
-    notices = shared_sandbox.notices(at_least=1, wait=10.0)
-    about = [notice for notice in notices if user in str(notice)]
+    about: list[dict[str, Any]] = []
+    while not about:  # those of earlier tests may still come
+        seen = len(shared_sandbox.notices())
+        about = [notice for notice in shared_sandbox.notices() if user in str(notice)]
+        assert about or len(shared_sandbox.notices(at_least=seen + 1, wait=10.0)) > seen
     assert len(about) == 1
     assert "商品多少钱" in str(about[0])
 
@@ -173,7 +176,7 @@ def test_a_reply_is_pushed_where_the_channel_pushes(
 def test_records_are_paged_and_found_by_time(campus: Service) -> None:
     chat(campus, "records", "你好")
     chat(campus, "records", "商品多少钱？")
-    chosen = {"user_id": "records", "limit": 3}
+    chosen: dict[str, str | int] = {"user_id": "records", "limit": 3}
     first = campus.client.get("/api/chat_records", params=chosen).json()
     assert (first["code"], first["total"], first["page"], first["limit"]) == (200, 4, 1, 3)
     assert [record["role"] for record in first["chat_records"]] == ["ai", "user", "ai"]
