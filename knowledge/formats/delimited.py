@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.errors import KnowledgeError
 from knowledge.formats.draft import Draft, bad, by_line
-from knowledge.formats.tables import question_columns, record
+from knowledge.formats.tables import is_column, question_columns, record
 from knowledge.formats.text import decode
 
 
@@ -39,8 +39,11 @@ def parse_jsonl(data: bytes) -> Iterator[Draft]:
 
 
 def parse_json(data: bytes) -> Iterator[Draft]:
-    """An array of such objects, or an object with one array in it."""
+    """An array of such objects, an object with one array in it, or keywords and their answers
+    as one object: ``{"发货": "48 小时内发货。"}``."""
     rows = _loads(decode(data), "文件")
+    if isinstance(rows, dict) and _is_pairs(rows):
+        rows = [{"keywords": words, "answer": answer} for words, answer in rows.items()]
     if isinstance(rows, dict):
         arrays = [value for value in rows.values() if isinstance(value, list)]
         rows = arrays[0] if len(arrays) == 1 else [rows]
@@ -50,6 +53,11 @@ def parse_json(data: bytes) -> Iterator[Draft]:
         if not isinstance(row, dict):
             raise bad(f"第 {number} 条不是 JSON 对象")
         yield record(row, number, f"第 {number} 条")
+
+
+def _is_pairs(rows: dict[str, Any]) -> bool:
+    texts = bool(rows) and all(isinstance(answer, str) for answer in rows.values())
+    return texts and not any(is_column(name) for name in rows)
 
 
 def _loads(text: str, what: str) -> Any:

@@ -11,6 +11,7 @@ Rows = tuple[tuple[str, ...], ...]
 
 COLUMNS = {
     "question": ("question", "问题", "标准问", "标准问题", "q", "title"),
+    "keywords": ("keywords", "keyword", "关键词", "关键字"),
     "answer": ("answer", "答案", "回答", "回复", "a", "content"),
     "aliases": ("aliases", "alias", "别名", "相似问", "相似问题", "similar"),
     "category": ("category", "分类", "类别"),
@@ -37,7 +38,12 @@ class Piece:
 
 def question_columns(header: Sequence[Any]) -> bool:
     names = {str(cell or "").strip().lower() for cell in header}
-    return bool(names & set(COLUMNS["question"])) and bool(names & set(COLUMNS["answer"]))
+    asks = {*COLUMNS["question"], *COLUMNS["keywords"]}
+    return bool(names & asks) and bool(names & set(COLUMNS["answer"]))
+
+
+def is_column(name: str) -> bool:
+    return any(name.strip().lower() in names for names in COLUMNS.values())
 
 
 def question_row(header: Sequence[str], row: Sequence[str]) -> Draft | None:
@@ -53,12 +59,16 @@ def record(row: Mapping[Any, Any], line: int = 0, position: str = "") -> Draft:
     def cell(column: str) -> Any:
         return next((cells[name] for name in COLUMNS[column] if cells.get(name)), "")
 
+    question, aliases = str(cell("question")).strip(), _values(cell("aliases"))
+    if not question:
+        question, *others = _values(cell("keywords")) or ("",)
+        aliases = (*others, *aliases)
     return Draft(
-        question=str(cell("question")).strip(),
+        question=question,
         answer=str(cell("answer")).strip(),
         line=line,
         topic=str(cell("topic")).strip(),
-        aliases=_values(cell("aliases")),
+        aliases=aliases,
         category=str(cell("category")).strip(),
         tags=_values(cell("tags")),
         position=position,

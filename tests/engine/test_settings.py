@@ -369,6 +369,7 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
         KEFU_RERANK_URL="https://rerank.example/v1",
         KEFU_RERANK_MODEL="m",
         KEFU_RERANK_API_KEY="real-6",
+        QINGYUNKE_URL="http://robot.example/api.php",
     )
     settings = load_settings().with_sandbox("http://127.0.0.1:6061/")
     bases = {provider.name: provider.base_url for provider in settings.providers()}
@@ -382,6 +383,7 @@ def test_the_sandbox_gets_every_peer_and_no_real_credential(
     robot = "http://127.0.0.1:6061/wecom/webhook/send?key=sandbox-credential"
     assert settings.wecom_robot_url == SecretStr(robot)
     assert settings.rerank_url == "http://127.0.0.1:6061/rerank/v1"
+    assert settings.qingyunke_url == "http://127.0.0.1:6061/qingyunke/api.php"
     assert not [value for value in settings.secret_values() if "real" in value]
     assert settings.webhook_secret == SecretStr("shared")
 
@@ -393,6 +395,7 @@ def test_the_sandbox_alone_configures_no_model(monkeypatch: pytest.MonkeyPatch) 
     assert settings.webhook_url == "http://127.0.0.1:6061/webhook/deliver"
     assert settings.webhook_secret is None, "a sandbox without a secret signs nothing"
     assert settings.rerank_url == ""
+    assert settings.qingyunke_url == "", "small talk stays off"
 
 
 def test_variables_without_effect_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

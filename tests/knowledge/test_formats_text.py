@@ -106,6 +106,22 @@ def test_a_json_array_of_questions_is_entries(wrap: str) -> None:
     assert entry.tags == ("售后", "导入")
 
 
+def test_keywords_and_answers_as_one_json_object_are_entries() -> None:
+    text = '{"发货|几天到": "48 小时内发货。", "优惠": "凭学生证减 5 元。"}'
+    entries = load_bytes("qa.json", text.encode()).entries
+    assert [(entry.question, entry.aliases, entry.answer) for entry in entries] == [
+        ("发货", ("几天到",), "48 小时内发货。"),
+        ("优惠", (), "凭学生证减 5 元。"),
+    ]
+
+
+def test_a_column_of_keywords_asks_where_no_column_of_questions_does() -> None:
+    (entry,) = load_bytes("qa.csv", "关键词,答案,别名\n发货;几天到,两天,多久\n".encode()).entries
+    assert (entry.question, entry.aliases) == ("发货", ("几天到", "多久"))
+    (entry,) = load_bytes("qa.csv", "问题,关键词,答案\n多久到,发货,两天\n".encode()).entries
+    assert (entry.question, entry.aliases) == ("多久到", ())
+
+
 @pytest.mark.parametrize(
     "text", ["[1]", '"x"', "[" * 100_000, '[{"question": ' + "1" * 5_000 + "}]", "{"]
 )
