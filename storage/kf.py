@@ -1,5 +1,7 @@
 """Accounts of WeChat customer service: bells, cursors, and what is pulled under a lease."""
 
+import itertools
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +12,7 @@ from domain.errors import StorageError
 from domain.messages import InboundMessage
 from storage.audit import record
 from storage.clock import iso
+from storage.outbox import Delivery
 from storage.statements import Statement
 
 CHANNEL = "wecom_kf"
@@ -352,7 +355,30 @@ def _set_handoff(
     )
 
 
-# Deliveries that failed later -----------------------------------------------------------------
+# Deliveries -----------------------------------------------------------------------------------
+
+
+_LATEST = 20_000
+"""Rows of the outbox that are looked through: a failure follows within minutes."""
+_MOST_WAITING = 50
+_ACTION = Statement("SELECT action FROM turns WHERE turn_id = :turn_id")
+_DUE = Statement("SELECT due_at FROM conversations WHERE id = :id")
+_STATUS = Statement("SELECT status FROM outbox WHERE message_id = :message_id")
+_WAITING = Statement(
+    """
+    SELECT message_id, payload FROM outbox
+    WHERE queue = :queue AND status = 'pending' AND id > :id AND channel = :channel
+        AND account = :account ORDER BY id LIMIT :most
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A delivery to the same customer as another one."""
+
+    message_id: str
+    payload: dict[str, Any]
 
 
 def action_of(connection: Connection, turn_id: str) -> str:
@@ -361,22 +387,49 @@ def action_of(connection: Connection, turn_id: str) -> str:
     return str(row[0]) if row else ""
 
 
-_ACTION = Statement("SELECT action FROM turns WHERE turn_id = :turn_id")
-_LATEST = 20_000
-"""Rows of the outbox that are looked through: a failure follows within minutes."""
+def is_busy(connection: Connection, conversation: str) -> bool:
+    """The customer has written something that is being answered, or will be."""
+    row = _DUE.first(connection, {"id": conversation})
+    return row is not None and row[0] is not None
 
 
-def delivered_to(connection: Connection, conversation: str) -> list[tuple[int, str]]:
-    """Ids and message ids of what was delivered there lately, newest first."""
+def was_delivered(connection: Connection, message_id: str) -> bool:
+    row = _STATUS.first(connection, {"message_id": message_id})
+    return row is not None and row[0] == "delivered"
+
+
+def waiting_behind(connection: Connection, delivery: Delivery) -> list[Named]:
+    """Words for the same customer that are to be sent after ``delivery``, in order."""
+    values = {"queue": delivery.queue, "id": delivery.id, "channel": delivery.channel}
+    rows = _WAITING.all(connection, values | {"account": delivery.account, "most": _MOST_WAITING})
+    found = [Named(row[0], json.loads(row[1])) for row in rows]
+    to = delivery.payload["to"]
+    return list(itertools.takewhile(lambda one: one.payload.get("to") == to, found))
+
+
+def deliveries_named(connection: Connection, message_ids: Sequence[str]) -> list[Named]:
+    if not message_ids:
+        return []
     rows = connection.execute(
         text(
-            "SELECT id, message_id FROM outbox WHERE status = 'delivered'"
+            "SELECT message_id, payload FROM outbox WHERE message_id IN :ids ORDER BY id"
+        ).bindparams(bindparam("ids", expanding=True)),
+        {"ids": list(message_ids)},
+    )
+    return [Named(row[0], json.loads(row[1])) for row in rows]
+
+
+def delivered_to(connection: Connection, conversation: str) -> list[tuple[int, str, str]]:
+    """Id, message id and creation of what was delivered there lately, newest first."""
+    rows = connection.execute(
+        text(
+            "SELECT id, message_id, created_at FROM outbox WHERE status = 'delivered'"
             " AND conversation_id = :id AND id > (SELECT COALESCE(MAX(id), 0) FROM outbox) - :most"
             " ORDER BY id DESC LIMIT 50"
         ),
         {"id": conversation, "most": _LATEST},
     )
-    return [(int(row[0]), str(row[1])) for row in rows]
+    return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
 
 
 def mark_failed(connection: Connection, delivery: int, *, error: str, now: float) -> bool:

@@ -8,20 +8,15 @@ from typing import NoReturn
 
 from sqlalchemy import Connection
 
-from domain.decisions import Action
-from domain.errors import PeerError, PeerRejected
-from engine.wecom.kf_words import (
-    WELCOME,
-    part_msgid,
-    split,
-    undelivered_notice,
-    words_of,
-)
+from domain.errors import PeerError, PeerRejected, PeerUnavailable
+from engine.wecom import kf_quota
+from engine.wecom.kf_quota import Outcome, Ration
+from engine.wecom.kf_words import WELCOME, part_msgid, split, undelivered_notice, words_of
 from storage import kf, kf_windows, outbox
 from storage.clock import iso
 from storage.database import Database
 from storage.kf import CHANNEL
-from storage.kf_windows import Grant, Whose
+from storage.kf_windows import Whose
 from storage.outbox import Delivery
 from tools.wecom import errors
 from tools.wecom.errors import PEER
@@ -29,9 +24,7 @@ from tools.wecom.kf import KfClient, SessionState
 from tools.wx.errors import WxRejected
 
 log = logging.getLogger(__name__)
-SPARE = 1
-"""Kept for the word that a person takes over, and for people's own words."""
-_TOO_LATE = "客户来信已超过 48 小时，需等客户再次来信"
+WAIT_S = 0.5
 _WITH_PERSON = frozenset({SessionState.QUEUE, SessionState.HUMAN})
 _KNOWN_OPEN = str(int(SessionState.ASSISTANT))
 _WINDOW_CODES = frozenset({errors.KF_WINDOW_CLOSED, 95031})
@@ -45,8 +38,11 @@ class _WithPerson(PeerRejected):
 class _Sending:
     delivery: Delivery
     whose: Whose
-    parts: tuple[str, ...]
-    ids: tuple[str, ...]
+    ration: Ration
+
+    def unsent(self, number: int) -> frozenset[str]:
+        """Reserved for this, from part ``number`` on."""
+        return self.ration.fresh & set(self.ration.ids[number:])
 
 
 class KfChannel:
@@ -69,33 +65,34 @@ class KfChannel:
         if delivery.payload.get("type") == WELCOME:
             await self._welcome(delivery)
             return
-        sending = _sending(delivery)
-        grant = await self._reserve(sending)
-        if not grant.is_open:
-            await self._refuse(sending, _TOO_LATE)
-        if not grant.ids:
-            await self._refuse(sending, "客户来信后的 5 条回复已用完，需等客户再次来信")
-        await self._prepare(sending, grant)
-        for number in range(len(grant.ids)):
-            await self._part(sending, grant, number)
-        if len(grant.ids) < len(sending.parts):
-            missing = f"共 {len(sending.parts)} 段，额度只够前 {len(grant.ids)} 段"
-            await self._refuse(sending, missing)
+        sending = await self._rationed(delivery)
+        if sending.ration.outcome is Outcome.CARRIED:
+            return
+        await self._prepare(sending)
+        for number in range(len(sending.ration.ids)):
+            await self._part(sending, number)
+        sent, needed = len(sending.ration.ids), sending.ration.needed
+        if sent < needed:
+            await self._refuse(delivery, f"共 {needed} 段，额度只够前 {sent} 段")
 
-    # The quota -----------------------------------------------------------------------------
+    async def _rationed(self, delivery: Delivery) -> _Sending:
+        if not split(words_of(delivery.payload)):
+            await self._refuse(delivery, "消息内容为空")
+        whose, now = Whose(CHANNEL, delivery.account, delivery.payload["to"]), self._clock()
+        found = await self._database.write(
+            lambda c: kf_quota.ration(c, whose, delivery, now=now), key=delivery.queue
+        )
+        if found.outcome is Outcome.CLOSED:
+            await self._refuse(delivery, "客户来信已超过 48 小时，需等客户再次来信")
+        if found.outcome is Outcome.SPENT:
+            await self._refuse(delivery, "客户来信后的 5 条回复已用完，需等客户再次来信")
+        if found.outcome is Outcome.WAIT:
+            raise PeerUnavailable(PEER, "额度只剩一条，等待与后续回复一并发送", retry_after=WAIT_S)
+        return _Sending(delivery, whose, found)
 
-    async def _reserve(self, sending: _Sending) -> Grant:
-        now = self._clock()
-
-        def unit(connection: Connection) -> Grant:
-            spare = 0 if _is_urgent(connection, sending.delivery) else SPARE
-            return kf_windows.reserve(connection, sending.whose, sending.ids, now=now, spare=spare)
-
-        return await self._database.write(unit, key=sending.delivery.queue)
-
-    async def _refuse(self, sending: _Sending, reason: str) -> NoReturn:
+    async def _refuse(self, delivery: Delivery, reason: str) -> NoReturn:
         """Raises PeerRejected; staff is told."""
-        delivery, now = sending.delivery, self._clock()
+        now = self._clock()
         if self._notices:
             notice = undelivered_notice(delivery.message_id, delivery.conversation_id, reason)
             await self._database.write(lambda c: outbox.add(c, [notice], iso(now)))
@@ -103,21 +100,19 @@ class KfChannel:
 
     # Sending -------------------------------------------------------------------------------
 
-    async def _part(self, sending: _Sending, grant: Grant, number: int) -> None:
+    async def _part(self, sending: _Sending, number: int) -> None:
         try:
             await self._send(sending, number)
-        except WxRejected as error:
+        except _WithPerson:
+            await self._give_up(sending, number)
+            raise
+        except PeerRejected as error:
             if _is_repeated(error):
                 # It was taken before, and the answer was lost: it costs nothing again.
-                await self._release(sending, {sending.ids[number]} & set(grant.fresh))
+                await self._costs_nothing(sending, number)
                 return
-            left = set(grant.ids[number:]) & set(grant.fresh)
-            await self._rejected(sending, error, left)
-        except PeerRejected as error:
-            await self._release(sending, set(grant.ids[number:]) & set(grant.fresh))
-            if isinstance(error, _WithPerson):
-                raise
-            await self._refuse(sending, error.reason)
+            await self._give_up(sending, number, error)
+            await self._refuse(sending.delivery, error.reason)
 
     async def _send(self, sending: _Sending, number: int) -> None:
         try:
@@ -128,35 +123,39 @@ class KfChannel:
             await self._send_once(sending, number)
 
     async def _send_once(self, sending: _Sending, number: int) -> None:
-        whose = sending.whose
+        whose, ration = sending.whose, sending.ration
         await self._client.send_text(
-            whose.account, whose.sender_id, sending.parts[number], msgid=sending.ids[number]
+            whose.account, whose.sender_id, ration.parts[number], msgid=ration.ids[number]
         )
 
-    async def _rejected(self, sending: _Sending, error: WxRejected, left: set[str]) -> NoReturn:
-        """Raises PeerRejected. What the platform says of the window is true, whatever we kept."""
-        whose, now = sending.whose, self._clock()
+    async def _give_up(
+        self, sending: _Sending, number: int, error: PeerRejected | None = None
+    ) -> None:
+        """What the platform says of the window is true, whatever we kept."""
+        whose, delivery, now = sending.whose, sending.delivery, self._clock()
+        errcode = error.errcode if isinstance(error, WxRejected) else 0
 
         def unit(connection: Connection) -> None:
-            kf_windows.release(connection, whose, left)
-            if error.errcode == errors.KF_QUOTA_SPENT:
-                kf_windows.exhaust(connection, whose)
-            elif error.errcode in _WINDOW_CODES:
-                kf_windows.close(connection, whose, now=now)
+            kf_quota.give_up(connection, whose, delivery, sending.unsent(number))
+            if errcode == errors.KF_QUOTA_SPENT:
+                kf_quota.exhaust(connection, whose, now=now)
+            elif errcode in _WINDOW_CODES:
+                kf_quota.close(connection, whose, now=now)
 
-        await self._database.write(unit, key=sending.delivery.queue)
-        await self._refuse(sending, error.reason)
+        await self._database.write(unit, key=delivery.queue)
 
-    async def _release(self, sending: _Sending, ids: set[str]) -> None:
+    async def _costs_nothing(self, sending: _Sending, number: int) -> None:
+        ids = sending.ration.fresh & {sending.ration.ids[number]}
         if ids:
-            await self._database.write(lambda c: kf_windows.release(c, sending.whose, ids))
+            whose = sending.whose
+            await self._database.write(lambda c: kf_quota.release(c, whose, ids))
 
     # The session ---------------------------------------------------------------------------
 
-    async def _prepare(self, sending: _Sending, grant: Grant) -> None:
+    async def _prepare(self, sending: _Sending) -> None:
         """The session becomes the assistant's before its first answer: one that stays new looks
         to servicers as if nobody had answered. An answer does not wait for that to succeed."""
-        if grant.state == _KNOWN_OPEN:
+        if sending.ration.state == _KNOWN_OPEN:
             return
         try:
             state = await self._take_session(sending)
@@ -164,7 +163,7 @@ class KfChannel:
             log.warning("the session of %s stays as it is: %s", sending.whose.sender_id, error)
             return
         if state in _WITH_PERSON:
-            await self._release(sending, set(grant.fresh))
+            await self._give_up(sending, 0)
             await self._give_to_person(sending)
 
     async def _may_again(self, sending: _Sending) -> bool:
@@ -203,7 +202,7 @@ class KfChannel:
         if self._clock() >= payload["until"]:
             log.warning("the welcome of %s is too late", payload["to"])
             return
-        msgid = part_msgid(delivery.message_id, 0)
+        msgid = part_msgid(delivery.message_id, delivery.created_at, 0)
         try:
             await self._client.send_on_event(payload["code"], payload["text"], msgid=msgid)
         except WxRejected as error:
@@ -212,23 +211,7 @@ class KfChannel:
             log.info("the welcome of %s was not needed: %s", payload["to"], error)
 
 
-def _sending(delivery: Delivery) -> _Sending:
-    parts = split(words_of(delivery.payload))
-    if not parts:
-        raise PeerRejected(PEER, "消息内容为空")
-    ids = tuple(part_msgid(delivery.message_id, number) for number in range(len(parts)))
-    whose = Whose(CHANNEL, delivery.account, delivery.payload["to"])
-    return _Sending(delivery, whose, tuple(parts), ids)
-
-
-def _is_urgent(connection: Connection, delivery: Delivery) -> bool:
-    """The word that a person takes over, or a person's word: what some of the quota is kept for."""
-    if not delivery.turn_id:
-        return delivery.task_id is None
-    return kf.action_of(connection, delivery.turn_id) == Action.ESCALATE.value
-
-
-def _is_repeated(error: WxRejected) -> bool:
+def _is_repeated(error: PeerRejected) -> bool:
     """Which errcode a msgid has that was used before is not documented; what it says names it. Ours
     are well-formed and nobody else's."""
     return "msgid" in error.reason

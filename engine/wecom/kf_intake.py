@@ -110,7 +110,8 @@ class KfIntake:
     def _opens(self, page: _Page, message: KfMessage, whose: Whose) -> None:
         at = _sent_at(page, message)
         kf_windows.open_window(page.connection, whose, at=at, lasts=WINDOW_S, allowed=ALLOWED)
-        if kf_windows.state_of(page.connection, whose) == str(int(SessionState.ENDED)):
+        window = kf_windows.locked(page.connection, whose)
+        if window is not None and window.state == str(int(SessionState.ENDED)):
             kf_windows.set_state(page.connection, whose, "")
 
     def _of_servicer(self, page: _Page, message: KfMessage) -> str:
@@ -208,8 +209,8 @@ class KfIntake:
         reason = f"微信客服发送失败({_FAILURES.get(kind, f'类型 {kind}')})"
         conversation = self._inbound(page, message).conversation
         failed = message.field("fail_msgid")
-        for delivery, message_id in kf.delivered_to(page.connection, conversation):
-            if failed not in (part_msgid(message_id, number) for number in range(ALLOWED)):
+        for delivery, message_id, created in kf.delivered_to(page.connection, conversation):
+            if failed not in (part_msgid(message_id, created, n) for n in range(ALLOWED)):
                 continue
             if kf.mark_failed(page.connection, delivery, error=reason, now=page.now):
                 self._tell_staff(page, message_id, conversation, reason)

@@ -12,9 +12,10 @@ WELCOME = "kf_welcome"
 _LOOK_BACK_BYTES = 300
 
 
-def part_msgid(message_id: str, number: int) -> str:
-    """Our id of a part, for good; at most 32 bytes, as the platform allows."""
-    digest = hashlib.blake2b(message_id.encode(), digest_size=13).hexdigest()
+def part_msgid(message_id: str, created_at: str, number: int) -> str:
+    """Our id of a part, the same for every attempt; at most 32 bytes, as the platform allows.
+    ``created_at``: of the delivery, which is another one where an operator sends it again."""
+    digest = hashlib.blake2b(f"{message_id}@{created_at}".encode(), digest_size=13).hexdigest()
     return f"kg{digest}{number:02d}"
 
 

@@ -1,0 +1,178 @@
+"""What of a customer's quota a delivery gets. Where answers pile up (messages were read late, or
+the platform was away), those that wait for the same customer leave as one message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from sqlalchemy import Connection
+
+from domain.decisions import Action
+from engine.wecom.kf_words import part_msgid, split, words_of
+from storage import kf, kf_windows
+from storage.kf_windows import Whose, Window
+from storage.outbox import Delivery
+
+SPARE = 1
+"""Kept for the word that a person takes over, and for people's own words."""
+SCARCE = 2
+PATIENCE_S = 60.0
+"""How long the last message waits for what the customer is still being answered."""
+
+
+class Outcome(Enum):
+    SEND = "send"
+    CARRIED = "carried"
+    """It left as a part of an earlier one."""
+    WAIT = "wait"
+    """It is to leave together with what is being composed."""
+    CLOSED = "closed"
+    SPENT = "spent"
+
+
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """``parts`` to be sent under ``ids``; ``fresh`` ones are reserved by this. ``needed``: how many
+    parts there would be. ``state``: of the session, as last told."""
+
+    outcome: Outcome
+    parts: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    fresh: frozenset[str] = field(default_factory=frozenset)
+    needed: int = 0
+    state: str = ""
+
+
+def ration(connection: Connection, whose: Whose, delivery: Delivery, *, now: float) -> Ration:
+    """Reserved in this unit, before anything is sent."""
+    window = kf_windows.locked(connection, whose)
+    if window is None:
+        return Ration(Outcome.CLOSED)
+    if _is_carried(connection, window, delivery):
+        return Ration(Outcome.CARRIED)
+    if now >= window.expires:
+        return Ration(Outcome.CLOSED)
+    found = _again(connection, window, delivery, now) or _anew(connection, window, delivery, now)
+    kf_windows.save(connection, whose, window)
+    return found
+
+
+def give_up(connection: Connection, whose: Whose, delivery: Delivery, ids: frozenset[str]) -> None:
+    """``ids`` were not sent, nor will be; nor was what was to leave with ``delivery``."""
+    window = kf_windows.locked(connection, whose)
+    if window is None:
+        return
+    window.sent = {one: at for one, at in window.sent.items() if one not in ids}
+    window.joined = {
+        one: carrier for one, carrier in window.joined.items() if carrier != delivery.message_id
+    }
+    kf_windows.save(connection, whose, window)
+
+
+def release(connection: Connection, whose: Whose, ids: frozenset[str]) -> None:
+    """``ids`` were sent in an earlier window."""
+    window = kf_windows.locked(connection, whose)
+    if window is not None:
+        window.sent = {one: at for one, at in window.sent.items() if one not in ids}
+        kf_windows.save(connection, whose, window)
+
+
+def exhaust(connection: Connection, whose: Whose, *, now: float) -> None:
+    """The platform says that nothing more may be sent before the customer writes again."""
+    window = kf_windows.locked(connection, whose)
+    if window is not None:
+        missing = range(len(window.sent), window.allowed)
+        window.sent |= {f"unknown-{number}": now for number in missing}
+        kf_windows.save(connection, whose, window)
+
+
+def close(connection: Connection, whose: Whose, *, now: float) -> None:
+    window = kf_windows.locked(connection, whose)
+    if window is not None:
+        window.expires = min(window.expires, now)
+        kf_windows.save(connection, whose, window)
+
+
+def _is_carried(connection: Connection, window: Window, delivery: Delivery) -> bool:
+    carrier = window.joined.get(delivery.message_id)
+    if carrier is None:
+        return False
+    if kf.was_delivered(connection, carrier):
+        return True
+    del window.joined[delivery.message_id]
+    return False
+
+
+def _again(connection: Connection, window: Window, delivery: Delivery, now: float) -> Ration | None:
+    """As it was sent before, by an attempt whose end nobody knows; None where there was none."""
+    first = _id(delivery, 0)
+    if first not in window.sent and first not in window.past:
+        return None
+    names = [one for one, carrier in window.joined.items() if carrier == delivery.message_id]
+    payloads = [one.payload for one in kf.deliveries_named(connection, names)]
+    parts = split("\n\n".join(words_of(one) for one in (delivery.payload, *payloads)))
+    ids = [_id(delivery, number) for number in range(len(parts))]
+    known = [one for one in ids if one in window.sent or one in window.past]
+    fresh = [one for one in known if one not in window.sent]
+    if len(window.sent) + len(fresh) > window.allowed:
+        return Ration(Outcome.SPENT, state=window.state)
+    window.sent |= dict.fromkeys(fresh, now)
+    return Ration(
+        Outcome.SEND,
+        tuple(parts[: len(known)]),
+        tuple(known),
+        frozenset(fresh),
+        len(parts),
+        window.state,
+    )
+
+
+def _anew(connection: Connection, window: Window, delivery: Delivery, now: float) -> Ration:
+    spare = 0 if _is_urgent(connection, delivery) else SPARE
+    left = window.allowed - spare - len(window.sent)
+    if left <= 0:
+        return Ration(Outcome.SPENT, state=window.state)
+    waiting = kf.waiting_behind(connection, delivery)
+    is_busy = kf.is_busy(connection, delivery.conversation_id)
+    if is_busy and left == 1 and _age(delivery, now) < PATIENCE_S:
+        return Ration(Outcome.WAIT, state=window.state)
+    texts = [words_of(one) for one in (delivery.payload, *(one.payload for one in waiting))]
+    alone = sum(len(split(text)) for text in texts)
+    is_scarce = alone > left or (is_busy and left <= SCARCE)
+    taken = _as_many_as_fit(texts, left) if is_scarce else 1
+    parts = split("\n\n".join(texts[:taken]))
+    ids = [_id(delivery, number) for number in range(min(len(parts), left))]
+    window.sent |= dict.fromkeys(ids, now)
+    window.joined |= {one.message_id: delivery.message_id for one in waiting[: taken - 1]}
+    return Ration(
+        Outcome.SEND,
+        tuple(parts[: len(ids)]),
+        tuple(ids),
+        frozenset(ids),
+        len(parts),
+        window.state,
+    )
+
+
+def _as_many_as_fit(texts: Sequence[str], left: int) -> int:
+    """How many of ``texts``, in order, leave together in ``left`` parts: one at least."""
+    taken = 1
+    while taken < len(texts) and len(split("\n\n".join(texts[: taken + 1]))) <= left:
+        taken += 1
+    return taken
+
+
+def _age(delivery: Delivery, now: float) -> float:
+    return now - datetime.fromisoformat(delivery.created_at).timestamp()
+
+
+def _id(delivery: Delivery, number: int) -> str:
+    return part_msgid(delivery.message_id, delivery.created_at, number)
+
+
+def _is_urgent(connection: Connection, delivery: Delivery) -> bool:
+    """The word that a person takes over, or a person's word: what some of the quota is kept for."""
+    if not delivery.turn_id:
+        return delivery.task_id is None
+    return kf.action_of(connection, delivery.turn_id) == Action.ESCALATE.value
