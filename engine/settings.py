@@ -597,6 +597,14 @@ class ChannelSettings(BaseSettings):
         "A WeCom group robot, its whole address with the key: notices to staff and designers go to "
         "its group, and no more to STAFF_NOTICE_URL.",
     )
+    notification_channel: str = _setting(
+        "NOTIFICATION_CHANNEL",
+        "",
+        "Who of staff is notified: wecom:USERID or wecom:USERID|USERID by messages of the WeCom "
+        "application WECOM_AGENT_ID. Goes before WECOM_ROBOT_URL, which goes before "
+        "STAFF_NOTICE_URL. Other kinds, as telegram:123456789, are accepted without effect.",
+        pattern=r"^(|[a-z]+:\S+)$",
+    )
     notification_enabled: bool = _setting(
         "NOTIFICATION_ENABLED", True, "false: staff is not notified."
     )
@@ -614,6 +622,12 @@ class ChannelSettings(BaseSettings):
         ge=0,
         le=100_000,
     )
+
+    @property
+    def wecom_staff(self) -> tuple[str, ...]:
+        """UserIDs that NOTIFICATION_CHANNEL names."""
+        kind, _, named = self.notification_channel.partition(":")
+        return tuple(filter(None, named.split("|"))) if kind == "wecom" else ()
 
 
 class TaskSettings(BaseSettings):
@@ -821,6 +835,19 @@ class WecomSettings(BaseSettings):
         "Accounts of WeChat customer service (open_kfid) to serve, with commas between them; "
         "default: all of the application's.",
     )
+    wecom_welcome_name: str = _setting(
+        "WECOM_WELCOME_NAME",
+        "本店",
+        "What a customer who adds a member is welcomed to, e.g. the company's name.",
+        min_length=1,
+        max_length=64,
+    )
+    wecom_new_customer_tag: str = _setting(
+        "WECOM_NEW_CUSTOMER_TAG",
+        "新客户",
+        "Company tag of customers who add a member; made where there is none. Empty: none.",
+        max_length=30,
+    )
 
 
 class WechatSettings(BaseSettings):
@@ -889,12 +916,6 @@ class WechatSettings(BaseSettings):
 class AcceptedSettings(BaseSettings):
     """Accepted, without effect in this version"""
 
-    notification_channel: str = _setting(
-        "NOTIFICATION_CHANNEL",
-        "",
-        "Who is notified, as kind:target, e.g. telegram:123456789.",
-        pattern=r"^(|[a-z]+:\S+)$",
-    )
     telegram_token: SecretStr | None = _setting(
         "TELEGRAM_TOKEN", None, "Token of the Telegram bot."
     )

@@ -94,6 +94,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "dispatch_arranged": _uses(),
         "dispatch_waiting": _uses(),
         "kf_welcome": _uses(),
+        "friend_welcome": _uses("", "name"),
         "wechat_welcome": _uses(),
         "wechat_voice": _uses(),
         "wechat_unsupported": _uses(),

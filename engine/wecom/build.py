@@ -12,12 +12,15 @@ from engine.metrics import Metrics
 from engine.settings import Settings
 from engine.tokens import wecom_tokens
 from engine.wecom.callbacks import WecomCallbacks
+from engine.wecom.contacts import CONTACTS, EVENT, ContactChannel, ContactEvents, ContactWords
 from engine.wecom.kf import Hooks, KfPuller
 from engine.wecom.kf_channel import KfChannel
 from engine.wecom.kf_intake import KfIntake
 from graphs.templates import Templates
 from storage.database import Database
 from storage.kf import CHANNEL
+from storage.tasks import TaskBook
+from tools.wecom.contacts import ContactsClient
 from tools.wecom.errors import WECOM_ERRORS
 from tools.wecom.kf import KfClient
 from tools.wx.api import WxApi
@@ -59,7 +62,10 @@ def build_wecom(
     client = KfClient(api)
     notices = settings.notification_enabled and has_staff(settings)
     channel = KfChannel(client, database, notices=notices)
-    return Wecom(api, client, callbacks, {CHANNEL: channel})
+    contacts = ContactChannel(
+        ContactsClient(api), database, _book(settings), tag=settings.wecom_new_customer_tag
+    )
+    return Wecom(api, client, callbacks, {CHANNEL: channel, CONTACTS: contacts})
 
 
 def callback_keys(settings: Settings) -> CallbackKeys | None:
@@ -109,3 +115,12 @@ def join_kf(
     )
     if wecom.callbacks is not None:
         wecom.callbacks.on_bell(wecom.puller.heard)
+        words = ContactWords(
+            templates, settings.wecom_welcome_name, settings.wecom_new_customer_tag
+        )
+        events = ContactEvents(database, words, _book(settings), on_queues=on_queues)
+        wecom.callbacks.on(EVENT, events.handle)
+
+
+def _book(settings: Settings) -> TaskBook:
+    return TaskBook(settings.zone(), callbacks=False)

@@ -9,6 +9,7 @@ BAD_SECRET = 40001
 BAD_TOKEN, EXPIRED_TOKEN = 40014, 42001
 TOO_OFTEN, TOO_MANY_AT_ONCE = 45009, 45033
 BAD_WELCOME_CODE, WELCOMED_ALREADY, WELCOME_IN_USE = 41050, 41051, 41096
+BAD_TAG, TAG_EXISTS, NO_RELATION = 40068, 40071, 84061
 KF_QUOTA_SPENT, KF_WINDOW_CLOSED, KF_BAD_SYNC_TOKEN = 95001, 95002, 95007
 KF_SESSION_ENDED, KF_NO_SERVICER, KF_BAD_TRANSITION = 95013, 95014, 95016
 KF_BAD_STATE, KF_SERVICER_STOPPED = 95018, 95019
@@ -80,8 +81,8 @@ _CONTENT = {
     830002: Fault("文件超过 20 MB，不能一次下载"),
 }
 _CONTACTS = {
-    40068: Fault("标签 ID 不正确，标签可能已被删除"),
-    40071: Fault("标签名已存在"),
+    BAD_TAG: Fault("标签 ID 不正确，标签可能已被删除"),
+    TAG_EXISTS: Fault("标签名已存在"),
     40096: Fault("客户的 external_userid 不正确"),
     41035: Fault("缺少客户的 external_userid"),
     41048: Fault("没有可以发送的客户"),
@@ -93,7 +94,7 @@ _CONTACTS = {
     WELCOME_IN_USE: Fault(
         "另一个应用正在发送欢迎语，稍后自动重试", again=True, after_s=1.0, spread_s=1.0
     ),
-    84061: Fault("该成员与客户不是好友，可能已被删除"),
+    NO_RELATION: Fault("该成员与客户不是好友，可能已被删除"),
     84074: Fault("没有客户联系权限，请在「客户联系 → 权限配置」里加入成员并授权本应用"),
 } | dict.fromkeys(range(41037, 41046), Fault("「联系我」参数不正确，详见括号里的说明"))
 _KF = {

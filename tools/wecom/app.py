@@ -1,0 +1,49 @@
+"""Messages of an application to members, and WeCom's own addresses (reference wecom.md, 5.1, 6)."""
+
+from collections.abc import Sequence
+
+from tools.wecom.answers import text, texts
+from tools.wecom.robot import shortened
+from tools.wx.api import WxApi
+
+MAX_TEXT_BYTES = 2_048
+MAX_USERS = 1_000
+REPEATED_S = 1_800
+"""The same words to the same members within this time are one message: a notice whose answer was
+lost is sent again."""
+
+
+class AppClient:
+    """Every method raises PeerUnavailable (again later) or PeerRejected (never again); those of
+    the platform's own making have an ``errcode``."""
+
+    def __init__(self, api: WxApi, agent_id: int) -> None:
+        self._api, self._agent_id = api, agent_id
+
+    async def send_text(self, users: Sequence[str], content: str) -> tuple[str, ...]:
+        """Whom it cannot reach; where that is everybody the platform refuses. What is longer than
+        2,048 bytes is cut, between characters."""
+        body = {
+            "touser": "|".join(users),
+            "msgtype": "text",
+            "agentid": self._agent_id,
+            "text": {"content": shortened(_encodable(content), MAX_TEXT_BYTES)},
+            "enable_duplicate_check": 1,
+            "duplicate_check_interval": REPEATED_S,
+        }
+        answer = await self._api.post("/message/send", body)
+        invalid = (text(answer, name) for name in ("invaliduser", "unlicenseduser"))
+        return tuple(user for named in invalid for user in named.split("|") if user)
+
+    async def callback_addresses(self) -> tuple[str, ...]:
+        """From where callbacks come: addresses and ranges, not always all of them."""
+        return texts(await self._api.get("/getcallbackip"), "ip_list")
+
+
+def notice_text(title: str, text: str) -> str:
+    """One message of a notice. Words of customers in it make no link."""
+    return f"🚨 {title}\n\n{text}".replace("<", "＜")
+
+
+def _encodable(content: str) -> str:
+    return content.encode("utf-8", "replace").decode()
