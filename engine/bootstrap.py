@@ -239,6 +239,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     fetch = picture_fetcher(settings, picture_http, store).fetch
     wechat = build_wechat(settings, database, http, metrics, picture=Deliverables(store, fetch))
     channels |= wechat.channels if wechat else {}
+    notices = wechat.order_notices() if wechat else None
     reach = frozenset(channels) | ({TUHUI} if settings.tuhui_url else frozenset())
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
     work = TaskWork(
@@ -260,6 +261,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             dispatching=bool(settings.tuhui_url),
             picture_url=links.url,
             known_pictures=picture_desk.has,
+            on_delivered=notices.delivered if notices else None,
         ),
     )
     parts = assemble_engine(
@@ -276,7 +278,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     )
     work.on_queues = orders.on_queues = parts.wake_queues
     if wechat is not None:
-        wechat.connect(parts.engine, services.templates, parts.wake_queues)
+        wechat.connect(parts.engine, services.templates, parts.wake_queues, pictures)
     if wecom is not None:
         join_kf(
             wecom,
@@ -285,6 +287,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             services.templates,
             owner=owner,
             on_queues=parts.wake_queues,
+            pictures=pictures,
         )
     tool_desk = ToolDesk(
         registry,

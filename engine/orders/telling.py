@@ -33,17 +33,22 @@ class Told:
     queues: tuple[str, ...] = ()
 
 
+OnDelivered = Callable[[Connection, RecipientRow, OrderRow, float], Sequence[str]]
+
+
 @dataclass(slots=True)
 class DeskPolicy:
     """``channels``: those that deliver. ``dispatching``: Tuhui is there to give work to designers.
     ``picture_url``: the address under which a channel and its customer get a stored picture.
-    ``known_pictures``: whether one is stored; may block."""
+    ``known_pictures``: whether one is stored; may block. ``on_delivered``: puts further notices of
+    a delivered order into the outbox; returns their queues."""
 
     channels: frozenset[str] = frozenset()
     dispatching: bool = False
     picture_url: Callable[[str], str] = field(default=lambda sha256: f"/pictures/{sha256}")
     rework_priority: Literal["low", "normal", "high"] = "high"
     known_pictures: Callable[[str], bool] = field(default=lambda _sha256: True)
+    on_delivered: OnDelivered | None = None
 
 
 class Telling:
@@ -114,7 +119,15 @@ class Telling:
         )
         detail = {"customer": len(customer), "staff": len(told.staff)}
         self._book.note(connection, order.id, "told", detail, actor=actor, now=now)
-        return (*told.queues, *applied.queues)
+        more = self._delivered(connection, order, found, now)
+        return (*told.queues, *applied.queues, *more)
+
+    def _delivered(
+        self, connection: Connection, order: OrderRow, found: RecipientRow | None, now: float
+    ) -> Sequence[str]:
+        if found is None or order.status is not S.DELIVERED or self._policy.on_delivered is None:
+            return ()
+        return self._policy.on_delivered(connection, found, order, now)
 
     def _to(self, found: RecipientRow, effect: Effect) -> Effect:
         to = asdict(found) | {"pushes": found.channel in self._policy.channels}

@@ -15,15 +15,17 @@ from engine.tokens import SharedTokens, shared_tickets, wechat_tokens
 from engine.wechat.channel import NoPush, WechatChannel
 from engine.wechat.intake import Account, Intake
 from engine.wechat.jsapi import JsSignatures
+from engine.wechat.orders import OrderNotices
 from engine.wechat.replies import PassiveReplies, Timing
 from engine.wechat.storing import MESSAGE_WINDOW_S, Storing
 from graphs.templates import Templates
 from storage.database import Database
 from storage.turns import TurnCommit
+from tools.pictures.intake import Pictures
 from tools.wechat.client import TICKET, WechatClient
 from tools.wechat.errors import PEER, WECHAT_ERRORS
 from tools.wechat.media import WechatMedia
-from tools.wechat.messages import CHANNEL
+from tools.wechat.messages import CHANNEL, MEDIA_PREFIX
 from tools.wx.api import WxApi
 from tools.wx.crypto import CallbackKeys
 
@@ -55,13 +57,27 @@ class Wechat:
     def channels(self) -> dict[str, Channel]:
         return {CHANNEL: self.push.channel if self.push is not None else NoPush()}
 
+    def order_notices(self) -> OrderNotices | None:
+        """None where no template of the account's is to tell of orders."""
+        chosen = self.settings
+        if self.push is None or not chosen.wechat_order_template:
+            return None
+        return OrderNotices(
+            chosen.appid, chosen.wechat_order_template, chosen.wechat_order_fields, chosen.zone()
+        )
+
     def committed(self, commit: TurnCommit) -> None:
         self.replies.committed(commit)
 
     def connect(
-        self, engine: Engine, templates: Templates, wake: Callable[[Sequence[str]], None]
+        self,
+        engine: Engine,
+        templates: Templates,
+        wake: Callable[[Sequence[str]], None],
+        pictures: Pictures | None = None,
     ) -> None:
-        """``wake``: queues of the outbox that have something to be delivered."""
+        """``wake``: queues of the outbox that have something to be delivered. ``pictures``: get
+        those that customers send at once, for the platform keeps them for three days."""
         self.replies.on_given_back = lambda queue: wake([queue])
         token = self.settings.wechat_token
         if token is None:
@@ -72,6 +88,7 @@ class Wechat:
             quota=self.settings.wechat_quota,
             hold_s=hold_s(self.settings, self.replies.timing.reply),
             on_queue=lambda queue: wake([queue]),
+            on_picture=self._early(pictures),
             clock=self.clock,
         )
         account = Account(
@@ -82,6 +99,12 @@ class Wechat:
             pushes=self.push is not None,
         )
         self.intake = Intake(account, storing, self.replies, templates, clock=self.clock)
+
+    def _early(self, pictures: Pictures | None) -> Callable[[str], None]:
+        if pictures is None or self.push is None:
+            return lambda _source: None
+        pictures.from_platform(MEDIA_PREFIX.removesuffix(":"), self.push.media.picture)
+        return pictures.fetch_early
 
     async def stop(self) -> None:
         for tokens in self.push.tokens if self.push is not None else ():

@@ -1,5 +1,6 @@
 """Answers that did not leave in a response: customer-service messages, within the quota."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -8,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from domain.errors import KefuError, PeerRejected
+from engine.wechat.orders import TEMPLATE
 from storage import passive, reply_windows
 from storage.database import Database
 from storage.outbox import Delivery
@@ -47,6 +49,9 @@ class WechatChannel:
         self._picture, self._clock = picture, clock
 
     async def deliver(self, delivery: Delivery) -> None:
+        if delivery.kind == TEMPLATE:
+            await self._notify(delivery)
+            return
         parts = await self._parts(delivery.payload)
         sent = int(delivery.payload.get("parts_sent", 0))
         granted = sent + await self._granted(delivery, range(sent, len(parts)))
@@ -56,6 +61,13 @@ class WechatChannel:
         if granted < len(parts):
             why = "48 小时内的客服消息条数已达上限，或客户已取消关注，需等客户再次来信"
             raise PeerRejected(PEER, f"{why}（已发 {granted}/{len(parts)}）")
+
+    async def _notify(self, delivery: Delivery) -> None:
+        payload = delivery.payload
+        key = hashlib.blake2b(delivery.message_id.encode(), digest_size=16).hexdigest()
+        await self._client.send_template(
+            payload["to"], payload["template_id"], payload["data"], key=key
+        )
 
     async def _granted(self, delivery: Delivery, parts: range) -> int:
         """How many of ``parts``, which are numbers, the platform lets us send."""

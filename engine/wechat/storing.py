@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
-from domain.messages import InboundMessage
+from domain.messages import InboundMessage, MessageKind
 from storage import callbacks, inbox, passive, reply_windows
 from storage.database import Database
 from storage.inbox import Receipt
@@ -48,11 +48,12 @@ class Storing:
         quota: int,
         hold_s: float,
         on_queue: Callable[[str], None] = lambda _queue: None,
+        on_picture: Callable[[str], None] = lambda _source: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database, self._receive = database, receive
         self._quota, self._hold_s, self._clock = quota, hold_s, clock
-        self._on_queue = on_queue
+        self._on_queue, self._on_picture = on_queue, on_picture
         self._taken = 0
 
     async def ask(self, found: Incoming, message: InboundMessage, seen_as: str) -> None:
@@ -63,6 +64,9 @@ class Storing:
                 self._first(connection, found, message, seen_as)
 
         await self._receive(message, beside=beside)
+        for attachment in message.attachments:
+            if attachment.kind == MessageKind.IMAGE:
+                self._on_picture(attachment.url)
         await self._forget_some()
 
     async def say(self, found: Incoming, message: InboundMessage, seen_as: str, said: str) -> bool:

@@ -85,7 +85,7 @@ async def test_a_platform_that_has_hung_up_gets_nothing_and_the_answer_is_sent(
 async def test_a_process_that_dies_before_its_response_is_written_has_answered_nothing(
     database_url: str,
 ) -> None:
-    timing = Timing(reply=5.0, platform=0.2, margin=-10.0, grace=0.1)
+    timing = Timing(reply=1.0, platform=0.2, margin=-10.0, grace=0.1)
     async with serving(database_url, timing=timing) as account:
         message = ask("死")
         lost = await account.deliver(message, written=False)
