@@ -5,27 +5,16 @@ Who acts there is played under ``/_sandbox/wecom``: by a test, or by hand on its
 """
 
 from collections.abc import Iterable
-from importlib import resources
 from typing import Annotated, Any, ClassVar, Protocol
 
-from fastapi import HTTPException, Query
+from fastapi import Query
 from pydantic import Field, JsonValue
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from sandbox.faults import StatusFault, StatusParams
 from sandbox.peer import Peer, Place, Sandbox
 from sandbox.peers.wecom_robot import GroupRobot
-from sandbox.wecom.api import (
-    BUSY,
-    Clock,
-    Endpoint,
-    JsonObject,
-    Refused,
-    RefusedCalls,
-    Setting,
-    refusal,
-)
+from sandbox.wecom.api import BAD_PARAMETER, BUSY, TOO_OFTEN, refusal
 from sandbox.wecom.app_messages import AppMessages
 from sandbox.wecom.basics import Basics
 from sandbox.wecom.callbacks import CallbackSender, CallbackSettings
@@ -38,27 +27,19 @@ from sandbox.wecom.corp_tags import CorpTags
 from sandbox.wecom.kf_api import KfApi
 from sandbox.wecom.kf_play import KfPlay
 from sandbox.wecom.kf_world import KfWorld
-from sandbox.wecom.media import MediaStore
 from sandbox.wecom.media_api import MediaApi
 from sandbox.wecom.people import People
-from sandbox.wecom.serving import CallGate
 from sandbox.wecom.tokens import Tokens, TokenSettings
+from sandbox.wx.calls import Clock, Endpoint, JsonObject, RefusedCalls, Setting
+from sandbox.wx.driving import ErrorCode, Shift, errcode_fault, keep_body, phone, show_media
+from sandbox.wx.media import MediaStore
+from sandbox.wx.serving import CallGate, Manners
 
 _API = "/cgi-bin/"
-_PAGE_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src 'self' data:;"
-    " script-src 'unsafe-inline'; style-src 'unsafe-inline'"
-)
 
 
 class _Part(Protocol):
     def clear(self) -> None: ...
-
-
-class Shift(Setting):
-    """Seconds that WeCom's clock goes forward (or back) from where it is."""
-
-    seconds: float = Field(ge=-31_536_000, le=31_536_000)
 
 
 class AnyCallback(Setting):
@@ -66,17 +47,6 @@ class AnyCallback(Setting):
 
     fields: dict[str, JsonValue]
     agent_id: str = Field(default="", max_length=32)
-
-
-class ErrorCode(Setting):
-    """Calls that fail with a code; ``request_kind``: which ones, e.g. ``kf/send_msg``. ``count``
-    and ``rate``: as of any fault."""
-
-    errcode: int
-    errmsg: str = Field(default="injected by the sandbox", max_length=500)
-    request_kind: str | None = Field(default=None, min_length=1, max_length=64)
-    count: int | None = Field(default=None, ge=1)
-    rate: float | None = Field(default=None, gt=0, le=1)
 
 
 class Members(Setting):
@@ -106,7 +76,7 @@ class WecomPeer(Peer):
         super().__init__(sandbox)
         self.clock = Clock(sandbox)
         self._refused = RefusedCalls(self.clock)
-        self._tokens = Tokens(self.clock)
+        self._tokens = Tokens(self.clock, sandbox.chance)
         self._callbacks = CallbackSender(sandbox, self.name)
         self._people = People()
         self._media = MediaStore(self.clock)
@@ -123,7 +93,12 @@ class WecomPeer(Peer):
             self.clock, self._callbacks, self._chats, self._media, self._people, self._refused
         )
         self._basics = Basics(self.clock)
-        self._gate = CallGate(sandbox, self.clock, self._tokens, self._refused)
+        self._gate = CallGate(
+            self.clock,
+            self._tokens,
+            self._refused,
+            Manners(refusal, bad_form=BAD_PARAMETER, too_often=TOO_OFTEN),
+        )
         self._answer_as_wecom()
         self._let_drive()
 
@@ -190,8 +165,7 @@ class WecomPeer(Peer):
 
     async def page(self) -> HTMLResponse:
         """A phone on which a person chats as a customer."""
-        text = (resources.files("sandbox") / "wecom.html").read_text("utf-8")
-        return HTMLResponse(text, headers={"Content-Security-Policy": _PAGE_POLICY})
+        return phone("wecom.html")
 
     async def refused(
         self,
@@ -260,15 +234,8 @@ class WecomPeer(Peer):
 
     async def add_errcode(self, wanted: ErrorCode) -> JsonObject:
         """A fault as WeCom has them: HTTP 200, and a code in the body."""
-        fault = StatusFault(
-            peer=self.name,
-            kind="status",
-            request_kind=wanted.request_kind,
-            count=wanted.count,
-            rate=wanted.rate,
-            params=StatusParams(status=200, body=refusal(wanted.errcode, wanted.errmsg)),
-        )
-        return self.sandbox.faults.add(fault)
+        body = refusal(wanted.errcode, wanted.errmsg)
+        return self.sandbox.faults.add(errcode_fault(self.name, wanted, body))
 
     async def move_clock(self, wanted: Shift) -> JsonObject:
         """Let time pass at WeCom: tokens, codes, windows and media expire."""
@@ -282,24 +249,11 @@ class WecomPeer(Peer):
 
     async def upload(self, request: Request, name: str = "picture.png") -> JsonObject:
         """Keep the body as something that a customer will send."""
-        limit, data = self.sandbox.settings.max_body_bytes, bytearray()
-        async for part in request.stream():
-            data += part
-            if len(data) > limit:
-                raise HTTPException(413, f"a file may have {limit} bytes")
-        if not data:
-            raise HTTPException(422, "the body is empty")
-        kind = "image" if name.lower().endswith((".png", ".jpg", ".jpeg")) else "file"
-        return {"media_id": self._media.keep(kind, name, bytes(data)), "type": kind}
+        return await keep_body(self.sandbox, request, self._media, name)
 
     async def media(self, media_id: str) -> Response:
         """What hides behind a media id, as a phone would show it."""
-        try:
-            found = self._media.get(media_id)
-        except Refused as refused:
-            raise HTTPException(404, refused.reason) from refused
-        safe = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
-        return Response(found.data, media_type=found.media_type, headers=safe)
+        return show_media(self._media, media_id)
 
     # What the sandbox asks -----------------------------------------------------------------
 

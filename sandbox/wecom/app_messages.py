@@ -21,6 +21,11 @@ from sandbox.wecom.api import (
     NOBODY_LEFT,
     TOO_LARGE_CONTENT,
     TOO_OFTEN,
+)
+from sandbox.wecom.callbacks import CallbackSender
+from sandbox.wecom.chats import Chats
+from sandbox.wecom.people import People
+from sandbox.wx.calls import (
     Body,
     Clock,
     Endpoint,
@@ -31,11 +36,8 @@ from sandbox.wecom.api import (
     bytes_of,
     require,
 )
-from sandbox.wecom.callbacks import CallbackSender
-from sandbox.wecom.chats import Chats
-from sandbox.wecom.limits import Limiter
-from sandbox.wecom.media import MediaStore
-from sandbox.wecom.people import People
+from sandbox.wx.limits import Limiter
+from sandbox.wx.media import MediaStore
 
 AGENT_ID = 1000002
 TEXT_BYTES = 2_048

@@ -4,7 +4,7 @@ import secrets
 
 from pydantic import Field
 
-from sandbox.wecom.api import BOTH, GET, Body, Clock, Endpoint, JsonObject, Nothing, Setting
+from sandbox.wx.calls import BOTH, GET, Body, Clock, Endpoint, JsonObject, Nothing, Setting
 
 TICKET_SECONDS = 7_200
 

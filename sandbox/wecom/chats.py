@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sandbox.changes import Changes
 from sandbox.grouped import ChatLog
-from sandbox.wecom.api import Clock, JsonObject
+from sandbox.wx.calls import Clock, JsonObject
 
 Who = Literal["customer", "service", "servicer", "welcome", "system"]
 

@@ -9,22 +9,16 @@ from sandbox.wecom.api import (
     BAD_MESSAGE_TYPE,
     BAD_PARAMETER,
     EMPTY_CONTENT,
-    GET,
     TOO_LARGE_CONTENT,
     UNKNOWN_USER,
-    Body,
-    Endpoint,
-    JsonObject,
-    Nothing,
-    bytes_of,
-    require,
 )
 from sandbox.wecom.chats import Chats
 from sandbox.wecom.contact_ways import ChangedWay, ContactWays, Listed, NewWay, WhichWay
 from sandbox.wecom.contacts import Contacts, Relation
 from sandbox.wecom.corp_tags import ChangedTag, CorpTags, NewTags, WhichTags
-from sandbox.wecom.media import MediaStore
 from sandbox.wecom.people import People
+from sandbox.wx.calls import GET, Body, Endpoint, JsonObject, Nothing, bytes_of, require
+from sandbox.wx.media import MediaStore
 
 WELCOME_BYTES = 4_000
 _MOST_ATTACHMENTS = 9

@@ -6,10 +6,10 @@ from fastapi import APIRouter, HTTPException
 from pydantic import Field
 
 from domain.messages import MAX_NAME_CHARS
-from sandbox.wecom.api import JsonObject, Refused, Setting
 from sandbox.wecom.chats import Chats
 from sandbox.wecom.contact_ways import ContactWays
 from sandbox.wecom.contacts import Contacts, ContactSettings, Relation
+from sandbox.wx.calls import JsonObject, Refused, Setting
 
 _ID = Field(min_length=1, max_length=64)
 

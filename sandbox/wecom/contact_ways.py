@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from sandbox.wecom.api import BAD_PARAMETER, UNKNOWN_USER, Body, JsonObject, Refused, require
+from sandbox.wecom.api import BAD_PARAMETER, UNKNOWN_USER
 from sandbox.wecom.people import People
+from sandbox.wx.calls import Body, JsonObject, Refused, require
 
 _NO_SUCH_WAY = 41044
 _TOO_MANY_PEOPLE = 41041

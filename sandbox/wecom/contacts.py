@@ -7,20 +7,10 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from sandbox.wecom.api import (
-    BAD_CUSTOMER,
-    BAD_WELCOME_CODE,
-    NO_RELATION,
-    WELCOME_IN_USE,
-    WELCOMED,
-    Clock,
-    JsonObject,
-    Refused,
-    Setting,
-    require,
-)
+from sandbox.wecom.api import BAD_CUSTOMER, BAD_WELCOME_CODE, NO_RELATION, WELCOME_IN_USE, WELCOMED
 from sandbox.wecom.callbacks import CallbackSender
 from sandbox.wecom.people import People
+from sandbox.wx.calls import Clock, JsonObject, Refused, Setting, require
 
 CODE_SECONDS = 20.0
 _MAX_CODES = 50_000

@@ -6,16 +6,8 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from sandbox.wecom.api import (
-    BAD_PARAMETER,
-    BAD_TAG,
-    TAG_EXISTS,
-    Body,
-    Clock,
-    JsonObject,
-    Refused,
-    require,
-)
+from sandbox.wecom.api import BAD_PARAMETER, BAD_TAG, TAG_EXISTS
+from sandbox.wx.calls import Body, Clock, JsonObject, Refused, require
 
 _MOST_TAGS = 3_000
 _NAME = Field(min_length=1, max_length=30)

@@ -5,26 +5,12 @@ from urllib.parse import quote
 
 from pydantic import ConfigDict, Field
 
-from sandbox.wecom.api import (
-    BAD_CUSTOMER,
-    BAD_PARAMETER,
-    BOTH,
-    GET,
-    NO_SERVICER,
-    SERVICER_STOPPED,
-    TOO_OFTEN,
-    Body,
-    Endpoint,
-    JsonObject,
-    Refused,
-    Rule,
-    answered,
-    require,
-)
+from sandbox.wecom.api import BAD_CUSTOMER, BAD_PARAMETER, NO_SERVICER, SERVICER_STOPPED, TOO_OFTEN
 from sandbox.wecom.kf_content import checked, checked_msgid
 from sandbox.wecom.kf_log import ALL, KEPT_S, Page
 from sandbox.wecom.kf_sessions import HUMAN, Session
 from sandbox.wecom.kf_world import Account, KfWorld, new_msgid
+from sandbox.wx.calls import BOTH, GET, Body, Endpoint, JsonObject, Refused, Rule, answered, require
 
 _MOST_PEOPLE = 100
 _REPEATED = 3

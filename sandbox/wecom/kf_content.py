@@ -12,13 +12,9 @@ from sandbox.wecom.api import (
     EMPTY_CONTENT,
     TOO_LARGE_CONTENT,
     TOO_MANY_ITEMS,
-    Body,
-    JsonObject,
-    Refused,
-    bytes_of,
-    require,
 )
-from sandbox.wecom.media import MediaStore
+from sandbox.wx.calls import Body, JsonObject, Refused, bytes_of, require
+from sandbox.wx.media import MediaStore
 
 TEXT_BYTES = 2_048
 _MSGID = re.compile(r"[0-9a-zA-Z_-]{1,32}")

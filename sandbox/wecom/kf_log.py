@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 
-from sandbox.wecom.api import BAD_PARAMETER, JsonObject, Refused
+from sandbox.wecom.api import BAD_PARAMETER
+from sandbox.wx.calls import JsonObject, Refused
 
 KEPT_S = 3 * 86_400.0
 ALL = ""

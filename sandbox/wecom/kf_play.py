@@ -7,7 +7,6 @@ from pydantic import Field, JsonValue
 
 from domain.messages import MAX_NAME_CHARS
 from sandbox.deliverables import drawn_for
-from sandbox.wecom.api import JsonObject, Refused, Setting
 from sandbox.wecom.kf_sessions import ENDED, HUMAN, Session, SessionRules
 from sandbox.wecom.kf_world import (
     FROM_CUSTOMER,
@@ -18,7 +17,8 @@ from sandbox.wecom.kf_world import (
     KfWorld,
     new_msgid,
 )
-from sandbox.wecom.media import FROM_CUSTOMER_BYTES
+from sandbox.wx.calls import JsonObject, Refused, Setting
+from sandbox.wx.media import FROM_CUSTOMER_BYTES
 
 ID = Field(min_length=1, max_length=64)
 _MEDIA = ("image", "voice", "video", "file")

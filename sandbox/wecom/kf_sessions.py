@@ -16,12 +16,8 @@ from sandbox.wecom.api import (
     KF_QUOTA,
     KF_WINDOW,
     WELCOMED,
-    Clock,
-    JsonObject,
-    Refused,
-    Setting,
-    require,
 )
+from sandbox.wx.calls import Clock, JsonObject, Refused, Setting, require
 
 NEW, ASSISTANT, QUEUE, HUMAN, ENDED = 0, 1, 2, 3, 4
 HOURS_48 = 48 * 3_600.0

@@ -12,23 +12,15 @@ from pydantic import Field
 
 from sandbox.jsontext import json_bytes
 from sandbox.peer import Sandbox
-from sandbox.wecom.api import (
-    BAD_OPEN_KFID,
-    BAD_SYNC_TOKEN,
-    NO_OPEN_KFID,
-    Clock,
-    JsonObject,
-    Refused,
-    Setting,
-    require,
-)
+from sandbox.wecom.api import BAD_OPEN_KFID, BAD_SYNC_TOKEN, NO_OPEN_KFID
 from sandbox.wecom.callbacks import CallbackSender
 from sandbox.wecom.chats import Chats
 from sandbox.wecom.kf_log import KfLog
 from sandbox.wecom.kf_sessions import Session, Sessions
-from sandbox.wecom.limits import Limiter
-from sandbox.wecom.media import MediaStore
 from sandbox.wecom.people import People
+from sandbox.wx.calls import Clock, JsonObject, Refused, Setting, require
+from sandbox.wx.limits import Limiter
+from sandbox.wx.media import MediaStore
 
 OPEN_KFID = "wkSandbox0001"
 TOKEN_SECONDS = 600.0

@@ -3,14 +3,14 @@
 from urllib.parse import quote
 
 from fastapi import APIRouter
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.wecom.api import BAD_PARAMETER, JsonObject, Refused
-from sandbox.wecom.media import MediaStore
-from sandbox.wecom.serving import CallGate
+from sandbox.wecom.api import BAD_PARAMETER
+from sandbox.wx.calls import JsonObject, Refused
+from sandbox.wx.forms import media_of
+from sandbox.wx.media import MediaStore
+from sandbox.wx.serving import CallGate
 
 
 class MediaApi:
@@ -23,7 +23,7 @@ class MediaApi:
     async def upload(self, request: Request) -> Response:
         """Keep a file for three days; its id."""
         kind = request.query_params.get("type", "")
-        sent = await _file(request)
+        sent = await media_of(request)
         given = {"type": kind, "filename": sent[0], "bytes": len(sent[1])} if sent else None
 
         def work() -> JsonObject:
@@ -49,15 +49,3 @@ class MediaApi:
             return Response(found.data, media_type=found.media_type, headers=headers)
 
         return self._gate.respond(request, work, {"media_id": media_id})
-
-
-async def _file(request: Request) -> tuple[str, bytes] | None:
-    """Name and content of the form's ``media``; None: there is none."""
-    try:
-        async with request.form(max_files=2, max_fields=10) as form:
-            sent = form.get("media")
-            if not isinstance(sent, UploadFile):
-                return None
-            return sent.filename or "file", await sent.read()
-    except (MultiPartException, AssertionError):
-        return None

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
 
-from sandbox.wecom.api import JsonObject
+from sandbox.wx.calls import JsonObject
 
 _MAX_CUSTOMERS = 100_000
 

@@ -1,6 +1,7 @@
 """Access tokens: one per secret, the same until it expires or somebody changes that."""
 
 import hashlib
+import random
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -8,20 +9,9 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from sandbox.wecom.api import (
-    BAD_CORP_ID,
-    BAD_SECRET,
-    BAD_TOKEN,
-    EXPIRED_TOKEN,
-    NO_TOKEN,
-    TOO_OFTEN,
-    Clock,
-    JsonObject,
-    Refused,
-    Setting,
-    require,
-)
-from sandbox.wecom.limits import Limiter
+from sandbox.wecom.api import BAD_CORP_ID, BAD_SECRET, BAD_TOKEN, EXPIRED_TOKEN, NO_TOKEN, TOO_OFTEN
+from sandbox.wx.calls import Clock, JsonObject, Refused, Setting, require
+from sandbox.wx.limits import Limiter
 
 _KEPT = 1_000
 
@@ -48,8 +38,8 @@ class _Token:
 class Tokens:
     """What it gives out and what it believes. Secrets are kept as digests only, but those set."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, chance: random.Random) -> None:
+        self._clock, self._chance = clock, chance
         self.settings = TokenSettings()
         self._known: OrderedDict[str, _Token] = OrderedDict()
         self._current: dict[str, str] = {}
@@ -70,11 +60,11 @@ class Tokens:
         left = int(self._known[token].expires_at - now)
         return {"access_token": token, "expires_in": left}
 
-    def check(self, query: Mapping[str, str], *, ended_early: bool = False) -> None:
+    def check(self, query: Mapping[str, str]) -> None:
         """Raises Refused unless the call shows a token that is good."""
         token = query.get("access_token", "")
         known = self._known.get(token)
-        if known is not None and ended_early:
+        if known is not None and self._chance.random() < self.settings.early_end_rate:
             known.taken_back = True
         good = known is not None and not known.taken_back
         self.bad_uses += not good or known is None or known.expires_at <= self._clock.now()

@@ -2,21 +2,21 @@
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sandbox.wecom.api import (
-    BAD_MEDIA_ID,
-    BAD_MEDIA_TYPE,
-    BAD_TYPE_PARAMETER,
-    EMPTY_MEDIA,
-    TOO_LARGE_MEDIA,
-    Clock,
-    require,
-)
+from sandbox.wx.calls import Clock, require
 
 LIFETIME_S = 3 * 86_400.0
 MIB = 1_048_576
+BAD_MEDIA_TYPE, BAD_TYPE_PARAMETER, BAD_MEDIA_ID, EMPTY_MEDIA, TOO_LARGE_MEDIA = (
+    40004,
+    40005,
+    40007,
+    44001,
+    45001,
+)
 MOST_BYTES = {"image": 10 * MIB, "voice": 2 * MIB, "video": 10 * MIB, "file": 20 * MIB}
 FROM_CUSTOMER_BYTES = {"image": 2 * MIB, "voice": 2 * MIB, "video": 10 * MIB, "file": 20 * MIB}
 LEAST_BYTES = 6
@@ -51,18 +51,18 @@ class Media:
 
 
 class MediaStore:
-    """Of more than its bound it forgets the oldest."""
+    """Of more than its bound it forgets the oldest. ``most_bytes``: by kind, in an upload."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, most_bytes: Mapping[str, int] = MOST_BYTES) -> None:
+        self._clock, self._most_bytes = clock, most_bytes
         self._kept: OrderedDict[str, Media] = OrderedDict()
         self._bytes = 0
 
     def upload(self, kind: str, name: str, data: bytes) -> tuple[str, float]:
         """What the service uploads: its id, and when it came. Raises Refused."""
-        require(kind in MOST_BYTES, BAD_TYPE_PARAMETER, "invalid type parameter", "media")
+        require(kind in self._most_bytes, BAD_TYPE_PARAMETER, "invalid type parameter", "media")
         require(len(data) >= LEAST_BYTES, EMPTY_MEDIA, "empty media data", "media")
-        fits = len(data) <= MOST_BYTES[kind]
+        fits = len(data) <= self._most_bytes[kind]
         require(fits, TOO_LARGE_MEDIA, "media size exceed limit", "media")
         right = kind not in _BEGINNINGS or data.startswith(_BEGINNINGS[kind])
         right = right and (kind != "video" or data[4:8] == b"ftyp")

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict, deque
 
-from sandbox.wecom.api import Clock
+from sandbox.wx.calls import Clock
 
 _KEPT = 100_000
 

@@ -1,17 +1,16 @@
 """How calls of the service are let in and answered: token first, every refusal in a body."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import orjson
 from pydantic import Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.peer import Sandbox, call_of, json_answer
-from sandbox.wecom.api import (
-    BAD_PARAMETER,
-    TOO_OFTEN,
+from sandbox.peer import call_of, json_answer
+from sandbox.wx.calls import (
     Body,
     Clock,
     Endpoint,
@@ -20,11 +19,9 @@ from sandbox.wecom.api import (
     RefusedCalls,
     Setting,
     answered,
-    refusal,
     require,
 )
-from sandbox.wecom.limits import Limiter
-from sandbox.wecom.tokens import Tokens
+from sandbox.wx.limits import Limiter
 
 
 class CallLimit(Setting):
@@ -33,13 +30,28 @@ class CallLimit(Setting):
     per_minute: int = Field(default=10_000, ge=0)
 
 
+class Doorkeeper(Protocol):
+    def check(self, query: Mapping[str, str]) -> None:
+        """Raises Refused unless the call shows a token that is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How a platform says no. ``look``: at a body as it came; raises Refused."""
+
+    refusal: Callable[[int, str], JsonObject]
+    bad_form: int
+    too_often: int
+    look: Callable[[bytes], None] = lambda _body: None
+
+
 class CallGate:
     """Where calls arrive."""
 
     def __init__(
-        self, sandbox: Sandbox, clock: Clock, tokens: Tokens, refused: RefusedCalls
+        self, clock: Clock, tokens: Doorkeeper, refused: RefusedCalls, manners: Manners
     ) -> None:
-        self._sandbox, self._clock = sandbox, clock
+        self._clock, self._manners = clock, manners
         self._tokens, self._refused = tokens, refused
         self.limit = CallLimit()
         self._made = Limiter(clock)
@@ -61,11 +73,12 @@ class CallGate:
             is_get = request.method == "GET"
             given = dict(request.query_params) if is_get else await request.body()
 
-            def work() -> JsonObject:
+            def work() -> Response:
                 self.admit(request)
-                return endpoint.answer(taken(endpoint.takes, given))
+                found = endpoint.answer(self.taken(endpoint.takes, given))
+                return json_answer(answered(found) if endpoint.says_ok else found)
 
-            return self.json(request, work, given)
+            return self.respond(request, work, given)
 
         return answer
 
@@ -80,36 +93,33 @@ class CallGate:
         except Refused as refused:
             call.verdict(accepted=False)
             self._refused.add(call.entry.kind, refused, _shown(given))
-            return json_answer(refusal(refused.code, refused.reason))
+            return json_answer(self._manners.refusal(refused.code, refused.reason))
         call.verdict(accepted=True)
         return answer
 
     def admit(self, request: Request) -> None:
         """A good token, and not too often. Raises Refused."""
-        self._check_token(request)
+        self._tokens.check(request.query_params)
         path, now = request.url.path, self._clock.now()
         blocked = self._blocked.get(path, now) > now
         if not blocked and not self._made.take(path, self.limit.per_minute, 60.0):
             self._blocked[path], blocked = now + 60.0, True
-        require(not blocked, TOO_OFTEN, "api freq out of limit", "frequency")
+        require(not blocked, self._manners.too_often, "api freq out of limit", "frequency")
 
-    def _check_token(self, request: Request) -> None:
-        early = self._sandbox.chance.random() < self._tokens.settings.early_end_rate
-        self._tokens.check(request.query_params, ended_early=early)
-
-
-def taken(model: type[Body], given: dict[str, str] | bytes) -> Body:
-    """Raises Refused."""
-    try:
-        if isinstance(given, bytes):
-            return model.model_validate_json(given or b"{}")
-        return model.model_validate(given)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise Refused(BAD_PARAMETER, "Warning: wrong json format.") from None
-        field = ".".join(str(part) for part in first["loc"])
-        raise Refused(BAD_PARAMETER, f"invalid Request Parameter, {field}") from None
+    def taken(self, model: type[Body], given: dict[str, str] | bytes) -> Body:
+        """Raises Refused."""
+        bad = self._manners.bad_form
+        try:
+            if isinstance(given, bytes):
+                self._manners.look(given)
+                return model.model_validate_json(given or b"{}")
+            return model.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            if first["type"] == "json_invalid":
+                raise Refused(bad, "Warning: wrong json format.") from None
+            field = ".".join(str(part) for part in first["loc"])
+            raise Refused(bad, f"invalid Request Parameter, {field}") from None
 
 
 def _shown(given: Any) -> Any:
@@ -124,4 +134,4 @@ def _shown(given: Any) -> Any:
     return {name: value for name, value in given.items() if name not in _SECRET}
 
 
-_SECRET = frozenset({"access_token", "corpsecret"})
+_SECRET = frozenset({"access_token", "corpsecret", "secret"})

@@ -1,0 +1,1 @@
+"""What the simulated WeCom and WeChat share."""
