@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from domain.errors import ConfigurationError
+from domain.messages import InboundMessage, MessageKind
+from engine.channels import AppChannel
 from engine.delivery import Channel
 from engine.engine import Engine
 from engine.metrics import Metrics
@@ -18,11 +20,16 @@ from engine.wecom.kf_channel import KfChannel
 from engine.wecom.kf_intake import KfIntake
 from graphs.templates import Templates
 from storage.database import Database
+from storage.inbox import Receipt
 from storage.kf import CHANNEL
 from storage.tasks import TaskBook
+from tools.pictures.intake import Pictures
+from tools.wecom.app import AppClient
 from tools.wecom.contacts import ContactsClient
 from tools.wecom.errors import WECOM_ERRORS
 from tools.wecom.kf import KfClient
+from tools.wecom.kf_messages import MEDIA_SCHEME
+from tools.wecom.media import MediaClient
 from tools.wx.api import WxApi
 from tools.wx.crypto import CallbackKeys
 
@@ -52,6 +59,12 @@ def build_wecom(
 ) -> Wecom | None:
     """None without WECOM_CORP_ID and WECOM_AGENT_SECRET. Raises ConfigurationError."""
     if not settings.wecom_corp_id or settings.wecom_agent_secret is None:
+        if settings.wecom_staff:
+            raise ConfigurationError(
+                "NOTIFICATION_CHANNEL",
+                "names members of WeCom, which is not set up",
+                "WECOM_CORP_ID, WECOM_AGENT_SECRET and WECOM_AGENT_ID",
+            )
         return None
     base = settings.wecom_api_base
     secret = settings.wecom_agent_secret.get_secret_value()
@@ -65,7 +78,20 @@ def build_wecom(
     contacts = ContactChannel(
         ContactsClient(api), database, _book(settings), tag=settings.wecom_new_customer_tag
     )
-    return Wecom(api, client, callbacks, {CHANNEL: channel, CONTACTS: contacts})
+    channels: dict[str, Channel] = {CHANNEL: channel, CONTACTS: contacts}
+    if settings.notification_enabled and settings.wecom_staff:
+        channels["staff"] = AppChannel(AppClient(api, agent_id(settings)), settings.wecom_staff)
+    return Wecom(api, client, callbacks, channels)
+
+
+def agent_id(settings: Settings) -> int:
+    """Raises ConfigurationError."""
+    # isdecimal: int() would take other digits and signs too.
+    if not (settings.wecom_agent_id.isascii() and settings.wecom_agent_id.isdecimal()):
+        raise ConfigurationError(
+            "WECOM_AGENT_ID", "is no number", "AgentId as the application's page shows it"
+        )
+    return int(settings.wecom_agent_id)
 
 
 def callback_keys(settings: Settings) -> CallbackKeys | None:
@@ -87,7 +113,8 @@ def callback_keys(settings: Settings) -> CallbackKeys | None:
 
 
 def has_staff(settings: Settings) -> bool:
-    return settings.wecom_robot_url is not None or settings.staff_notice_url is not None
+    addresses = (settings.wecom_robot_url, settings.staff_notice_url)
+    return bool(settings.wecom_staff) or any(one is not None for one in addresses)
 
 
 def join_kf(
@@ -98,8 +125,10 @@ def join_kf(
     *,
     owner: str,
     on_queues: Callable[[Sequence[str]], None],
+    pictures: Pictures | None = None,
 ) -> None:
-    """Customer service's messages go to ``engine`` from now on."""
+    """Customer service's messages go to ``engine`` from now on, and their pictures to
+    ``pictures``."""
     database = engine.database
     notices = settings.notification_enabled and has_staff(settings)
     wecom.puller = KfPuller(
@@ -107,7 +136,7 @@ def join_kf(
         KfIntake(engine.intake, templates, notices=notices),
         database,
         engine.metrics,
-        Hooks(engine.taken, on_queues),
+        Hooks(_taken(wecom, engine, pictures), on_queues),
         owner=owner,
         alone=database.is_sqlite,
         lease_s=settings.lease_s,
@@ -124,3 +153,19 @@ def join_kf(
 
 def _book(settings: Settings) -> TaskBook:
     return TaskBook(settings.zone(), callbacks=False)
+
+
+def _taken(
+    wecom: Wecom, engine: Engine, pictures: Pictures | None
+) -> Callable[[InboundMessage, Receipt], None]:
+    if pictures is None:
+        return engine.taken
+    pictures.from_platform(MEDIA_SCHEME.removesuffix(":"), MediaClient(wecom.api).content)
+
+    def taken(message: InboundMessage, receipt: Receipt) -> None:
+        for attachment in message.attachments:
+            if attachment.kind == MessageKind.IMAGE:
+                pictures.fetch_early(attachment.url)
+        engine.taken(message, receipt)
+
+    return taken

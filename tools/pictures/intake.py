@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from domain.errors import KefuError
+from domain.errors import KefuError, PeerRejected
 from domain.pictures import MAX_TEXT_KEPT, PictureFacts, PictureKind
 from storage import pictures as rows
 from storage.database import Database
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 Describe = Callable[[bytes], Awaitable[str]]
 """A vision model: the picture to what it shows."""
+Fetch = Callable[[str], Awaitable[bytes]]
+"""What is behind an id at a platform. Raises PeerRejected or PeerUnavailable."""
+GONE = "这张图片在平台上已经过期或打不开，请重新发一下"
 MAX_DESCRIBING = 32
 """Pictures that wait for their description; what comes above that gets none."""
 
@@ -35,7 +38,8 @@ class _Work:
 
 
 class Pictures:
-    """Sources are ``http(s)://…``, ``picture:{sha256}``, or the bytes of an upload.
+    """Sources are ``http(s)://…``, ``picture:{sha256}``, the bytes of an upload, and what platforms
+    know by an id, ``{scheme}:{id}``, once `from_platform` has said how to get it.
 
     ``measurer``: None measures in a thread. ``describe``: nobody waits for what it says, and it
     never gets to see a document. ``source_ttl_s``: for how long an address is taken to show the
@@ -64,6 +68,11 @@ class Pictures:
         self._tasks: set[asyncio.Task[PictureFacts]] = set()
         self._describing: set[asyncio.Task[PictureFacts]] = set()
         self._one_measure = asyncio.Semaphore(1)
+        self._platforms: dict[str, Fetch] = {}
+
+    def from_platform(self, scheme: str, fetch: Fetch) -> None:
+        """``fetch`` gets what an id means, which is always the same picture."""
+        self._platforms[scheme] = fetch
 
     async def look(
         self, source: str | bytes, *, read_text: bool = True, deadline_s: float | None = None
@@ -104,26 +113,46 @@ class Pictures:
             sha256 = source.removeprefix(PREFIX)
             self._store.path(sha256)
             return sha256
-        since = self._clock() - self._source_ttl_s
+        since = 0.0 if self._platform(source) else self._clock() - self._source_ttl_s
         known = await self._database.read(lambda c: rows.find_source(c, source, since=since))
         if known is None or not await self._store.holds(known):
             return await self._fetched(source)
         return known
 
+    def fetch_early(self, source: str) -> None:
+        """What a platform knows by an id is gone there after some days: it is fetched now, for
+        whoever looks at it then. Nobody hears of a failure; who looks tries again."""
+        if self._platform(source):
+            self._fetching_of(source)
+
     async def _fetched(self, url: str) -> str:
+        return await asyncio.shield(self._fetching_of(url))
+
+    def _fetching_of(self, url: str) -> "asyncio.Task[str]":
         task = self._fetching.get(url)
         if task is None:
             task = self._fetching[url] = asyncio.create_task(self._fetch(url))
             task.add_done_callback(lambda done: self._forget_fetch(url, done))
-        return await asyncio.shield(task)
+        return task
 
     async def _fetch(self, url: str) -> str:
-        stored = await self._store.put(await self._fetcher.fetch(url))
+        fetch = self._platform(url)
+        data = await (self._by_id(fetch, url) if fetch else self._fetcher.fetch(url))
+        stored = await self._store.put(data)
         now = self._clock()
         await self._database.write(
             lambda c: rows.keep_source(c, url, stored.sha256, now=now), key=stored.sha256
         )
         return stored.sha256
+
+    def _platform(self, source: str) -> Fetch | None:
+        return self._platforms.get(source.partition(":")[0])
+
+    async def _by_id(self, fetch: Fetch, source: str) -> bytes:
+        try:
+            return await fetch(source.partition(":")[2])
+        except PeerRejected as error:
+            raise PictureRefused(GONE) from error
 
     def _forget_fetch(self, url: str, task: "asyncio.Task[str]") -> None:
         self._fetching.pop(url, None)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from domain.errors import InvalidInput, NotFound
+from domain.errors import InvalidInput, NotFound, PeerRejected, PeerUnavailable
 from domain.pictures import PictureKind
 from storage.database import Database
 from tests.tools.pictures.making import PICTURES, REFUSED
@@ -43,6 +43,46 @@ async def test_an_address_is_fetched_once_and_then_known(pictures: Pictures, web
     again = await pictures.look(web.url("/menu.png"))
     assert {facts.sha256 for facts in [*found, again]} == {_sha("menu_short")}
     assert len(web.asked) == 1
+
+
+async def test_what_a_platform_knows_by_an_id_is_fetched_once_for_good(
+    rows: Database, store: PictureStore, http: httpx.AsyncClient, reader: TextReader
+) -> None:
+    now, asked = [1_000_000.0], []
+    fetcher = PictureFetcher(http, store)
+    pictures = Pictures(rows, store, fetcher, reader, source_ttl_s=60, clock=lambda: now[0])
+
+    async def fetch(media_id: str) -> bytes:
+        asked.append(media_id)
+        return PICTURES["logo_flat"]()
+
+    pictures.from_platform("wecom", fetch)
+    pictures.fetch_early("wecom:media:1")
+    pictures.fetch_early("https://example.com/a.png")
+    facts = await pictures.look("wecom:media:1", read_text=False)
+    now[0] += 10 * 86_400
+    assert await pictures.look("wecom:media:1", read_text=False) == facts
+    assert facts.sha256 == _sha("logo_flat")
+    assert asked == ["media:1"], "other addresses are nobody's business before somebody looks"
+    await pictures.aclose()
+
+
+async def test_what_is_gone_at_a_platform_is_said_and_what_is_away_is_tried_again(
+    pictures: Pictures,
+) -> None:
+    failures: list[Exception] = [
+        PeerUnavailable("wecom", "busy"),
+        PeerRejected("wecom", "40007"),
+    ]
+
+    async def fetch(media_id: str) -> bytes:
+        raise failures.pop(0)
+
+    pictures.from_platform("wecom", fetch)
+    with pytest.raises(PeerUnavailable):
+        await pictures.look("wecom:1")
+    with pytest.raises(PictureRefused, match="过期"):
+        await pictures.look("wecom:1")
 
 
 async def test_an_address_is_fetched_anew_when_its_time_is_over_or_its_file_gone(
