@@ -362,7 +362,12 @@ _LATEST = 20_000
 """Rows of the outbox that are looked through: a failure follows within minutes."""
 _MOST_WAITING = 50
 _ACTION = Statement("SELECT action FROM turns WHERE turn_id = :turn_id")
-_DUE = Statement("SELECT due_at FROM conversations WHERE id = :id")
+_BUSY = Statement(
+    """
+    SELECT 1 FROM conversations WHERE id = :id AND due_at IS NOT NULL
+    UNION ALL SELECT 1 FROM kf_accounts WHERE open_kfid = :account AND lease_until >= :now
+    """
+)
 _STATUS = Statement("SELECT status FROM outbox WHERE message_id = :message_id")
 _WAITING = Statement(
     """
@@ -387,10 +392,11 @@ def action_of(connection: Connection, turn_id: str) -> str:
     return str(row[0]) if row else ""
 
 
-def is_busy(connection: Connection, conversation: str) -> bool:
-    """The customer has written something that is being answered, or will be."""
-    row = _DUE.first(connection, {"id": conversation})
-    return row is not None and row[0] is not None
+def is_busy(connection: Connection, conversation: str, account: str, *, now: float) -> bool:
+    """The customer has written something that is being answered, or will be; or it may be among
+    what is being read."""
+    values = {"id": conversation, "account": account, "now": now}
+    return _BUSY.first(connection, values) is not None
 
 
 def was_delivered(connection: Connection, message_id: str) -> bool:
@@ -430,6 +436,17 @@ def delivered_to(connection: Connection, conversation: str) -> list[tuple[int, s
         {"id": conversation, "most": _LATEST},
     )
     return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
+
+
+def forget_welcome(connection: Connection, message_id: str, *, before: float) -> None:
+    """Who was not welcomed, or long ago, may be welcomed again."""
+    connection.execute(
+        text(
+            "DELETE FROM outbox WHERE message_id = :id AND (status = 'dead'"
+            " OR (status = 'delivered' AND created_at < :before))"
+        ),
+        {"id": message_id, "before": iso(before)},
+    )
 
 
 def mark_failed(connection: Connection, delivery: int, *, error: str, now: float) -> bool:

@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from storage.statements import Statement
 
 CARRIED_S = 0.5
-"""What was sent by then before a customer's message counts as sent after it: their clock gives
-whole seconds, and is not quite ours."""
+"""What was sent no longer before a customer's message may have been sent after it: their clock
+gives whole seconds, and is not quite ours."""
 _KEPT = 50
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ class Whose:
 
 @dataclass(slots=True)
 class Window:
-    """``sent``: ids of messages, and when each was reserved; ``past``: those of earlier windows.
-    ``joined``: deliveries that went out as a part of another one, by its message id. ``state``: of
+    """``sent``: ids of messages, and when each was reserved; ``unsure``: those that may have been
+    sent before the customer's message; ``past``: those of earlier windows. ``joined``: deliveries that went out as a part of another one, by its message id. ``state``: of
     the session, as last told."""
 
     opened: float
@@ -42,6 +42,7 @@ class Window:
     allowed: int
     state: str = ""
     sent: dict[str, float] = field(default_factory=dict)
+    unsure: dict[str, float] = field(default_factory=dict)
     past: dict[str, float] = field(default_factory=dict)
     joined: dict[str, str] = field(default_factory=dict)
 
@@ -83,6 +84,7 @@ def locked(connection: Connection, whose: Whose) -> Window | None:
 def save(connection: Connection, whose: Whose, window: Window) -> None:
     spent = {
         "sent": _latest(window.sent),
+        "unsure": _latest(window.unsure),
         "past": _latest(window.past),
         "joined": _latest(window.joined),
     }
@@ -110,8 +112,10 @@ def open_window(
     assert window is not None
     if at < window.opened:
         return
-    window.past |= window.sent
-    window.sent = {one: sent for one, sent in window.sent.items() if sent >= at - CARRIED_S}
+    before = window.sent | window.unsure
+    window.past |= before
+    window.sent = {one: sent for one, sent in before.items() if sent >= at + 1.0}
+    window.unsure = {one: sent for one, sent in before.items() if at - CARRIED_S <= sent < at + 1.0}
     window.opened, window.expires, window.allowed = at, at + lasts, allowed
     save(connection, whose, window)
 

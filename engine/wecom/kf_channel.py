@@ -197,16 +197,15 @@ class KfChannel:
     # Welcome -------------------------------------------------------------------------------
 
     async def _welcome(self, delivery: Delivery) -> None:
-        """Too late, or done by somebody else: then there is nothing more to do."""
+        """Done by somebody else, there is nothing more to do; too late, the next time it is."""
         payload = delivery.payload
         if self._clock() >= payload["until"]:
-            log.warning("the welcome of %s is too late", payload["to"])
-            return
+            raise PeerRejected(PEER, "欢迎语凭证已超过 20 秒，不再补发")
         msgid = part_msgid(delivery.message_id, delivery.created_at, 0)
         try:
             await self._client.send_on_event(payload["code"], payload["text"], msgid=msgid)
         except WxRejected as error:
-            if error.errcode not in (errors.BAD_WELCOME_CODE, errors.WELCOMED_ALREADY):
+            if error.errcode != errors.WELCOMED_ALREADY:
                 raise
             log.info("the welcome of %s was not needed: %s", payload["to"], error)
 

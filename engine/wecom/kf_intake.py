@@ -163,7 +163,8 @@ class KfIntake:
         if not code or page.now >= until:
             return
         inbound = self._inbound(page, message)
-        key = f"kf-welcome:{message.open_kfid}:{message.msgid}"
+        key = f"kf-welcome:{message.open_kfid}:{message.customer}"
+        kf.forget_welcome(page.connection, key, before=page.now - WINDOW_S)
         welcome = NewDelivery(
             message_id=key,
             queue=key,

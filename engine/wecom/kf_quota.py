@@ -63,7 +63,7 @@ def give_up(connection: Connection, whose: Whose, delivery: Delivery, ids: froze
     window = kf_windows.locked(connection, whose)
     if window is None:
         return
-    window.sent = {one: at for one, at in window.sent.items() if one not in ids}
+    _forget(window, ids)
     window.joined = {
         one: carrier for one, carrier in window.joined.items() if carrier != delivery.message_id
     }
@@ -74,8 +74,14 @@ def release(connection: Connection, whose: Whose, ids: frozenset[str]) -> None:
     """``ids`` were sent in an earlier window."""
     window = kf_windows.locked(connection, whose)
     if window is not None:
-        window.sent = {one: at for one, at in window.sent.items() if one not in ids}
+        _forget(window, ids)
         kf_windows.save(connection, whose, window)
+
+
+def _forget(window: Window, ids: frozenset[str]) -> None:
+    for one in ids:
+        window.sent.pop(one, None)
+        window.unsure.pop(one, None)
 
 
 def exhaust(connection: Connection, whose: Whose, *, now: float) -> None:
@@ -106,15 +112,15 @@ def _is_carried(connection: Connection, window: Window, delivery: Delivery) -> b
 
 def _again(connection: Connection, window: Window, delivery: Delivery, now: float) -> Ration | None:
     """As it was sent before, by an attempt whose end nobody knows; None where there was none."""
-    first = _id(delivery, 0)
-    if first not in window.sent and first not in window.past:
+    tried = window.past | window.unsure | window.sent
+    if _id(delivery, 0) not in tried:
         return None
     names = [one for one, carrier in window.joined.items() if carrier == delivery.message_id]
     payloads = [one.payload for one in kf.deliveries_named(connection, names)]
     parts = split("\n\n".join(words_of(one) for one in (delivery.payload, *payloads)))
     ids = [_id(delivery, number) for number in range(len(parts))]
-    known = [one for one in ids if one in window.sent or one in window.past]
-    fresh = [one for one in known if one not in window.sent]
+    known = [one for one in ids if one in tried]
+    fresh = [one for one in known if one not in window.sent and one not in window.unsure]
     if len(window.sent) + len(fresh) > window.allowed:
         return Ration(Outcome.SPENT, state=window.state)
     window.sent |= dict.fromkeys(fresh, now)
@@ -130,19 +136,22 @@ def _again(connection: Connection, window: Window, delivery: Delivery, now: floa
 
 def _anew(connection: Connection, window: Window, delivery: Delivery, now: float) -> Ration:
     spare = 0 if _is_urgent(connection, delivery) else SPARE
-    left = window.allowed - spare - len(window.sent)
-    if left <= 0:
+    most = window.allowed - spare - len(window.sent)
+    left = most - len(window.unsure)
+    if most <= 0:
         return Ration(Outcome.SPENT, state=window.state)
     waiting = kf.waiting_behind(connection, delivery)
-    is_busy = kf.is_busy(connection, delivery.conversation_id)
-    if is_busy and left == 1 and _age(delivery, now) < PATIENCE_S:
+    is_busy = kf.is_busy(connection, delivery.conversation_id, delivery.account, now=now)
+    if is_busy and left <= 1 and _age(delivery, now) < PATIENCE_S:
         return Ration(Outcome.WAIT, state=window.state)
+    # Nothing but what may have been sent before is in the way: the platform knows whether it was.
+    room = left if left > 0 else most
     texts = [words_of(one) for one in (delivery.payload, *(one.payload for one in waiting))]
     alone = sum(len(split(text)) for text in texts)
     is_scarce = alone > left or (is_busy and left <= SCARCE)
-    taken = _as_many_as_fit(texts, left) if is_scarce else 1
+    taken = _as_many_as_fit(texts, room) if is_scarce else 1
     parts = split("\n\n".join(texts[:taken]))
-    ids = [_id(delivery, number) for number in range(min(len(parts), left))]
+    ids = [_id(delivery, number) for number in range(min(len(parts), room))]
     window.sent |= dict.fromkeys(ids, now)
     window.joined |= {one.message_id: delivery.message_id for one in waiting[: taken - 1]}
     return Ration(

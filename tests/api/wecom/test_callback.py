@@ -1,6 +1,5 @@
 """WeCom's customers and the service, over real sockets: the bell, the pull, the answer."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
@@ -14,9 +13,8 @@ from sandbox.wecom import callbacks as sandbox_callbacks
 from sandbox.wecom.app_messages import AGENT_ID
 from tests.api.service import Service, running_service
 from tests.databases import fresh_postgres_database
-from tests.sandbox.wecom import KF, Wecom
+from tests.sandbox.wecom import Wecom
 from tests.sandbox_server import SandboxServer
-from tools.wx.crypto import CallbackKeys
 
 ANSWER = "7 天"
 
