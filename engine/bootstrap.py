@@ -54,7 +54,7 @@ from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
 from engine.wechat.build import Wechat, build_wechat, hold_s
 from engine.wechat.pictures import Deliverables
-from engine.wecom.build import Wecom, build_wecom, join_kf
+from engine.wecom.build import KF_PATIENCE_S, Wecom, build_wecom, join_kf
 from engine.workshop import build_keeping, build_links, build_workshop, picture_fetcher
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
@@ -65,6 +65,7 @@ from knowledge.lock import FolderLock
 from storage import history, outbox
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
+from storage.kf import CHANNEL as KF
 from storage.migrate import migrate
 from storage.orders import OrderBook
 from storage.tasks import CALLBACK_CHANNEL, TaskBook
@@ -529,6 +530,7 @@ def engine_policy(settings: Settings) -> EnginePolicy:
         patience_s={
             CALLBACK_CHANNEL: settings.callback_hours * 3_600,
             QINGJIAN: QINGJIAN_PATIENCE_S,
+            KF: KF_PATIENCE_S,
         },
         passive_s=_passive(settings),
     )

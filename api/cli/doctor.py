@@ -100,6 +100,7 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield from check_reranker(settings, online=online)
     yield from check_peers(settings)
     yield from check_orders(settings)
+    yield from check_wecom(settings)
     yield check_port(settings)
 
 
@@ -355,6 +356,7 @@ def check_peers(settings: "Settings") -> Iterator[Finding]:
         ("wecom", "WECOM_ROBOT_URL", robot.get_secret_value() if robot else ""),
         ("tianwang", "TIANWANG_CALLBACK_URL", settings.tianwang_callback_url),
         ("qingjian", "QINGJIAN_URL", settings.qingjian_url),
+        ("wecom_api", "WECOM_API_BASE", settings.wecom_api_base if settings.wecom_corp_id else ""),
         ("tuhui", "TUHUI_URL", settings.tuhui_url),
         ("images", "KEFU_IMAGES_URL", settings.images_url),
         ("image_search", "KEFU_IMAGE_SEARCH_URL", settings.image_search_url),
@@ -390,6 +392,31 @@ def check_orders(settings: "Settings") -> Iterator[Finding]:
     if settings.secret_key is None and settings.database_dsn().startswith("postgresql"):
         detail = "未设置 KEFU_SECRET_KEY,图片地址只在签发它的数据目录有效"
         yield Finding("links", State.NOTE, detail, "多个进程或多台机器时设置同一个 KEFU_SECRET_KEY")
+
+
+def check_wecom(settings: "Settings") -> Iterator[Finding]:
+    """Whether its settings are whole, and which address its admin pages have to call."""
+    from engine.wecom.build import callback_keys
+
+    name, corp_id, secret = "wecom", settings.wecom_corp_id, settings.wecom_agent_secret
+    if not corp_id and secret is None:
+        return
+    if not corp_id or secret is None:
+        missing = "WECOM_AGENT_SECRET" if corp_id else "WECOM_CORP_ID"
+        yield Finding(name, State.NOTE, f"未设置 {missing},企业微信没有启用", f"设置 {missing}")
+        return
+    try:
+        keys = callback_keys(settings)
+    except ConfigurationError as error:
+        yield Finding(name, State.FAULT, str(error), "按管理后台「接收消息」页的值改正")
+        return
+    served = "、".join(settings.wecom_kf_accounts) or "应用可管理的全部"
+    if keys is None:
+        detail = f"微信客服账号:{served};未设置 WECOM_TOKEN,收不到回调,新消息每分钟查一次"
+        yield Finding(name, State.NOTE, detail, "设置 WECOM_TOKEN 与 WECOM_AES_KEY")
+        return
+    address = f"{settings.address()}/wecom/callback"
+    yield Finding(name, State.OK, f"微信客服账号:{served};回调地址填 {address}")
 
 
 def check_callbacks(settings: "Settings") -> Iterator[Finding]:

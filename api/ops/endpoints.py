@@ -18,7 +18,7 @@ from domain.errors import InvalidInput, KefuError
 from domain.pricing import Service
 from engine.bootstrap import Kefu
 from engine.prices import Prices
-from storage import history
+from storage import history, kf
 from storage.clock import iso
 
 router = APIRouter(tags=["ops"])
@@ -66,6 +66,8 @@ async def health(kefu: TheKefu) -> Response:
     }
     if kefu.qingjian is not None:
         parts["qingjian"] = kefu.qingjian.state
+    if kefu.wecom is not None and kefu.wecom.puller is not None:
+        parts["wecom_kf"] = await _kf_accounts(kefu)
     ready = kefu.engine.ready and parts["database"] == "ok"
     body = {
         "status": "ok" if ready else "unavailable",
@@ -74,6 +76,13 @@ async def health(kefu: TheKefu) -> Response:
         "parts": parts,
     }
     return Json(body, status_code=200 if ready else 503)
+
+
+async def _kf_accounts(kefu: Kefu) -> list[dict[str, Any]]:
+    try:
+        return await kefu.engine.database.read(kf.accounts)
+    except KefuError:
+        return []
 
 
 async def _database(kefu: Kefu) -> str:

@@ -34,6 +34,10 @@ from tools.wx.api import WxApi
 from tools.wx.crypto import CallbackKeys
 
 
+KF_PATIENCE_S = 7_200.0
+"""How long an answer to a customer is tried to be sent."""
+
+
 @dataclass(slots=True)
 class Wecom:
     """What of WeCom runs in one process. ``callbacks``: None where no token and key are set: then
