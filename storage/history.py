@@ -13,6 +13,10 @@ def rows(connection: Connection, sql: str, **params: Any) -> list[dict[str, Any]
     return [dict(row) for row in connection.execute(text(sql), params).mappings()]
 
 
+_SAID = " AND (kind <> 'event' OR content <> '')"
+"""An event, such as an approval, is a row of the inbox and no part of the talk."""
+
+
 def recent_messages(
     connection: Connection, conversation: str, *, limit: int, before: int | None = None
 ) -> list[dict[str, Any]]:
@@ -21,7 +25,8 @@ def recent_messages(
         connection,
         "SELECT id, role, content, received_at, confidence, turn_id, channel_message_id"
         " FROM messages WHERE conversation_id = :conversation AND id < :before"
-        " ORDER BY id DESC LIMIT :limit",
+        + _SAID
+        + " ORDER BY id DESC LIMIT :limit",
         conversation=conversation,
         before=before if before is not None else 2**62,
         limit=limit,
@@ -42,7 +47,7 @@ def messages_between(
     them, newest first."""
     where = (
         " FROM messages WHERE conversation_id = :conversation"
-        " AND received_at >= :since AND received_at < :until"
+        " AND received_at >= :since AND received_at < :until" + _SAID
     )
     params = {"conversation": conversation, "since": since, "until": until}
     total = connection.execute(text("SELECT COUNT(*)" + where), params).scalar_one()

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 
-from domain.messages import InboundMessage
+from domain.messages import InboundMessage, MessageKind
 from engine.human_desk import DeskPolicy, HumanDesk, QueueFull
 from graphs.templates import Templates
-from storage import inbox
+from storage import history, inbox
 from storage.database import Database
 from storage.tasks import TaskBook
 
@@ -115,6 +116,22 @@ async def test_the_last_word_gives_the_talk_back_to_the_bot(desk: Desk) -> None:
     assert await desk.rows("SELECT status, agent FROM handoffs") == [
         {"status": "closed", "agent": "小王"}
     ]
+
+
+async def test_events_are_no_part_of_the_talk(desk: Desk) -> None:
+    asked = await desk.hears("campus", "page-user", account="campus")
+    event = replace(asked, channel_message_id="e1", kind=MessageKind.EVENT, text="", event="paid:1")
+    await desk.database.write(lambda c: inbox.receive(c, event))
+    said = await desk.database.read(
+        lambda c: history.recent_messages(c, asked.conversation, limit=9)
+    )
+    assert [row["content"] for row in said] == ["在吗"]
+    total, page = await desk.database.read(
+        lambda c: history.messages_between(
+            c, asked.conversation, since="0", until="9", limit=9, offset=0
+        )
+    )
+    assert (total, [row["content"] for row in page]) == (1, ["在吗"])
 
 
 async def test_everything_a_person_does_is_in_the_audit_log(desk: Desk) -> None:
