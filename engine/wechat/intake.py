@@ -25,7 +25,6 @@ from tools.wx import envelope
 from tools.wx.crypto import CallbackKeys, CallbackRefused, Freshness, Refusal, plain_is_valid
 from tools.wx.crypto import replay_key as name_of_callback
 from tools.wx.envelope import SUCCESS
-from tools.wx.xml import Fields
 
 log = logging.getLogger(__name__)
 MAX_AGE_S = 600.0
@@ -51,7 +50,7 @@ class _Opened:
     """A callback that is the platform's. ``seen_as``: of what was not encrypted, whose signature
     does not cover the body."""
 
-    fields: Fields
+    message: bytes
     as_json: bool
     sealed: bool
     nonce: str
@@ -120,10 +119,9 @@ class Intake:
             return self._opened_sealed(query, body)
         self._check_plain(query)
         self._freshness.check(query.get("timestamp", ""))
-        fields = envelope.fields_of(body)
         seen_as = name_of_callback("wechat", query.get("signature", ""))
         nonce = query.get("nonce", "")
-        return _Opened(fields, envelope.is_json(body), False, nonce, seen_as)
+        return _Opened(body, envelope.is_json(body), False, nonce, seen_as)
 
     def _opened_sealed(self, query: Mapping[str, str], body: bytes) -> _Opened:
         keys = self._account.keys
@@ -138,8 +136,7 @@ class Intake:
             nonce=query.get("nonce", ""),
         )
         # Only what was encrypted is signed: what stands beside it in the body is not looked at.
-        fields = envelope.fields_of(inner)
-        return _Opened(fields, envelope.is_json(body), True, query.get("nonce", ""))
+        return _Opened(inner, envelope.is_json(body), True, query.get("nonce", ""))
 
     def _check_plain(self, query: Mapping[str, str]) -> None:
         given = (query.get(name, "") for name in ("signature", "timestamp", "nonce"))
@@ -151,7 +148,7 @@ class Intake:
     async def _served(
         self, opened: _Opened, started: float, arrived: float, gone: asyncio.Event
     ) -> Answer:
-        found = incoming(opened.fields)
+        found = incoming(envelope.fields_of(opened.message))
         message = as_message(found, account=self._account.app_id)
         callback = Callback(
             message.account,
