@@ -16,6 +16,7 @@ from api.cli.sandbox import sandbox
 from api.cli.serve import serve
 from api.cli.task import task
 from api.cli.token import token
+from api.cli.wecom import wecom
 from domain.errors import KefuError
 
 cli = typer.Typer(
@@ -33,6 +34,7 @@ cli.add_typer(evaluate, name="eval")
 cli.add_typer(task, name="task")
 cli.add_typer(order, name="order")
 cli.add_typer(prices, name="prices")
+cli.add_typer(wecom, name="wecom")
 cli.command()(doctor)
 cli.command()(token)
 cli.command(hidden=True)(readme)

@@ -26,13 +26,13 @@ from storage.tasks import TaskBook
 from tools.pictures.intake import Pictures
 from tools.wecom.app import AppClient
 from tools.wecom.contacts import ContactsClient
-from tools.wecom.errors import WECOM_ERRORS
+from tools.wecom.errors import PEER, WECOM_ERRORS
 from tools.wecom.kf import KfClient
 from tools.wecom.kf_messages import MEDIA_SCHEME
 from tools.wecom.media import MediaClient
-from tools.wx.api import WxApi
+from tools.wecom.tokens import CorpTokens, DirectTokens
+from tools.wx.api import WxApi, WxCalls
 from tools.wx.crypto import CallbackKeys
-
 
 KF_PATIENCE_S = 7_200.0
 """How long an answer to a customer is tried to be sent."""
@@ -86,6 +86,18 @@ def build_wecom(
     if settings.notification_enabled and settings.wecom_staff:
         channels["staff"] = AppChannel(AppClient(api, agent_id(settings)), settings.wecom_staff)
     return Wecom(api, client, callbacks, channels)
+
+
+def direct_api(settings: Settings, http: httpx.AsyncClient) -> WxApi:
+    """For a few calls beside the service. Raises ConfigurationError."""
+    corp, secret = settings.wecom_corp_id, settings.wecom_agent_secret
+    if not corp or secret is None:
+        missing = "WECOM_AGENT_SECRET" if corp else "WECOM_CORP_ID"
+        raise ConfigurationError(missing, "not set", "as the pages of the company show it")
+    base = settings.wecom_api_base
+    calls = WxCalls(http, base, peer=PEER, errors=WECOM_ERRORS)
+    tokens = DirectTokens(CorpTokens(calls, corp, secret.get_secret_value()))
+    return WxApi(http, base, tokens, peer=PEER, errors=WECOM_ERRORS)
 
 
 def agent_id(settings: Settings) -> int:

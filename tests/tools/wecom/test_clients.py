@@ -14,24 +14,11 @@ from tools.wecom.app import AppClient, notice_text
 from tools.wecom.contacts import ContactsClient
 from tools.wecom.errors import WECOM_ERRORS
 from tools.wecom.media import LIFETIME_S, MediaClient, MediaUploads
-from tools.wecom.tokens import CorpTokens
+from tools.wecom.tokens import CorpTokens, DirectTokens
 from tools.wx.api import WxApi, WxCalls
 from tools.wx.errors import WxRejected, WxUnavailable
 
 AGENT = 1000002
-
-
-class Tokens:
-    """A token of the simulated WeCom, fetched anew each time that one is refused."""
-
-    def __init__(self, source: CorpTokens) -> None:
-        self._source = source
-
-    async def token(self) -> str:
-        return (await self._source.fetch(None)).token
-
-    async def renew(self, bad: str) -> str:
-        return (await self._source.fetch(bad)).token
 
 
 @pytest.fixture
@@ -45,7 +32,7 @@ async def api(sandbox_server: SandboxServer) -> AsyncIterator[WxApi]:
     async with httpx.AsyncClient(trust_env=False) as http:
         base = f"{sandbox_server.url}/wecom/cgi-bin"
         calls = WxCalls(http, base, peer="wecom", errors=WECOM_ERRORS)
-        tokens = Tokens(CorpTokens(calls, CORP, SECRET))
+        tokens = DirectTokens(CorpTokens(calls, CORP, SECRET))
         yield WxApi(http, base, tokens, peer="wecom", errors=WECOM_ERRORS)
 
 
