@@ -13,20 +13,16 @@ def rows(connection: Connection, sql: str, **params: Any) -> list[dict[str, Any]
     return [dict(row) for row in connection.execute(text(sql), params).mappings()]
 
 
-_SAID = " AND (kind <> 'event' OR content <> '')"
-"""An event, such as an approval, is a row of the inbox and no part of the talk."""
-
-
 def recent_messages(
     connection: Connection, conversation: str, *, limit: int, before: int | None = None
 ) -> list[dict[str, Any]]:
-    """Newest ``limit`` messages of a conversation (older than row ``before``), oldest first."""
+    """Newest ``limit`` messages of a conversation (older than row ``before``), oldest first. An
+    event, such as an approval, is a row of the inbox and no part of the talk."""
     found = rows(
         connection,
         "SELECT id, role, content, received_at, confidence, turn_id, channel_message_id"
         " FROM messages WHERE conversation_id = :conversation AND id < :before"
-        + _SAID
-        + " ORDER BY id DESC LIMIT :limit",
+        " AND (kind <> 'event' OR content <> '') ORDER BY id DESC LIMIT :limit",
         conversation=conversation,
         before=before if before is not None else 2**62,
         limit=limit,
@@ -47,7 +43,8 @@ def messages_between(
     them, newest first."""
     where = (
         " FROM messages WHERE conversation_id = :conversation"
-        " AND received_at >= :since AND received_at < :until" + _SAID
+        " AND received_at >= :since AND received_at < :until"
+        " AND (kind <> 'event' OR content <> '')"
     )
     params = {"conversation": conversation, "since": since, "until": until}
     total = connection.execute(text("SELECT COUNT(*)" + where), params).scalar_one()
