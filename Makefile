@@ -87,6 +87,7 @@ bench: setup
 crash: setup
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --tasks --kills 50
+	$(BIN)/python -m tests.crash --kf
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.crash.deployment import DatabaseKind
+from tests.crash.kf_run import run_kf
 from tests.crash.records import Verdict
 from tests.crash.run import run
 from tests.crash.task_run import run_tasks
@@ -15,12 +16,17 @@ from tests.crash.task_run import run_tasks
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument(
-        "--kills", type=int, default=100, help="of each database (default %(default)s)"
+        "--kills", type=int, help="of each database (default 100, of customer service 20)"
     )
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument(
         "--tasks", action="store_true", help="Tianwang's tasks instead of customers' questions"
     )
+    parser.add_argument(
+        "--kf", action="store_true", help="WeChat customer service, with every fault of WeCom"
+    )
+    parser.add_argument("--customers", type=int, default=50, help="with --kf (default %(default)s)")
+    parser.add_argument("--messages", type=int, default=1_000, help="with --kf, in all")
     parser.add_argument("--seed", type=int, help="repeats the moments of an earlier run's kills")
     return parser.parse_args()
 
@@ -41,6 +47,22 @@ def report(name: str, verdict: Verdict) -> None:
     sys.stdout.flush()
 
 
+def _run(options: argparse.Namespace, database: DatabaseKind, folder: Path, seed: int) -> Verdict:
+    if options.kf:
+        return run_kf(
+            database,
+            folder,
+            kills=options.kills if options.kills is not None else 20,
+            seed=seed,
+            progress=progress,
+            customers=options.customers,
+            messages=options.messages,
+        )
+    runs = run_tasks if options.tasks else run
+    kills = options.kills if options.kills is not None else 100
+    return runs(database, folder, kills=kills, seed=seed, progress=progress)
+
+
 def main() -> int:
     options = parse()
     seed = options.seed if options.seed is not None else random.randrange(10_000)
@@ -51,10 +73,7 @@ def main() -> int:
     failed = False
     for database in databases:
         with tempfile.TemporaryDirectory(prefix="kefu-crash-") as folder:
-            runs = run_tasks if options.tasks else run
-            verdict = runs(
-                database, Path(folder), kills=options.kills, seed=seed, progress=progress
-            )
+            verdict = _run(options, database, Path(folder), seed)
         report(database, verdict)
         failed = failed or bool(verdict.problems)
     return 1 if failed else 0

@@ -40,6 +40,7 @@ class Deployment:
     database_url: str
     kills: int = 0
     kills_while_starting: int = 0
+    restarts: int = 0
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -56,15 +57,24 @@ class Deployment:
         chance: random.Random,
         progress: Progress,
         on_kill: Callable[[], object] = lambda: None,
+        *,
+        before: Callable[[Service], object] = lambda _service: None,
+        restart_share: float = 0.0,
     ) -> None:
         """SIGKILL ``kills`` times, each time a process at a moment that ``chance`` picks; while it
-        is dead, ``on_kill`` may look around.
+        is dead, ``on_kill`` may look around, and ``before`` may while it still lives.
+        ``restart_share``: how often it is asked to end instead, which is no kill.
 
         Raises RuntimeError if a process does not come back.
         """
         latest = LATEST_S
         while self.kills < kills:
             service = chance.choice(self.services)
+            if restart_share and chance.random() < restart_share:
+                time.sleep(chance.uniform(SOONEST_S, latest))
+                before(service)
+                self._restart(service)
+                continue
             if chance.random() < STARTING_SHARE:
                 self._kill(service)
                 service.launch()
@@ -72,6 +82,7 @@ class Deployment:
                 self.kills_while_starting += 1
             else:
                 time.sleep(chance.uniform(SOONEST_S, latest))
+            before(service)
             self._kill(service)
             on_kill()
             began = time.monotonic()
@@ -80,6 +91,11 @@ class Deployment:
             # kills before its end would make a dead letter of it, as they should.
             latest = max(LATEST_S, 2 * (time.monotonic() - began))
             progress(f"{self.kills} of {kills} kills")
+
+    def _restart(self, service: Service) -> None:
+        service.stop()
+        service.start()
+        self.restarts += 1
 
     def _kill(self, service: Service) -> None:
         service.kill()

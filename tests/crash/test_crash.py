@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.crash.kf_run import run_kf
 from tests.crash.run import run
 from tests.crash.task_run import run_tasks
 
@@ -28,3 +29,25 @@ def test_kill_9_lets_every_task_fire_once_end_once_and_be_told(tmp_path: Path) -
     assert verdict.counts["kills while an action was under way"] > 0
     assert verdict.counts["kills while a callback was due"] > 0
     assert verdict.counts["calls repeated because the process was away"] > 0
+
+
+def test_a_storm_on_customer_service_is_answered_once_in_order_and_within_the_quota(
+    tmp_path: Path,
+) -> None:
+    verdict = run_kf(
+        "sqlite",
+        tmp_path,
+        kills=4,
+        seed=3,
+        progress=print,
+        customers=10,
+        messages=120,
+        patient=False,
+    )
+    assert verdict.problems == []
+    assert verdict.counts["of those answered by 1 turn"] == 120
+    assert verdict.counts["kills"] >= 4
+    # The run is worth nothing if nobody wrote before the start, or nothing was told twice.
+    assert verdict.counts["older ones stored"] > 0
+    assert verdict.counts["messages and events read again and recognised"] > 0
+    assert verdict.counts["callbacks that nobody took"] > 0
