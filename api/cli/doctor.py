@@ -31,6 +31,7 @@ DISTRIBUTION = "kefu-graph"
 FILL = "导入知识:kefu kb import PATH,或 kefu kb import --samples"
 PROBE = "Reply with the single word: ok"
 PROBE_TOKENS = 16
+_SHOWN_ADDRESSES = 5
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what to listen on, nobody's address
 RERANK_PROBE = ("怎么申请退货", ("退货怎么申请\n在订单里点申请退货。", "今天天气晴,气温 20 度。"))
 """A query, what answers it, and what does not."""
@@ -101,6 +102,7 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield from check_peers(settings)
     yield from check_orders(settings)
     yield from check_wecom(settings)
+    yield from check_wecom_addresses(settings, online=online)
     yield check_port(settings)
 
 
@@ -392,6 +394,31 @@ def check_orders(settings: "Settings") -> Iterator[Finding]:
     if settings.secret_key is None and settings.database_dsn().startswith("postgresql"):
         detail = "未设置 KEFU_SECRET_KEY,图片地址只在签发它的数据目录有效"
         yield Finding("links", State.NOTE, detail, "多个进程或多台机器时设置同一个 KEFU_SECRET_KEY")
+
+
+def check_wecom_addresses(settings: "Settings", *, online: bool) -> Iterator[Finding]:
+    """From where callbacks come, for a firewall: a list that is not always whole, so that our own
+    authority is the signature. To have it shows that the application's secret is good."""
+    if not online or not settings.wecom_corp_id or settings.wecom_agent_secret is None:
+        return
+    from engine.wecom.build import direct_api
+    from tools.wecom.app import callback_addresses
+
+    async def ask() -> tuple[str, ...]:
+        async with httpx.AsyncClient() as http:
+            return await callback_addresses(direct_api(settings, http))
+
+    name = "wecom/addresses"
+    try:
+        addresses = asyncio.run(ask())
+    except PeerError as error:
+        yield Finding(
+            name, State.NOTE, str(error), "核对 WECOM_CORP_ID、WECOM_AGENT_SECRET 与可信IP"
+        )
+        return
+    shown = "、".join(addresses[:_SHOWN_ADDRESSES]) or "名单为空"
+    more = f" 等 {len(addresses)} 个" if len(addresses) > _SHOWN_ADDRESSES else ""
+    yield Finding(name, State.OK, f"应用密钥有效;回调来自 {shown}{more}(名单可能不全,以签名为准)")
 
 
 def check_wecom(settings: "Settings") -> Iterator[Finding]:

@@ -35,9 +35,10 @@ class AppClient:
         invalid = (text(answer, name) for name in ("invaliduser", "unlicenseduser"))
         return tuple(user for named in invalid for user in named.split("|") if user)
 
-    async def callback_addresses(self) -> tuple[str, ...]:
-        """From where callbacks come: addresses and ranges, not always all of them."""
-        return texts(await self._api.get("/getcallbackip"), "ip_list")
+
+async def callback_addresses(api: WxApi) -> tuple[str, ...]:
+    """From where callbacks come: addresses and ranges, not always all of them."""
+    return texts(await api.get("/getcallbackip"), "ip_list")
 
 
 def notice_text(title: str, text: str) -> str:
