@@ -962,6 +962,21 @@ SANDBOX_WECOM = WecomIdentity(
 """Who the simulated WeCom takes us for: nothing of it is a secret."""
 
 
+@dataclass(frozen=True, slots=True)
+class WechatIdentity:
+    app_id: str
+    token: str
+    aes_key: str
+
+
+SANDBOX_WECHAT = WechatIdentity(
+    "wxsandbox00000001",
+    "sandboxaccount",
+    "accountaccountaccountaccountaccountaccountt",
+)
+"""The simulated official account: nothing of it is a secret."""
+
+
 class Settings(
     ServerSettings,
     StorageSettings,
@@ -1176,7 +1191,12 @@ class Settings(
             "staff_notice_url": SecretStr(f"{base}/staff/notice"),
             "wecom_robot_url": _sandbox_robot(base) if self.wecom_robot_url else None,
             "wechat_api_base": f"{base}/wechat",
-            "appsecret": credential if self.appsecret else None,
+            "appid": SANDBOX_WECHAT.app_id,
+            "appsecret": credential,
+            "wechat_token": SecretStr(SANDBOX_WECHAT.token),
+            "wechat_aes_key": SecretStr(SANDBOX_WECHAT.aes_key),
+            # Its page switches between them.
+            "wechat_mode": "compatible",
             "wecom_corp_id": SANDBOX_WECOM.corp_id,
             "wecom_agent_id": self.wecom_agent_id or SANDBOX_WECOM.agent_id,
             "wecom_agent_secret": credential,

@@ -10,6 +10,7 @@ from sandbox.peers.staff import StaffPeer
 from sandbox.peers.tianwang import TianwangPeer
 from sandbox.peers.tuhui import TuhuiPeer
 from sandbox.peers.webhook import WebhookPeer
+from sandbox.peers.wechat import WechatPeer
 from sandbox.peers.wecom import WecomPeer
 
 PEERS: tuple[type[Peer], ...] = (
@@ -20,6 +21,7 @@ PEERS: tuple[type[Peer], ...] = (
     WebhookPeer,
     StaffPeer,
     WecomPeer,
+    WechatPeer,
     TianwangPeer,
     TuhuiPeer,
     QingjianPeer,

@@ -1,6 +1,7 @@
 """What a person or a test does to a simulated platform, whichever it is."""
 
 from importlib import resources
+from pathlib import PurePosixPath
 
 from fastapi import HTTPException
 from pydantic import Field
@@ -12,6 +13,13 @@ from sandbox.peer import Sandbox
 from sandbox.wx.calls import JsonObject, Refused, Setting
 from sandbox.wx.media import MediaStore
 
+_KINDS = {
+    ".png": "image",
+    ".jpg": "image",
+    ".jpeg": "image",
+    ".amr": "voice",
+    ".mp4": "video",
+}
 _PAGE_POLICY = (
     "default-src 'none'; connect-src 'self'; img-src 'self' data:;"
     " script-src 'unsafe-inline'; style-src 'unsafe-inline'"
@@ -62,7 +70,7 @@ async def keep_body(sandbox: Sandbox, request: Request, store: MediaStore, name:
             raise HTTPException(413, f"a file may have {limit} bytes")
     if not data:
         raise HTTPException(422, "the body is empty")
-    kind = "image" if name.lower().endswith((".png", ".jpg", ".jpeg")) else "file"
+    kind = _KINDS.get(PurePosixPath(name.lower()).suffix, "file")
     return {"media_id": store.keep(kind, name, bytes(data)), "type": kind}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from pydantic import Field, ValidationError
@@ -28,6 +28,9 @@ class CallLimit(Setting):
     """How often each call can be made; who exceeds it is refused for a minute. 0: without end."""
 
     per_minute: int = Field(default=10_000, ge=0)
+
+
+Taken = TypeVar("Taken", bound=Body)
 
 
 class Doorkeeper(Protocol):
@@ -106,7 +109,7 @@ class CallGate:
             self._blocked[path], blocked = now + 60.0, True
         require(not blocked, self._manners.too_often, "api freq out of limit", "frequency")
 
-    def taken(self, model: type[Body], given: dict[str, str] | bytes) -> Body:
+    def taken(self, model: type[Taken], given: dict[str, str] | bytes) -> Taken:
         """Raises Refused."""
         bad = self._manners.bad_form
         try:
