@@ -17,6 +17,7 @@ router = APIRouter(tags=["channels"])
 _REFUSED: dict[str, Any] = {"description": "Not from WeCom, or too old"}
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: _REFUSED,
+    401: {"model": ErrorOut, "description": "Not set up, and no key"},
     403: _REFUSED,
     404: {"model": ErrorOut},
     503: {"model": ErrorOut},

@@ -10,6 +10,7 @@ CAMPUS_PATHS = (
     "/api/service_reply",
     "/api/chat_records",
     "/api/custom_qa",
+    "/api/wechat",
 )
 TIANWANG_PATHS = ("/api/task",)
 
