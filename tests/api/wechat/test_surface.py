@@ -60,7 +60,7 @@ def test_records_are_pages_for_staff_only(shop: Shop) -> None:
     assert [one["role"] for one in found["messages"]] == ["ai", "user"] * 3
     assert found["messages"][-1]["content"] == "你好0"
     assert {one["user_id"] for one in found["messages"]} == {"o-records"}
-    second = {"user_id": "o-records", "page": 2, "limit": 4}
+    second: dict[str, str | int] = {"user_id": "o-records", "page": 2, "limit": 4}
     paged = shop.service.client.get(path, params=second, headers=KEY).json()
     assert paged["messages"] == found["messages"][4:]
     everyone = shop.service.client.get(path, headers=KEY).json()

@@ -282,12 +282,15 @@ async def serving(
     timing: Timing | None = None,
     policy: EnginePolicy = QUICK,
     owner: str = "p1",
-    platform: Platform | None = None,
+    played: Platform | None = None,
     **more: Any,
 ) -> AsyncIterator[Account]:
+    """``played``: the platform of another process of the same account."""
     timing = timing or Timing()
     async with contextlib.AsyncExitStack() as stack:
-        platform = platform or await stack.enter_async_context(running_platform())
+        platform = played
+        if platform is None:
+            platform = await stack.enter_async_context(running_platform())
         settings = settings_of(platform, **more)
         database = stack.enter_context(open_database(url))
         http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))

@@ -130,7 +130,7 @@ async def test_another_process_gives_the_answer_of_a_turn_that_it_does_not_run(
         await hold.reached.wait()
         gone.set()
         await first
-        async with serving(database_url, owner="p2", platform=one.platform) as other:
+        async with serving(database_url, owner="p2", played=one.platform) as other:
             again = asyncio.create_task(other.deliver(message))
             hold.let_go.set()
             phone = one.platform.phone("o1")
