@@ -290,9 +290,9 @@ async def test_with_every_breaker_open_the_gateway_is_not_available(
 async def test_a_hurried_callers_time_outs_do_not_open_the_breaker(
     sandbox_server: SandboxServer, pair: ModelGateway
 ) -> None:
-    sandbox_server.model_latency(0.8, peer="model/one")
+    sandbox_server.model_latency(2.4, peer="model/one")
     for _ in range(BreakerPolicy().failures + 1):
-        assert (await pair.generate(ASKED, purpose="r", deadline=0.5)).provider == "two"
+        assert (await pair.generate(ASKED, purpose="r", deadline=1.5)).provider == "two"
     assert pair.snapshot()[0].state is BreakerState.CLOSED
 
 
