@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from storage.statements import Statement
 
-CARRIED_S = 0.5
+CARRIED_S = 3.0
 """What was sent no longer before a customer's message may have been sent after it: their clock
-gives whole seconds, and is not quite ours."""
+gives whole seconds, is not quite ours, and between reserving and sending some time passes."""
 _KEPT = 50
 T = TypeVar("T")
 

@@ -123,7 +123,9 @@ def _again(connection: Connection, window: Window, delivery: Delivery, now: floa
     fresh = [one for one in known if one not in window.sent and one not in window.unsure]
     if len(window.sent) + len(fresh) > window.allowed:
         return Ration(Outcome.SPENT, state=window.state)
-    window.sent |= dict.fromkeys(fresh, now)
+    # It may have been sent then, and may be sent only now: the later moment is the careful one.
+    _forget(window, frozenset(known))
+    window.sent |= dict.fromkeys(known, now)
     return Ration(
         Outcome.SEND,
         tuple(parts[: len(known)]),
