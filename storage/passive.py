@@ -59,6 +59,7 @@ _NOTE = Statement(
     " VALUES (:key, '', :conversation_id, 'passive_reply', :payload, :at)"
     " ON CONFLICT (key) DO UPDATE SET payload = excluded.payload"
 )
+_CONFIRM = Statement("UPDATE effects SET payload = :payload WHERE key = :key")
 _FORGET = Statement("DELETE FROM effects WHERE key = :key")
 _WAITING = Statement(
     "SELECT id, payload, attempts, lease_until, task_id, kind FROM outbox"
@@ -87,7 +88,7 @@ def take(connection: Connection, ask: Ask, *, now: float) -> Offer | None:
     """What the response is to carry: what stands first in the conversation's queue, as much as fits
     into one text."""
     given = _GIVEN.first(connection, {"key": ask.key})
-    if given is not None:
+    if given is not None and not (ask.retake and not json.loads(given[0])["written"]):
         return _again(connection, ask, json.loads(given[0]))
     texts: list[str] = []
     rows: list[int] = []
@@ -110,16 +111,16 @@ def take(connection: Connection, ask: Ask, *, now: float) -> Offer | None:
 
 
 def written(connection: Connection, offer: Offer, *, now: float) -> None:
-    """The response was handed over inside the platform's time."""
-    for row in offer.rows:
-        outbox.delivered(connection, row, owner=offer.key, now=now)
+    """The response was handed over inside the platform's time. Where the lease has run out
+    meanwhile, another way has been taken, and no retry is to carry it again."""
+    settled = [outbox.delivered(connection, row, owner=offer.key, now=now) for row in offer.rows]
+    if not all(settled):
+        _FORGET.run(connection, {"key": offer.key})
+        return
     given = _GIVEN.first(connection, {"key": offer.key})
     if given is not None:
         payload = json.dumps(json.loads(given[0]) | {"written": True}, ensure_ascii=False)
-        connection.execute(
-            text("UPDATE effects SET payload = :payload WHERE key = :key"),
-            {"payload": payload, "key": offer.key},
-        )
+        _CONFIRM.run(connection, {"payload": payload, "key": offer.key})
 
 
 def give_back(connection: Connection, offer: Offer) -> None:

@@ -55,7 +55,7 @@ class Wechat:
 
     @property
     def channels(self) -> dict[str, Channel]:
-        return {CHANNEL: self.push.channel if self.push is not None else NoPush()}
+        return {CHANNEL: self.push.channel if self.push is not None else NoPush(self.clock)}
 
     def order_notices(self) -> OrderNotices | None:
         """None where no template of the account's is to tell of orders."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from domain.errors import KefuError, PeerRejected
+from domain.errors import KefuError, PeerRejected, PeerUnavailable
 from engine.wechat.orders import TEMPLATE
 from storage import passive, reply_windows
 from storage.database import Database
@@ -21,14 +21,23 @@ from tools.wx.errors import WxRejected
 
 log = logging.getLogger(__name__)
 _SHUT = frozenset({QUOTA_SPENT, WINDOW_CLOSED})
+PATIENCE_S = 48 * 3_600.0
 Picture = Callable[[str], Awaitable[bytes]]
 """The picture at an address of a deliverable. Raises KefuError."""
 
 
 class NoPush:
-    """An account without customer-service messages: what no response has carried is lost."""
+    """An account without customer-service messages: what is to be said waits for a response, which
+    carries texts only."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
 
     async def deliver(self, delivery: Delivery) -> None:
+        payload = delivery.payload
+        waits = float(payload.get("created_at", 0.0)) + PATIENCE_S - self._clock()
+        if delivery.kind == "message" and not payload.get("url") and waits > 0:
+            raise PeerUnavailable(PEER, "未配置 APPSECRET，等客户再次来信时回复", retry_after=waits)
         raise PeerRejected(PEER, "未配置 APPSECRET，且客户没有再来信，回复无法送达")
 
 

@@ -97,6 +97,20 @@ async def test_a_process_that_dies_before_its_response_is_written_has_answered_n
         assert account.platform.phone("o1").seen == [f"答:{message['Content']}"]
 
 
+async def test_a_response_that_a_frozen_process_wrote_too_late_is_not_repeated(
+    database_url: str,
+) -> None:
+    timing = Timing(reply=1.0, platform=0.2, margin=-10.0, grace=0.1)
+    async with serving(database_url, timing=timing) as account:
+        message = ask("冻")
+        lost = await account.deliver(message, written=False)
+        await account.pushed("o1")
+        await account.intake.written(lost)
+        account.clock.ahead += 60.0
+        assert (await account.deliver(message)).body == b"success"
+        assert account.platform.phone("o1").seen == [f"答:{message['Content']}"]
+
+
 async def test_an_answer_that_became_ready_at_the_last_moment_is_sent_instead(
     database_url: str,
 ) -> None:

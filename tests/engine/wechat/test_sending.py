@@ -148,6 +148,25 @@ async def test_without_messages_the_retry_that_is_in_time_carries_the_answer(
         assert phone.errors == []
 
 
+async def test_without_messages_what_is_to_be_said_waits_for_the_next_response(
+    database_url: str,
+) -> None:
+    async with serving(database_url, appsecret=None) as account:
+        phone = await account.send(ask("早"))
+        (row,) = await account.rows("SELECT id FROM conversations")
+        payload = {"to": "o1", "text": "订单已确认", "created_at": account.clock()}
+        told = NewDelivery("n", row["id"], "message", "wechat", APP_ID, row["id"], "t", payload)
+        await account.database.write(lambda c: outbox.add(c, [told], "2026-01-01"))
+        account.parts.wake_queues([row["id"]])
+
+        async def tried() -> bool:
+            return bool(await account.rows("SELECT 1 FROM outbox WHERE last_error IS NOT NULL"))
+
+        await account.until(tried)
+        await account.send(ask("晚"))
+        assert phone.passive[1].startswith("订单已确认\n答:")
+
+
 async def test_late_answers_do_not_spend_more_than_one_message_each(database_url: str) -> None:
     async with serving(database_url, timing=HASTY) as account:
         hold = account.knowledge.hold("晚")
