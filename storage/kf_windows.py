@@ -6,7 +6,7 @@ so that some of what we sent since counts against it, and which answers went out
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -34,8 +34,9 @@ class Whose:
 @dataclass(slots=True)
 class Window:
     """``sent``: ids of messages, and when each was reserved; ``unsure``: those that may have been
-    sent before the customer's message; ``past``: those of earlier windows. ``joined``: deliveries that went out as a part of another one, by its message id. ``state``: of
-    the session, as last told."""
+    sent before the customer's message; ``past``: those of earlier windows. ``joined``: deliveries
+    that went out as a part of another one, by its message id. ``state``: of the session, as last
+    told."""
 
     opened: float
     expires: float
@@ -61,6 +62,12 @@ _LOCK = Statement(
     UPDATE reply_windows SET allowed = allowed
     WHERE channel = :channel AND account = :account AND sender_id = :sender_id
     RETURNING opened_ts, expires_ts, allowed, state, spent
+    """
+)
+_FIND_STATE = Statement(
+    """
+    SELECT state FROM reply_windows
+    WHERE channel = :channel AND account = :account AND sender_id = :sender_id
     """
 )
 _SAVE = Statement(
@@ -118,6 +125,16 @@ def open_window(
     window.unsure = {one: sent for one, sent in before.items() if at - CARRIED_S <= sent < at + 1.0}
     window.opened, window.expires, window.allowed = at, at + lasts, allowed
     save(connection, whose, window)
+
+
+def with_person(connection: Connection, asked: Collection[Whose]) -> list[Whose]:
+    """Those of ``asked`` whose sessions a person had, or was to get, when last told."""
+    found = []
+    for whose in sorted(asked, key=lambda one: one.sender_id):
+        row = _FIND_STATE.first(connection, whose.key())
+        if row is not None and row[0] in ("2", "3"):
+            found.append(whose)
+    return found
 
 
 def set_state(connection: Connection, whose: Whose, state: str) -> None:

@@ -12,16 +12,19 @@ from prometheus_client import Counter
 from sqlalchemy import Connection
 
 from domain.errors import PeerError, PeerRejected, PeerUnavailable
+from domain.ids import conversation_id
 from domain.messages import InboundMessage
 from engine.leases import STOP_GRACE_S, LeaseRunner
 from engine.metrics import Metrics
 from engine.wecom.kf_intake import KfIntake, Stored
-from storage import kf
+from storage import kf, kf_windows
 from storage.database import Database
 from storage.inbox import Receipt
 from storage.kf import KfBook, KfPull, KfTaken
+from storage.kf_windows import Whose
 from tools.wecom import errors
-from tools.wecom.kf import KfClient, KfPage
+from tools.wecom.kf import KfClient, KfPage, SessionState
+from tools.wecom.kf_messages import Origin
 from tools.wx.errors import WxRejected
 
 log = logging.getLogger(__name__)
@@ -215,6 +218,7 @@ class KfPuller(LeaseRunner[str]):
             if page is None:
                 pull = replace(pull, cursor="")
                 continue
+            await self._ask_who_has(page)
             stored = await self._store(pull, page)
             self._pulls.labels("pulled").inc()
             self._tell(stored)
@@ -246,6 +250,36 @@ class KfPuller(LeaseRunner[str]):
 
     async def _sync(self, pull: KfPull, token: str) -> KfPage:
         return await self._client.sync(pull.open_kfid, cursor=pull.cursor, token=token)
+
+    async def _ask_who_has(self, page: KfPage) -> None:
+        """Sessions that time out end without a word: who writes to one that a person had may be
+        ours to answer again."""
+        wrote = {
+            Whose(kf.CHANNEL, one.open_kfid, one.customer)
+            for one in page.messages
+            if one.origin is Origin.CUSTOMER and one.customer
+        }
+        held = await self._database.read(lambda c: kf_windows.with_person(c, wrote))
+        for whose in held:
+            try:
+                session = await self._client.session(whose.account, whose.sender_id)
+            except PeerError as error:
+                log.info("who has the session of %s is not known: %s", whose.sender_id, error)
+                continue
+            if session.state in (SessionState.NEW, SessionState.ENDED):
+                await self._ours_again(whose)
+
+    async def _ours_again(self, whose: Whose) -> None:
+        now = self._clock()
+        conversation = conversation_id(
+            whose.channel, whose.account, whose.sender_id, whose.sender_id
+        )
+
+        def unit(connection: Connection) -> None:
+            kf.give_back(connection, conversation, agent="", now=now)
+            kf_windows.set_state(connection, whose, "")
+
+        await self._database.write(unit, key=conversation)
 
     async def _store(self, pull: KfPull, page: KfPage) -> Stored:
         now = self._clock()

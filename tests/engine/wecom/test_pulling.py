@@ -164,6 +164,19 @@ async def test_a_servicer_who_takes_part_keeps_us_quiet_until_the_session_ends(
     assert staff == ([{"content": "我来处理"}] if change == "servicer" else [])
 
 
+async def test_a_session_that_timed_out_with_a_person_is_ours_again(desk: Desk) -> None:
+    await desk.say("wmOne", question("甲"))
+    await desk.answered("wmOne", 1)
+    await asyncio.to_thread(desk.wecom.play, "session", {"customer": "wmOne", "change_type": 1})
+    await desk.ring()
+    await desk.pulled()
+    assert await desk.process.rows("SELECT mode FROM conversations") == [{"mode": "human"}]
+    # Two days without a word end it, and no event says so.
+    await asyncio.to_thread(desk.wecom.pass_time, 48 * 3_600.0)
+    await desk.say("wmOne", question("乙"))
+    assert (await desk.answered("wmOne", 2))[1:] == [f"答:{question('乙')}"]
+
+
 async def test_an_account_is_left_alone_for_a_minute_and_then_looked_at_without_a_bell(
     database_url: str, sandbox_server: SandboxServer
 ) -> None:
