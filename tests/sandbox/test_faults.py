@@ -213,7 +213,11 @@ def test_empty_answer_elsewhere_has_no_body(sandbox_server: SandboxServer) -> No
         ({"peer": "model", "kind": "explode"}, 422, "explode"),
         ({"kind": "refuse"}, 422, "peer: Field required"),
         ({"peer": "nobody", "kind": "refuse"}, 404, "'nobody' is unknown"),
-        ({"peer": "model/", "kind": "refuse"}, 404, "model, images, rerank, qingyunke, webhook, staff"),
+        (
+            {"peer": "model/", "kind": "refuse"},
+            404,
+            "model, images, rerank, qingyunke, webhook, staff",
+        ),
         ({"peer": "model", "kind": "latency", "params": {}}, 422, "seconds: Field required"),
         ({"peer": "model", "kind": "latency", "params": {"seconds": -1}}, 422, "seconds"),
         ({"peer": "model", "kind": "status", "params": {"status": 99}}, 422, "status"),

@@ -28,7 +28,7 @@ def test_staff_named_by_the_notification_channel_is_told_by_the_application(
     }
     with serving(sandbox_server, tmp_path, None, **chosen) as (service, wecom):
         wecom.say("wmA", "我要找人工客服")
-        until(lambda: staff_sees(wecom, "wangwu"))
+        until(lambda: bool(staff_sees(wecom, "wangwu")))
         until(lambda: not pending(service))
         assert sandbox_server.get("/_sandbox/wecom/notices")["notices"] == []
         (notice,) = staff_sees(wecom, "lisi")
@@ -72,7 +72,7 @@ def test_a_customer_s_picture_is_fetched_at_once_by_its_media_id(
     with serving(sandbox_server, tmp_path, None, **hour) as (service, wecom):
         media_id = str(wecom.upload("image", "a.png", PNG)["media_id"])
         wecom.say("wmA", msgtype="image", content={"media_id": media_id})
-        until(lambda: service.rows("picture_sources"))
+        until(lambda: service.rows("picture_sources") > 0)
         with service.kefu.engine.database.engine.connect() as connection:
             source, sha256 = connection.execute(
                 text("SELECT source, sha256 FROM picture_sources")
