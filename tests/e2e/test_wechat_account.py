@@ -76,20 +76,28 @@ def test_an_answer_after_8_s_is_one_customer_service_message(
 
 
 @pytest.mark.parametrize("mode", ["plain", "safe"])
-def test_a_response_that_comes_too_late_is_asked_for_again_and_seen_once(
-    sandbox: SandboxServer, service: Service, mode: str
+@pytest.mark.parametrize(("model_s", "timeout_s", "deliveries"), [(3.0, 2.0, 2), (8.0, 4.0, 3)])
+def test_retries_while_the_model_thinks_end_in_one_answer(
+    sandbox: SandboxServer,
+    service: Service,
+    mode: str,
+    model_s: float,
+    timeout_s: float,
+    deliveries: int,
 ) -> None:
-    """The platform hangs up before the service has given up to wait: it delivers twice more."""
-    sandbox.put("/_sandbox/wechat/callback", {"mode": mode, "timeout_s": 2.0})
+    """The platform hangs up before the service has given up to wait, and delivers again."""
+    sandbox.put("/_sandbox/wechat/callback", {"mode": mode, "timeout_s": timeout_s})
+    openid = f"again-{mode}-{deliveries}"
     try:
-        sandbox.script(reply=ANSWER, latency=3.0, times=1)
-        number = say(sandbox, f"again-{mode}")
+        sandbox.script(reply=ANSWER, latency=model_s, times=1)
+        number = say(sandbox, openid)
         callback = settled(sandbox, number)
     finally:
         sandbox.put("/_sandbox/wechat/callback", {"timeout_s": 5.0})
-    assert callback["statuses"] == ["TimeoutError", 200]
-    messages = shown(sandbox, f"again-{mode}", 2, 10)
-    assert [one["source"] for one in messages] == ["passive"]
+    assert callback["statuses"] == ["TimeoutError"] * (deliveries - 1) + [200]
+    messages = shown(sandbox, openid, 2, 15)
+    assert len(messages) == 1
+    assert messages[0]["source"] in ("passive", "custom")
     assert "请联系物业安装" in messages[0]["text"]
 
 
