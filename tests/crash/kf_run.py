@@ -11,7 +11,7 @@ import httpx
 
 from tests.crash.deployment import DatabaseKind, Deployment, Progress, running_deployment
 from tests.crash.kf_records import SEND, KfRecords, Look, kf_problems, read_kf_records
-from tests.crash.kf_storm import Storm
+from tests.crash.kf_storm import PEER, Storm
 from tests.crash.records import Verdict
 from tests.sandbox_server import JsonObject, SandboxServer, running_sandbox
 from tests.service import Service
@@ -85,8 +85,10 @@ def run_kf(
                 recognised.add(service)
             deployment.stop()
             records = read_kf_records(deployment.database_url, sandbox, storm.stale)
+            struck = _struck(sandbox)
     counts = {
         **_counts(storm, records),
+        **{f"calls of ours hit by {fault}": struck[fault] for fault in sorted(struck)},
         "messages and events read again and recognised": round(recognised.count),
         "kills": deployment.kills,
         "kills while starting": deployment.kills_while_starting,
@@ -149,6 +151,11 @@ def _counts(storm: Storm, records: KfRecords) -> dict[str, int]:
         "callbacks that nobody took": records.report["callbacks"]["failed"],
         "tokens fetched": records.report["tokens"]["issued"],
     }
+
+
+def _struck(sandbox: SandboxServer) -> Counter[str]:
+    lines = [line for line in sandbox.journal_lines() if line["peer"] == PEER]
+    return Counter(line["fault"] for line in lines if line["fault"] not in (None, "latency"))
 
 
 def _refusals(records: KfRecords) -> dict[str, int]:
