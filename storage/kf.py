@@ -425,17 +425,28 @@ def deliveries_named(connection: Connection, message_ids: Sequence[str]) -> list
     return [Named(row[0], json.loads(row[1])) for row in rows]
 
 
-def delivered_to(connection: Connection, conversation: str) -> list[tuple[int, str, str]]:
-    """Id, message id and creation of what was delivered there lately, newest first."""
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery that the platform may have taken: a pending one whose answer was lost too."""
+
+    id: int
+    message_id: str
+    created_at: str
+    status: str
+
+
+def sent_to(connection: Connection, conversation: str) -> list[Sent]:
+    """What was sent there lately, newest first."""
     rows = connection.execute(
         text(
-            "SELECT id, message_id, created_at FROM outbox WHERE status = 'delivered'"
-            " AND conversation_id = :id AND id > (SELECT COALESCE(MAX(id), 0) FROM outbox) - :most"
-            " ORDER BY id DESC LIMIT 50"
+            "SELECT id, message_id, created_at, status FROM outbox"
+            " WHERE status IN ('delivered', 'pending') AND conversation_id = :id"
+            " AND id > (SELECT COALESCE(MAX(id), 0) FROM outbox) - :most"
+            " ORDER BY id DESC LIMIT 100"
         ),
         {"id": conversation, "most": _LATEST},
     )
-    return [(int(row[0]), str(row[1]), str(row[2])) for row in rows]
+    return [Sent(*row) for row in rows]
 
 
 def forget_welcome(connection: Connection, message_id: str, *, before: float) -> None:
@@ -450,11 +461,13 @@ def forget_welcome(connection: Connection, message_id: str, *, before: float) ->
 
 
 def mark_failed(connection: Connection, delivery: int, *, error: str, now: float) -> bool:
-    """A delivery that was accepted has failed: a dead letter, which an operator can send again."""
+    """A delivery that was accepted has failed: a dead letter, which an operator can send again.
+    Who is still sending it learns that it is settled."""
     changed = connection.execute(
         text(
-            "UPDATE outbox SET status = 'dead', last_error = :error, delivered_at = NULL"
-            " WHERE id = :id AND status = 'delivered'"
+            "UPDATE outbox SET status = 'dead', last_error = :error, delivered_at = NULL,"
+            " lease_owner = NULL, lease_until = 0"
+            " WHERE id = :id AND status IN ('delivered', 'pending')"
         ),
         {"id": delivery, "error": error},
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from domain.messages import InboundMessage
+from engine.wecom import kf_quota
 from engine.wecom.kf_words import WELCOME, part_msgid, undelivered_notice
 from graphs.templates import Templates
 from storage import kf, kf_windows, outbox
@@ -210,12 +211,17 @@ class KfIntake:
         reason = f"微信客服发送失败({_FAILURES.get(kind, f'类型 {kind}')})"
         conversation = self._inbound(page, message).conversation
         failed = message.field("fail_msgid")
-        for delivery, message_id, created in kf.delivered_to(page.connection, conversation):
-            if failed not in (part_msgid(message_id, created, n) for n in range(ALLOWED)):
-                continue
-            if kf.mark_failed(page.connection, delivery, error=reason, now=page.now):
-                self._tell_staff(page, message_id, conversation, reason)
+        sent = kf.sent_to(page.connection, conversation)
+        carrier = next((one for one in sent if failed in _ids(one)), None)
+        if carrier is None:
             return
+        whose = Whose(CHANNEL, message.open_kfid, message.customer)
+        names = kf_quota.part_with(page.connection, whose, carrier.message_id)
+        # One that is pending was not yet told of its carrier, and will leave on its own.
+        carried = [one for one in sent if one.message_id in names and one.status == "delivered"]
+        for one in (carrier, *carried):
+            if kf.mark_failed(page.connection, one.id, error=reason, now=page.now):
+                self._tell_staff(page, one.message_id, conversation, reason)
 
     def _tell_staff(self, page: _Page, message_id: str, conversation: str, reason: str) -> None:
         if self._notices:
@@ -224,6 +230,10 @@ class KfIntake:
     def _send(self, page: _Page, delivery: NewDelivery) -> None:
         outbox.add(page.connection, [delivery], iso(page.now))
         page.stored.queues.append(delivery.queue)
+
+
+def _ids(sent: kf.Sent) -> list[str]:
+    return [part_msgid(sent.message_id, sent.created_at, number) for number in range(ALLOWED)]
 
 
 def _sent_at(page: _Page, message: KfMessage) -> float:

@@ -84,6 +84,17 @@ def _forget(window: Window, ids: frozenset[str]) -> None:
         window.unsure.pop(one, None)
 
 
+def part_with(connection: Connection, whose: Whose, carrier: str) -> frozenset[str]:
+    """Message ids of what left as a part of ``carrier``, which has failed: each is on its own."""
+    window = kf_windows.locked(connection, whose)
+    if window is None:
+        return frozenset()
+    gone = frozenset(one for one, other in window.joined.items() if other == carrier)
+    window.joined = {one: other for one, other in window.joined.items() if one not in gone}
+    kf_windows.save(connection, whose, window)
+    return gone
+
+
 def exhaust(connection: Connection, whose: Whose, *, now: float) -> None:
     """The platform says that nothing more may be sent before the customer writes again."""
     window = kf_windows.locked(connection, whose)

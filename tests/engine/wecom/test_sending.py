@@ -239,6 +239,50 @@ async def test_a_message_that_fails_later_becomes_a_dead_letter_after_all(
     assert (await desk.answered("wmOne", 2))[-1] == "收不到"
 
 
+async def test_answers_that_left_together_fail_together_and_can_each_be_sent_again(
+    desk: Desk,
+) -> None:
+    await met(desk)
+    desk.wecom.set("kf/settings", fail_rate=1.0, fail_type=10, fail_after_s=0.5)
+    texts = [f"第{number}条" for number in range(8)]
+    await put(desk, "wmOne", texts)
+
+    async def all_failed() -> bool:
+        await desk.ring()
+        return len(await dead(desk)) == len(texts)
+
+    await desk.process.until(all_failed)
+    desk.wecom.set("kf/settings", fail_rate=0.0)
+    await desk.say("wmOne", question("乙"))
+    await desk.answered("wmOne", 2)
+    rows = await desk.process.rows("SELECT id FROM outbox WHERE status = 'dead' ORDER BY id")
+    for row in rows[:2]:
+        await desk.process.engine.resend(row["id"], actor="小王")
+        await desk.quiet()
+    assert (await desk.answers("wmOne"))[2:] == texts[:2]
+
+
+async def test_a_message_fails_later_though_nobody_knew_yet_that_it_was_taken(
+    desk: Desk, sandbox_server: SandboxServer
+) -> None:
+    await met(desk)
+    desk.wecom.set("kf/settings", fail_rate=1.0, fail_type=10, fail_after_s=0.0)
+    sandbox_server.fault("wecom", "lost_answer", count=1, request_kind="kf/send_msg")
+    sandbox_server.fault("wecom", "refuse", request_kind="kf/send_msg")
+    await put(desk, "wmOne", ["收不到"])
+
+    async def failed() -> bool:
+        await desk.ring()
+        return bool(await dead(desk))
+
+    await desk.process.until(failed)
+    sandbox_server.clear_faults()
+    await desk.quiet()
+    (error,) = await dead(desk)
+    assert "客户拒收" in error
+    assert len(await notices(sandbox_server, 1)) == 1
+
+
 async def test_a_picture_leaves_as_its_address(desk: Desk) -> None:
     await met(desk)
     await put(desk, "wmOne", ["好了"], type="image", url="https://x.example/a.png", name="图.png")
