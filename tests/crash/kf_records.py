@@ -24,13 +24,13 @@ SEND = "kf/send_msg"
 @dataclass(frozen=True)
 class KfRecords:
     """``rows``: of customers' messages since the first start; ``stale``: rows of older ones;
-    ``seen``: by customer, everything that their phone shows; ``failed``: ids of what WeCom took and
-    told us later that it had failed."""
+    ``seen``: by customer, everything that their phone shows; ``failed``: what WeCom took and later
+    told us to have failed: its text by its id."""
 
     rows: Records
     stale: Rows
     seen: dict[str, list[JsonObject]]
-    failed: frozenset[str]
+    failed: dict[str, str]
     refused: list[JsonObject]
     report: JsonObject
 
@@ -67,13 +67,13 @@ def read_kf_records(database_url: str, sandbox: SandboxServer, stale: Sequence[s
         rows=replace(found, messages=[row for row in own if row["channel_message_id"] not in old]),
         stale=[row for row in own if row["channel_message_id"] in old],
         seen=seen,
-        failed=frozenset(_failed(wecom)),
+        failed=_failed(wecom),
         refused=refused,
         report=report,
     )
 
 
-def _failed(wecom: Wecom) -> list[str]:
+def _failed(wecom: Wecom) -> dict[str, str]:
     """WeCom's whole log read once more, by nobody that the service knows."""
     wecom.sandbox.clear_faults()
     calm = {"empty_rate": 0.0, "short_rate": 0.0, "repeat_rate": 0.0, "page": 1_000, "tokenless": 0}
@@ -81,7 +81,13 @@ def _failed(wecom: Wecom) -> list[str]:
     wecom.set("tokens", early_end_rate=0.0)
     log, _ = wecom.pull_all()
     events = [one["event"] for one in log if one["msgtype"] == "event"]
-    return [one["fail_msgid"] for one in events if one["event_type"] == "msg_send_fail"]
+    sent = {
+        line["body"]["msgid"]: str(line["body"]["text"]["content"])
+        for line in wecom.sandbox.journal_lines()
+        if line["kind"] == SEND
+    }
+    failed = [one["fail_msgid"] for one in events if one["event_type"] == "msg_send_fail"]
+    return {msgid: sent.get(msgid, "") for msgid in failed}
 
 
 class Look:
@@ -154,12 +160,16 @@ def sight_problems(said: Mapping[str, Sequence[str]], r: KfRecords) -> list[str]
 def loss_problems(r: KfRecords) -> list[str]:
     """Every delivery has arrived, or is known to have failed where WeCom says so afterwards."""
     problems = []
-    lost = {r.delivery_of[one]["id"] for one in r.failed if one in r.delivery_of}
-    if len(r.failed - r.delivery_of.keys()):
+    content = {row["turn_id"]: row["content"].strip() for row in r.rows.replies}
+    lost = {
+        r.delivery_of[one]["id"]: said for one, said in r.failed.items() if one in r.delivery_of
+    }
+    if r.failed.keys() - r.delivery_of.keys():
         problems.append("WeCom tells of failures of what we never sent")
     for row in r.rows.deliveries:
         shown = f"delivery {row['message_id']!r}"
-        if row["status"] == "dead" and row["id"] not in lost:
+        joined = any(content.get(row["turn_id"], "") in said for said in lost.values())
+        if row["status"] == "dead" and row["id"] not in lost and not joined:
             problems.append(f"{shown} was given up: {row['last_error']}")
         elif row["status"] not in ("delivered", "dead"):
             problems.append(f"{shown} is {row['status']}: {row['last_error']}")

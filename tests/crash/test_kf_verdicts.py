@@ -60,7 +60,7 @@ def sound() -> KfRecords:
             "wm2": [seen("t3")],
             "wmOld": [],
         },
-        failed=frozenset(),
+        failed={},
         refused=[{"path": "/wecom/cgi-bin/kf/send_msg", "rule": "again"}],
         report={"kf": {"most_sent": 5}},
     )
@@ -76,10 +76,20 @@ def test_answers_may_leave_together() -> None:
 
 
 def test_what_failed_at_wecom_is_a_dead_letter() -> None:
-    failed = replace(sound(), failed=frozenset({of_turn("t3")}), seen={"wm1": sound().seen["wm1"]})
-    assert any("counts as delivered" in one for one in kf_problems(SAID, STALE, failed))
-    failed.rows.deliveries[2]["status"] = "dead"
-    assert kf_problems(SAID, STALE, failed) == []
+    failed = {of_turn("t3"): "答 t3"}
+    lost = replace(sound(), failed=failed, seen={"wm1": sound().seen["wm1"]})
+    assert any("counts as delivered" in one for one in kf_problems(SAID, STALE, lost))
+    lost.rows.deliveries[2]["status"] = "dead"
+    assert kf_problems(SAID, STALE, lost) == []
+
+
+def test_answers_that_left_together_fail_together() -> None:
+    failed = {of_turn("t1"): "答 t1\n\n答 t2"}
+    lost = replace(sound(), failed=failed, seen={"wm2": sound().seen["wm2"]})
+    lost.rows.deliveries[0]["status"] = "dead"
+    assert any("wm1 reads other words" in one for one in kf_problems(SAID, STALE, lost))
+    lost.rows.deliveries[1]["status"] = "dead"
+    assert kf_problems(SAID, STALE, lost) == []
 
 
 def refused(rule: str) -> dict[str, Any]:
