@@ -153,15 +153,17 @@ def _anew(connection: Connection, window: Window, delivery: Delivery, now: float
     left = most - len(window.unsure)
     if most <= 0:
         return Ration(Outcome.SPENT, state=window.state)
+    # An urgent word must not take the last place from the answers behind it: they leave together.
+    unreserved = left - (SPARE - spare)
     waiting = kf.waiting_behind(connection, delivery)
     is_busy = kf.is_busy(connection, delivery.conversation_id, delivery.account, now=now)
-    if is_busy and left <= 1 and _age(delivery, now) < PATIENCE_S:
+    if is_busy and unreserved <= 1 and _age(delivery, now) < PATIENCE_S:
         return Ration(Outcome.WAIT, state=window.state)
     # Nothing but what may have been sent before is in the way: the platform knows whether it was.
     room = left if left > 0 else most
     texts = [words_of(one) for one in (delivery.payload, *(one.payload for one in waiting))]
     alone = sum(len(split(text)) for text in texts)
-    is_scarce = alone > left or (is_busy and left <= SCARCE)
+    is_scarce = alone > unreserved or (is_busy and left <= SCARCE)
     taken = _as_many_as_fit(texts, room) if is_scarce else 1
     parts = split("\n\n".join(texts[:taken]))
     ids = [_id(delivery, number) for number in range(min(len(parts), room))]

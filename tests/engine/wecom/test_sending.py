@@ -5,9 +5,11 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from domain.errors import PeerRejected
 from storage import outbox
+from storage.clock import iso
 from storage.outbox import NewDelivery
 from tests.engine.wecom.desk import Desk
 from tests.sandbox.wecom import KF
@@ -20,7 +22,13 @@ def question(about: object) -> str:
 
 
 async def put(
-    desk: Desk, customer: str, texts: list[str], *, turn: str = "t1", **payload: Any
+    desk: Desk,
+    customer: str,
+    texts: list[str],
+    *,
+    turn: str = "t1",
+    at: str = "2026-01-01T00:00:00+00:00",
+    **payload: Any,
 ) -> None:
     """What a turn's commit does: rows first, then the wake-up."""
     rows = await desk.process.rows("SELECT id FROM conversations WHERE sender_id = :w", w=customer)
@@ -38,7 +46,6 @@ async def put(
         )
         for text in texts
     ]
-    at = "2026-01-01T00:00:00+00:00"
     await desk.process.write(lambda c: outbox.add(c, new, at))
     desk.process.deliverer.wake(queue)
 
@@ -47,6 +54,13 @@ async def met(desk: Desk, customer: str = "wmOne") -> None:
     """The customer has been answered once: three are left, and one in reserve."""
     await desk.say(customer, question("甲"))
     await desk.answered(customer, 1)
+
+
+async def due(desk: Desk, at: float | None) -> None:
+    values = {"at": at}
+    await desk.process.write(
+        lambda c: c.execute(text("UPDATE conversations SET due_at = :at"), values).close()
+    )
 
 
 async def dead(desk: Desk) -> list[str]:
@@ -100,6 +114,28 @@ async def test_a_person_s_word_may_use_what_is_kept_in_reserve(desk: Desk) -> No
         await desk.quiet()
     await put(desk, "wmOne", ["我是小王"], turn="")
     assert (await desk.answered("wmOne", 5))[-1] == "我是小王"
+    assert await dead(desk) == []
+
+
+async def test_an_urgent_word_takes_no_place_from_what_is_still_being_composed(
+    desk: Desk,
+) -> None:
+    await met(desk)
+    for number in range(2):
+        await put(desk, "wmOne", [f"第{number}条"])
+        await desk.quiet()
+    # As while the customer's next message is being answered.
+    await due(desk, time.time() + 3_600)
+    await put(desk, "wmOne", ["已为您转接"], turn="", at=iso(time.time()))
+
+    async def held_back() -> bool:
+        rows = await desk.process.rows("SELECT last_error FROM outbox WHERE status = 'pending'")
+        return any(row["last_error"] for row in rows)
+
+    await desk.process.until(held_back)
+    await put(desk, "wmOne", ["还有一条"], at=iso(time.time()))
+    await due(desk, None)
+    assert (await desk.answered("wmOne", 4))[-1] == "已为您转接\n\n还有一条"
     assert await dead(desk) == []
 
 
