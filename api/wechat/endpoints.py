@@ -27,11 +27,13 @@ CALLBACK_PATH = "/api/wechat"
 ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": CampusError} for code in (400, 401, 403, 404, 409, 422, 503)
 }
+_REFUSED: dict[str, Any] = {"description": "Not from WeChat, or too old"}
+FROM_WECHAT = ERRORS | {400: _REFUSED, 403: _REFUSED}
 router = APIRouter(prefix=CALLBACK_PATH, tags=["wechat"])
 _MAX_PAGE = 1_000_000
 
 
-@router.get("", response_class=Response, responses=ERRORS)
+@router.get("", response_class=Response, responses=FROM_WECHAT)
 async def verify(request: Request, kefu: TheKefu) -> Response:
     """The platform's check of this address: its echo where the signature is right."""
     try:
@@ -41,7 +43,7 @@ async def verify(request: Request, kefu: TheKefu) -> Response:
     return Response(echo, media_type="text/plain; charset=utf-8")
 
 
-@router.post("", response_class=Response, responses=ERRORS)
+@router.post("", response_class=Response, responses=FROM_WECHAT)
 async def receive(request: Request, kefu: TheKefu) -> Response:
     """A message or an event. The response carries the answer where it is ready in time, else
     ``success``."""
