@@ -200,7 +200,7 @@ async def test_callbacks_over_the_bound_are_forgotten_oldest_first() -> None:
     assert shown["dropped"] == 2
 
 
-@pytest.mark.parametrize(("late", "status"), [(0, 200), (299, 200), (302, 401)])
+@pytest.mark.parametrize(("late", "status"), [(0, 200), (290, 200), (302, 401)])
 async def test_a_receiver_that_minds_the_time_refuses_what_is_old(late: int, status: int) -> None:
     app = create_app(SandboxSettings(tianwang_secret=SECRET, tianwang_max_skew=300))
     stamp = str(int(app.sandbox.clock()) - late)

@@ -64,7 +64,9 @@ async def due(desk: Desk, at: float | None) -> None:
 
 
 async def dead(desk: Desk) -> list[str]:
-    rows = await desk.process.rows("SELECT last_error FROM outbox WHERE status = 'dead'")
+    rows = await desk.process.rows(
+        "SELECT last_error FROM outbox WHERE status = 'dead' ORDER BY id"
+    )
     return [row["last_error"] for row in rows]
 
 
