@@ -5,20 +5,16 @@ import shutil
 import subprocess
 from typing import Any
 
-import pytest
-
 from tests.api.service import Service
-
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 def _curl(*arguments: str) -> Any:
+    assert shutil.which("curl"), "these tests need curl: apt-get install curl"
     command = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", *arguments]
     done = subprocess.run(command, capture_output=True, timeout=30, check=True)
     return json.loads(done.stdout)
 
 
-@needs_curl
 def test_the_state_of_the_service_as_printed(service_on_each_database: Service) -> None:
     health = _curl(f"{service_on_each_database.url}/health")
     assert health["status"] == "ok"
@@ -26,7 +22,6 @@ def test_the_state_of_the_service_as_printed(service_on_each_database: Service) 
     assert health["parts"]["knowledge"] == "ok"
 
 
-@needs_curl
 def test_the_knowledge_base_as_printed(service: Service) -> None:
     found = _curl(
         "-X",
@@ -48,7 +43,6 @@ def test_the_knowledge_base_as_printed(service: Service) -> None:
     assert found["decision"] in ("answer", "clarify", "handoff")
 
 
-@needs_curl
 def test_asking_the_knowledge_base_leaves_nothing_behind(service: Service) -> None:
     before = service.all_rows()
     body = '{"query": "量子纠缠怎么修"}'
