@@ -88,15 +88,18 @@ class OrderDesk:
 
     async def open_orders(self, conversation_id: str) -> tuple[list[OrderRow], list[OpenOrder]]:
         """The rows, and as `domain.amendments.amendment_of` reads them, in the same order."""
-        return await self.database.read(lambda c: self.read_open(c, conversation_id))
+        rows, opened, _ = await self.database.read(lambda c: self.read_open(c, conversation_id))
+        return rows, opened
 
     def read_open(
         self, connection: Connection, conversation_id: str
-    ) -> tuple[list[OrderRow], list[OpenOrder]]:
+    ) -> tuple[list[OrderRow], list[OpenOrder], dict[int, list[dict[str, Any]]]]:
+        """As `open_orders`, and the facts of each order's pictures."""
         rows = self.book.open_of_conversation(connection, conversation_id)
         newest = max((row.updated_at for row in rows), default="")
         recent = {row.id for row in rows if row.updated_at == newest}
-        return rows, [self._open(connection, row, recent=row.id in recent) for row in rows]
+        facts = {row.id: self.book.facts(connection, row) for row in rows}
+        return rows, [_open(row, facts[row.id], recent=row.id in recent) for row in rows], facts
 
     # Changing ------------------------------------------------------------------------------
 
@@ -244,19 +247,6 @@ class OrderDesk:
             raise NotFound("order_id", str(order_id))
         return order
 
-    def _open(self, connection: Connection, row: OrderRow, *, recent: bool) -> OpenOrder:
-        facts = self.book.facts(connection, row)
-        shown = (str(one.get(name, "")) for one in facts for name in ("description", "text"))
-        service = row.quote.service_name if row.quote else ""
-        return OpenOrder(
-            row.id,
-            service,
-            row.requirement,
-            words=tuple(word for word in shown if word),
-            pictures=max(1, len(row.pictures or row.images)),
-            recent=recent,
-        )
-
     def _check_deliverables(self, deliverables: Sequence[str]) -> None:
         if not 1 <= len(deliverables) <= MAX_DELIVERABLES:
             raise InvalidInput("deliverables", f"应有 1 到 {MAX_DELIVERABLES} 项")
@@ -271,3 +261,16 @@ class OrderDesk:
 
 def _values(order: NewOrder) -> dict[str, Any]:
     return {name: getattr(order, name) for name in NewOrder.__slots__}
+
+
+def _open(row: OrderRow, facts: Sequence[dict[str, Any]], *, recent: bool) -> OpenOrder:
+    shown = (str(one.get(name, "")) for one in facts for name in ("description", "text"))
+    service = row.quote.service_name if row.quote else ""
+    return OpenOrder(
+        row.id,
+        service,
+        row.requirement,
+        words=tuple(word for word in shown if word),
+        pictures=max(1, len(row.pictures or row.images)),
+        recent=recent,
+    )

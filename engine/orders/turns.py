@@ -46,8 +46,7 @@ class TurnOrders:
     def _read(
         self, connection: Connection, claim: Claim, book: PriceBook, pictured: bool
     ) -> OrdersInTalk:
-        rows, opened = self._desk.read_open(connection, claim.conversation_id)
-        facts = {row.id: self._desk.book.facts(connection, row) for row in rows}
+        rows, opened, facts = self._desk.read_open(connection, claim.conversation_id)
         level, by_the_book = claim.customer.level, requoting(book)
 
         def requote(order: OrderRow, requirement: str) -> Quote | None:
