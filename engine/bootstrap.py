@@ -21,6 +21,7 @@ from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from engine import collector
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
+from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
 from engine.dispatching import DispatchRunner
@@ -53,7 +54,6 @@ from engine.turns import Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
 from engine.wechat.build import Wechat, build_wechat, hold_s
-from engine.wechat.pictures import Deliverables
 from engine.wecom.build import KF_PATIENCE_S, Wecom, build_wecom, join_kf
 from engine.workshop import build_keeping, build_links, build_workshop, picture_fetcher
 from graphs.classifier.model import IntentClassifier

@@ -1,4 +1,4 @@
-"""Pictures between customers of the official account and us."""
+"""Pictures that customers get from us, for platforms that take bytes and no address."""
 
 import re
 from collections.abc import Awaitable, Callable
