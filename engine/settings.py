@@ -33,6 +33,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import ConfigurationError
+from tools.wx.addresses import network
 
 ENV_FILES = (Path(".env.tianwang"), Path(".env"))
 """Read in this order, a later file wins. The first is the one that seed 000 names."""
@@ -193,6 +194,15 @@ def _words(text: str) -> list[str]:
 
 def _listed(value: object) -> object:
     return _words(value) if isinstance(value, str) else value
+
+
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        for entry in value:
+            network(entry)
+    except ValueError:
+        raise _refuse("addresses such as 101.226.103.0/24, 1.2.3.4 or 1.2.3.*") from None
+    return value
 
 
 def _existing_folder(value: Path | None) -> Path | None:
@@ -848,6 +858,20 @@ class WecomSettings(BaseSettings):
         "Company tag of customers who add a member; made where there is none. Empty: none.",
         max_length=30,
     )
+    wecom_app_messages: bool = _setting(
+        "WECOM_APP_MESSAGES",
+        False,
+        "Whether members who write to the application WECOM_AGENT_ID are answered.",
+    )
+    wecom_callback_ips: Annotated[
+        tuple[Name, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_networks)
+    ] = _setting(
+        "WECOM_CALLBACK_IPS",
+        (),
+        "From where callbacks of WeCom are taken, with commas between them: addresses, ranges as "
+        "101.226.103.0/24 or 1.2.3.*; default: from everywhere, the signature decides. "
+        "kefu doctor --online shows WeCom's own list, which is not always whole.",
+    )
 
 
 class WechatSettings(BaseSettings):
@@ -1203,6 +1227,8 @@ class Settings(
             "wecom_token": SecretStr(SANDBOX_WECOM.token),
             "wecom_aes_key": SecretStr(SANDBOX_WECOM.aes_key),
             "wecom_api_base": f"{base}/wecom/cgi-bin",
+            "wecom_app_messages": True,
+            "wecom_callback_ips": (),
             "tianwang_callback_url": f"{base}/tianwang/callback",
             "qingjian_url": f"{base.replace('http', 'ws', 1)}/qingjian/ws",
             "tuhui_url": f"{base}/tuhui",

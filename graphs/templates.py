@@ -95,6 +95,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "dispatch_waiting": _uses(),
         "kf_welcome": _uses(),
         "friend_welcome": _uses("", "name"),
+        "member_welcome": _uses(),
         "wechat_welcome": _uses(),
         "wechat_voice": _uses(),
         "wechat_unsupported": _uses(),

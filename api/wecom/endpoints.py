@@ -27,6 +27,7 @@ Signature = Annotated[str, Query(max_length=128)]
 
 @router.get(CALLBACK_PATH, responses=ERRORS)
 async def verify(
+    request: Request,
     kefu: TheKefu,
     msg_signature: Signature = "",
     timestamp: Signature = "",
@@ -34,8 +35,11 @@ async def verify(
     echostr: Annotated[str, Query(max_length=4_096)] = "",
 ) -> Response:
     """The check of the address when it is saved in WeCom's admin pages."""
+    callbacks = _callbacks(kefu)
+    if not callbacks.admits(_caller(request)):
+        return Response(status_code=403)
     try:
-        echo = _callbacks(kefu).echo(
+        echo = callbacks.echo(
             echostr, msg_signature=msg_signature, timestamp=timestamp, nonce=nonce
         )
     except CallbackRefused as error:
@@ -53,6 +57,8 @@ async def receive(
 ) -> Response:
     """Stored before it is answered, with an empty body; the same again does nothing."""
     callbacks = _callbacks(kefu)
+    if not callbacks.admits(_caller(request)):
+        return Response(status_code=403)
     try:
         await callbacks.take(
             await request.body(), msg_signature=msg_signature, timestamp=timestamp, nonce=nonce
@@ -60,6 +66,11 @@ async def receive(
     except CallbackRefused as error:
         return Response(status_code=error.status)
     return Response()
+
+
+def _caller(request: Request) -> str:
+    """Behind a proxy on this machine that is whom the proxy names."""
+    return request.client.host if request.client is not None else ""
 
 
 def _callbacks(kefu: Kefu) -> WecomCallbacks:

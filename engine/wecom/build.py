@@ -18,6 +18,8 @@ from engine.wecom.contacts import CONTACTS, EVENT, ContactChannel, ContactEvents
 from engine.wecom.kf import Hooks, KfPuller
 from engine.wecom.kf_channel import KfChannel
 from engine.wecom.kf_intake import KfIntake
+from engine.wecom.member_channel import MemberChannel, Picture
+from engine.wecom.members import Members
 from graphs.templates import Templates
 from storage.database import Database
 from storage.inbox import Receipt
@@ -25,12 +27,14 @@ from storage.kf import CHANNEL
 from storage.tasks import TaskBook
 from tools.pictures.intake import Pictures
 from tools.wecom.app import AppClient
+from tools.wecom.app_inbox import CHANNEL as MEMBERS
 from tools.wecom.contacts import ContactsClient
 from tools.wecom.errors import PEER, WECOM_ERRORS
 from tools.wecom.kf import KfClient
 from tools.wecom.kf_messages import MEDIA_SCHEME
-from tools.wecom.media import MediaClient
+from tools.wecom.media import MediaClient, MediaUploads
 from tools.wecom.tokens import CorpTokens, DirectTokens
+from tools.wx import addresses
 from tools.wx.api import WxApi, WxCalls
 from tools.wx.crypto import CallbackKeys
 
@@ -59,9 +63,15 @@ class Wecom:
 
 
 def build_wecom(
-    settings: Settings, database: Database, http: httpx.AsyncClient, metrics: Metrics
+    settings: Settings,
+    database: Database,
+    http: httpx.AsyncClient,
+    metrics: Metrics,
+    *,
+    picture: Picture | None = None,
 ) -> Wecom | None:
-    """None without WECOM_CORP_ID and WECOM_AGENT_SECRET. Raises ConfigurationError."""
+    """None without WECOM_CORP_ID and WECOM_AGENT_SECRET. ``picture``: of a deliverable's address.
+    Raises ConfigurationError."""
     if not settings.wecom_corp_id or settings.wecom_agent_secret is None:
         if settings.wecom_staff:
             raise ConfigurationError(
@@ -69,13 +79,16 @@ def build_wecom(
                 "names members of WeCom, which is not set up",
                 "WECOM_CORP_ID, WECOM_AGENT_SECRET and WECOM_AGENT_ID",
             )
+        if settings.wecom_app_messages:
+            raise _unanswered("WECOM_CORP_ID", "the company's id, with WECOM_AGENT_SECRET")
         return None
     base = settings.wecom_api_base
     secret = settings.wecom_agent_secret.get_secret_value()
     tokens = wecom_tokens(database, http, base, settings.wecom_corp_id, secret)
     api = WxApi(http, base, tokens, peer="wecom", errors=WECOM_ERRORS)
     keys = callback_keys(settings)
-    callbacks = WecomCallbacks(keys, database, metrics) if keys is not None else None
+    allowed = addresses.readable(settings.wecom_callback_ips)
+    callbacks = WecomCallbacks(keys, database, metrics, allowed=allowed) if keys else None
     client = KfClient(api)
     notices = settings.notification_enabled and has_staff(settings)
     channel = KfChannel(client, database, notices=notices)
@@ -85,7 +98,16 @@ def build_wecom(
     channels: dict[str, Channel] = {CHANNEL: channel, CONTACTS: contacts}
     if settings.notification_enabled and settings.wecom_staff:
         channels["staff"] = AppChannel(AppClient(api, agent_id(settings)), settings.wecom_staff)
+    if settings.wecom_app_messages:
+        if callbacks is None:
+            raise _unanswered("WECOM_TOKEN", "Token and EncodingAESKey of the callback")
+        app, uploads = AppClient(api, agent_id(settings)), MediaUploads(MediaClient(api))
+        channels[MEMBERS] = MemberChannel(app, database, uploads, picture=picture)
     return Wecom(api, client, callbacks, channels)
+
+
+def _unanswered(missing: str, expected: str) -> ConfigurationError:
+    return ConfigurationError(missing, "not set, while WECOM_APP_MESSAGES is on", expected)
 
 
 def direct_api(settings: Settings, http: httpx.AsyncClient) -> WxApi:
@@ -165,6 +187,15 @@ def join_kf(
         )
         events = ContactEvents(database, words, _book(settings), on_queues=on_queues)
         wecom.callbacks.on(EVENT, events.handle)
+        if settings.wecom_app_messages:
+            Members(
+                agent_id(settings),
+                database,
+                engine.receive,
+                templates,
+                on_queue=lambda queue: on_queues([queue]),
+                on_picture=pictures.fetch_early if pictures is not None else lambda _source: None,
+            ).listen(wecom.callbacks)
 
 
 def _book(settings: Settings) -> TaskBook:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from prometheus_client import Counter
@@ -11,7 +11,8 @@ from prometheus_client import Counter
 from engine.metrics import Metrics
 from storage import callbacks
 from storage.database import Database
-from tools.wx import envelope, xml
+from tools.wx import addresses, envelope, xml
+from tools.wx.addresses import Network
 from tools.wx.crypto import CallbackKeys, CallbackRefused, Freshness
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ class Heard(Protocol):
 
 
 class WecomCallbacks:
-    """One callback address. Handlers store what they are told and return: the platform waits."""
+    """One callback address. Handlers store what they are told and return: the platform waits.
+    ``allowed``: from where callbacks are taken; empty: from everywhere."""
 
     def __init__(
         self,
@@ -41,9 +43,11 @@ class WecomCallbacks:
         database: Database,
         metrics: Metrics,
         *,
+        allowed: Sequence[Network] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys, self._database, self._clock = keys, database, clock
+        self._allowed = tuple(allowed)
         self._fresh = Freshness(FRESH_S, clock)
         self._handlers: dict[str, Handler] = {}
         self._pruned_at = 0.0
@@ -64,6 +68,14 @@ class WecomCallbacks:
             await heard(xml.text(fields, "OpenKfId"), xml.text(fields, "Token"), _created(fields))
 
         self.on(KF_EVENT, handle)
+
+    def admits(self, host: str) -> bool:
+        """Whether a callback from there is looked at; the signature decides all the same."""
+        if not self._allowed or addresses.holds(self._allowed, host):
+            return True
+        log.warning("a callback from %.64s, which WECOM_CALLBACK_IPS does not name", host)
+        self._counter.labels("", "refused").inc()
+        return False
 
     def echo(self, echostr: str, *, msg_signature: str, timestamp: str, nonce: str) -> bytes:
         """The body that answers the check of the address. Raises CallbackRefused."""

@@ -1,6 +1,6 @@
 """Messages of an application to members, and WeCom's own addresses (reference wecom.md, 5.1, 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tools.wecom.answers import text, texts
 from tools.wecom.robot import shortened
@@ -11,6 +11,7 @@ MAX_USERS = 1_000
 REPEATED_S = 1_800
 """The same words to the same members within this time are one message: a notice whose answer was
 lost is sent again."""
+MAX_REPEATED_S = 14_400
 
 
 class AppClient:
@@ -20,16 +21,30 @@ class AppClient:
     def __init__(self, api: WxApi, agent_id: int) -> None:
         self._api, self._agent_id = api, agent_id
 
-    async def send_text(self, users: Sequence[str], content: str) -> tuple[str, ...]:
+    async def send_text(
+        self, users: Sequence[str], content: str, *, repeated_s: int = REPEATED_S
+    ) -> tuple[str, ...]:
         """Whom it cannot reach; where that is everybody the platform refuses. What is longer than
-        2,048 bytes is cut, between characters."""
+        2,048 bytes is cut, between characters. ``repeated_s``: the same to the same members within
+        so many seconds before is not shown again, at most MAX_REPEATED_S."""
+        part = {"content": shortened(_encodable(content), MAX_TEXT_BYTES)}
+        return await self._send(users, "text", part, repeated_s)
+
+    async def send_image(
+        self, users: Sequence[str], media_id: str, *, repeated_s: int = REPEATED_S
+    ) -> tuple[str, ...]:
+        return await self._send(users, "image", {"media_id": media_id}, repeated_s)
+
+    async def _send(
+        self, users: Sequence[str], msgtype: str, part: Mapping[str, str], repeated_s: int
+    ) -> tuple[str, ...]:
         body = {
             "touser": "|".join(users),
-            "msgtype": "text",
+            "msgtype": msgtype,
             "agentid": self._agent_id,
-            "text": {"content": shortened(_encodable(content), MAX_TEXT_BYTES)},
+            msgtype: part,
             "enable_duplicate_check": 1,
-            "duplicate_check_interval": REPEATED_S,
+            "duplicate_check_interval": min(repeated_s, MAX_REPEATED_S),
         }
         answer = await self._api.post("/message/send", body)
         invalid = (text(answer, name) for name in ("invaliduser", "unlicenseduser"))

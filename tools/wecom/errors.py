@@ -5,7 +5,7 @@ from tools.wx.errors import ErrorTable, Fault
 PEER = "wecom"
 
 BUSY = -1
-BAD_SECRET = 40001
+BAD_SECRET, BAD_MEDIA_ID = 40001, 40007
 BAD_TOKEN, EXPIRED_TOKEN = 40014, 42001
 TOO_OFTEN, TOO_MANY_AT_ONCE = 45009, 45033
 BAD_WELCOME_CODE, WELCOMED_ALREADY, WELCOME_IN_USE = 41050, 41051, 41096
@@ -58,7 +58,7 @@ _CONTENT = {
     40004: Fault("媒体文件类型不正确"),
     40005: Fault("媒体类型参数不正确"),
     40006: Fault("媒体文件大小不符合规定"),
-    40007: Fault("media_id 无效或已超过 3 天，请重新上传"),
+    BAD_MEDIA_ID: Fault("media_id 无效或已超过 3 天，请重新上传"),
     40008: Fault("不支持的消息类型"),
     40058: Fault("参数不合规定，详见括号里的说明"),
     40063: Fault("必填参数为空"),
