@@ -55,6 +55,7 @@ from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
 from engine.wechat.build import Wechat, build_wechat, hold_s
 from engine.wecom.build import KF_PATIENCE_S, Wecom, build_wecom, join_kf
+from engine.wecom.member_channel import PATIENCE_S as MEMBERS_PATIENCE_S
 from engine.workshop import build_keeping, build_links, build_workshop, picture_fetcher
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
@@ -90,6 +91,7 @@ from tools.tianwang.client import CallbackClient
 from tools.tuhui.client import TuhuiClient
 from tools.webhook.client import WebhookClient
 from tools.wechat.messages import CHANNEL as WECHAT
+from tools.wecom.app_inbox import CHANNEL as MEMBERS
 from tools.wecom.robot import GroupRobot
 
 log = logging.getLogger(__name__)
@@ -235,10 +237,10 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     links = build_links(settings)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
     qingjian = build_qingjian(settings, database, metrics)
-    wecom = build_wecom(settings, database, http, metrics)
+    picture = Deliverables(store, picture_fetcher(settings, picture_http, store).fetch)
+    wecom = build_wecom(settings, database, http, metrics, picture=picture)
     channels = build_channels(settings, http, qingjian) | (wecom.channels if wecom else {})
-    fetch = picture_fetcher(settings, picture_http, store).fetch
-    wechat = build_wechat(settings, database, http, metrics, picture=Deliverables(store, fetch))
+    wechat = build_wechat(settings, database, http, metrics, picture=picture)
     channels |= wechat.channels if wechat else {}
     notices = wechat.order_notices() if wechat else None
     reach = frozenset(channels) | ({TUHUI} if settings.tuhui_url else frozenset())
@@ -531,6 +533,7 @@ def engine_policy(settings: Settings) -> EnginePolicy:
             CALLBACK_CHANNEL: settings.callback_hours * 3_600,
             QINGJIAN: QINGJIAN_PATIENCE_S,
             KF: KF_PATIENCE_S,
+            MEMBERS: MEMBERS_PATIENCE_S,
         },
         passive_s=_passive(settings),
     )
