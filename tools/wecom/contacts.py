@@ -21,6 +21,7 @@ MAX_STATE_CHARS = MAX_WAY_REMARK_CHARS = 30
 MAX_WAY_USERS = 100
 _SINGLE, _MULTIPLE = 1, 2
 _BY_QR_CODE = 2
+_PERSONAL = 2
 _WAYS_PAGE = 100
 _MAX_PAGES = 1_000
 
@@ -50,8 +51,8 @@ ADD_WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """A member whose customer it is. ``state``: of the contact way by which they came; ``tag_ids``:
-    of the company's tags."""
+    """A member whose customer it is. ``state``: of the contact way by which they came; ``tag_ids``
+    and ``tags``, their names: of the company's tags, not the member's own."""
 
     userid: str
     remark: str
@@ -59,6 +60,7 @@ class Follower:
     state: str
     add_way: int
     tag_ids: tuple[str, ...]
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,14 +246,15 @@ def source_of(add_way: int, state: str) -> tuple[str, ...]:
 
 
 def _follower(given: JsonObject) -> Follower:
+    tags = [one for one in objects(given, "tags") if number(one, "type") != _PERSONAL]
     return Follower(
         text(given, "userid"),
         text(given, "remark"),
         text(given, "description"),
         text(given, "state"),
         number(given, "add_way"),
-        # Personal tags have no id.
-        tuple(filter(None, (text(tag, "tag_id") for tag in objects(given, "tags")))),
+        tuple(filter(None, (text(tag, "tag_id") for tag in tags))),
+        tuple(filter(None, (text(tag, "tag_name") for tag in tags))),
     )
 
 
