@@ -27,6 +27,7 @@ _MAGIC = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
 )
+_PNG_NOTES = frozenset({b"eXIf", b"iTXt", b"tEXt", b"zTXt"})
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, struct.error,
@@ -63,11 +64,11 @@ class Header:
 
 
 def read_header(data: bytes, limits: Limits) -> Header:
-    """Raises PictureRefused. No pixel is decoded."""
+    """Raises PictureRefused. No pixel is decoded but of a PNG that tells more behind them."""
     kind = _checked_kind(data, limits)
     with _refusing(), _open(data, kind) as image:
         _check_pixels(image.width, image.height, limits)
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        turned = _exif(image, data, kind).get(0x0112, 1) in (5, 6, 7, 8)
         width, height = image.size[::-1] if turned else image.size
         return Header(
             format=kind,
@@ -173,6 +174,25 @@ def _check_pixels(width: int, height: int, limits: Limits) -> None:
 def _open(data: bytes, kind: str) -> Image.Image:
     # Only the reader of the kind that the content shows: no other gets to see a stranger's bytes.
     return Image.open(io.BytesIO(data), formats=(kind,))
+
+
+def _exif(image: Image.Image, data: bytes, kind: str) -> Image.Exif:
+    # A PNG's own reader decodes all pixels to see whether any EXIF comes behind them.
+    if kind == "PNG" and not _tells_more_behind(data):
+        return Image.Image.getexif(image)
+    return image.getexif()
+
+
+def _tells_more_behind(png: bytes) -> bool:
+    """Is there a chunk that may hold EXIF or XMP behind the first one of pixels?"""
+    place, pixels = 8, False
+    while place + 8 <= len(png):
+        length, chunk = struct.unpack_from(">I4s", png, place)
+        if pixels and chunk in _PNG_NOTES:
+            return True
+        pixels = pixels or chunk == b"IDAT"
+        place += length + 12
+    return False
 
 
 def _frames(image: Image.Image, data: bytes, kind: str) -> int:

@@ -26,9 +26,9 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> Iterator[Database]:
+def rows(sqlite_url: str) -> Iterator[Database]:
     """SQLite alone: what differs between databases is in the tests of storage/pictures.py."""
-    with open_database(f"sqlite:///{tmp_path / 'kefu.db'}") as database:
+    with open_database(sqlite_url) as database:
         yield database
 
 
