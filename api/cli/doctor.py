@@ -8,8 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +18,8 @@ import httpx
 import typer
 
 from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.doctor_wx import check_wechat, check_wechat_online, check_wecom, check_wecom_online
+from api.cli.findings import Finding, State
 from domain.errors import ConfigurationError, KnowledgeError, PeerError
 
 if TYPE_CHECKING:
@@ -31,27 +32,9 @@ DISTRIBUTION = "kefu-graph"
 FILL = "导入知识:kefu kb import PATH,或 kefu kb import --samples"
 PROBE = "Reply with the single word: ok"
 PROBE_TOKENS = 16
-_SHOWN_ADDRESSES = 5
 _EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what to listen on, nobody's address
 RERANK_PROBE = ("怎么申请退货", ("退货怎么申请\n在订单里点申请退货。", "今天天气晴,气温 20 度。"))
 """A query, what answers it, and what does not."""
-
-
-class State(StrEnum):
-    OK = "ok"
-    NOTE = "note"
-    """Works, but perhaps not as the operator expects."""
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``remedy``: what to do about it; empty where nothing is to be done."""
-
-    part: str
-    state: State
-    detail: str
-    remedy: str = ""
 
 
 MARKS = {
@@ -63,7 +46,11 @@ MARKS = {
 
 def doctor(
     online: Annotated[
-        bool, typer.Option("--online", help="Really ask every model provider for a few tokens.")
+        bool,
+        typer.Option(
+            "--online",
+            help="Really ask every model provider for a few tokens, WeCom and WeChat too.",
+        ),
     ] = False,
     list_settings: Annotated[
         bool, typer.Option("--settings", help="Print all settings with default and meaning.")
@@ -102,7 +89,9 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield from check_peers(settings)
     yield from check_orders(settings)
     yield from check_wecom(settings)
-    yield from check_wecom_addresses(settings, online=online)
+    yield from check_wecom_online(settings, online=online)
+    yield from check_wechat(settings)
+    yield from check_wechat_online(settings, online=online)
     yield check_port(settings)
 
 
@@ -359,6 +348,7 @@ def check_peers(settings: "Settings") -> Iterator[Finding]:
         ("tianwang", "TIANWANG_CALLBACK_URL", settings.tianwang_callback_url),
         ("qingjian", "QINGJIAN_URL", settings.qingjian_url),
         ("wecom_api", "WECOM_API_BASE", settings.wecom_api_base if settings.wecom_corp_id else ""),
+        ("wechat_api", "WECHAT_API_BASE", settings.wechat_api_base if settings.appsecret else ""),
         ("tuhui", "TUHUI_URL", settings.tuhui_url),
         ("images", "KEFU_IMAGES_URL", settings.images_url),
         ("image_search", "KEFU_IMAGE_SEARCH_URL", settings.image_search_url),
@@ -394,56 +384,6 @@ def check_orders(settings: "Settings") -> Iterator[Finding]:
     if settings.secret_key is None and settings.database_dsn().startswith("postgresql"):
         detail = "未设置 KEFU_SECRET_KEY,图片地址只在签发它的数据目录有效"
         yield Finding("links", State.NOTE, detail, "多个进程或多台机器时设置同一个 KEFU_SECRET_KEY")
-
-
-def check_wecom_addresses(settings: "Settings", *, online: bool) -> Iterator[Finding]:
-    """From where callbacks come, for a firewall: a list that is not always whole, so that our own
-    authority is the signature. To have it shows that the application's secret is good."""
-    if not online or not settings.wecom_corp_id or settings.wecom_agent_secret is None:
-        return
-    from engine.wecom.build import direct_api
-    from tools.wecom.app import callback_addresses
-
-    async def ask() -> tuple[str, ...]:
-        async with httpx.AsyncClient() as http:
-            return await callback_addresses(direct_api(settings, http))
-
-    name = "wecom/addresses"
-    try:
-        addresses = asyncio.run(ask())
-    except PeerError as error:
-        yield Finding(
-            name, State.NOTE, str(error), "核对 WECOM_CORP_ID、WECOM_AGENT_SECRET 与可信IP"
-        )
-        return
-    shown = "、".join(addresses[:_SHOWN_ADDRESSES]) or "名单为空"
-    more = f" 等 {len(addresses)} 个" if len(addresses) > _SHOWN_ADDRESSES else ""
-    yield Finding(name, State.OK, f"应用密钥有效;回调来自 {shown}{more}(名单可能不全,以签名为准)")
-
-
-def check_wecom(settings: "Settings") -> Iterator[Finding]:
-    """Whether its settings are whole, and which address its admin pages have to call."""
-    from engine.wecom.build import callback_keys
-
-    name, corp_id, secret = "wecom", settings.wecom_corp_id, settings.wecom_agent_secret
-    if not corp_id and secret is None:
-        return
-    if not corp_id or secret is None:
-        missing = "WECOM_AGENT_SECRET" if corp_id else "WECOM_CORP_ID"
-        yield Finding(name, State.NOTE, f"未设置 {missing},企业微信没有启用", f"设置 {missing}")
-        return
-    try:
-        keys = callback_keys(settings)
-    except ConfigurationError as error:
-        yield Finding(name, State.FAULT, str(error), "按管理后台「接收消息」页的值改正")
-        return
-    served = "、".join(settings.wecom_kf_accounts) or "应用可管理的全部"
-    if keys is None:
-        detail = f"微信客服账号:{served};未设置 WECOM_TOKEN,收不到回调,新消息每分钟查一次"
-        yield Finding(name, State.NOTE, detail, "设置 WECOM_TOKEN 与 WECOM_AES_KEY")
-        return
-    address = f"{settings.address()}/wecom/callback"
-    yield Finding(name, State.OK, f"微信客服账号:{served};回调地址填 {address}")
 
 
 def check_callbacks(settings: "Settings") -> Iterator[Finding]:

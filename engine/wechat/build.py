@@ -95,7 +95,7 @@ class Wechat:
             self.settings.appid,
             token.get_secret_value(),
             self.settings.wechat_callbacks(),
-            _keys(self.settings, token.get_secret_value()),
+            account_keys(self.settings, token.get_secret_value()),
             pushes=self.push is not None,
         )
         self.intake = Intake(account, storing, self.replies, templates, clock=self.clock)
@@ -131,7 +131,9 @@ def build_wechat(
     for keys that cannot be used."""
     if not settings.appid:
         return None
-    _keys(settings, settings.wechat_token.get_secret_value() if settings.wechat_token else "")
+    account_keys(
+        settings, settings.wechat_token.get_secret_value() if settings.wechat_token else ""
+    )
     push = _push(settings, database, http, picture, clock)
     timing = timing or Timing(reply=settings.wechat_reply_s)
     replies = PassiveReplies(database, metrics, timing=timing, retake=push is None, clock=clock)
@@ -167,7 +169,8 @@ def _push(
     )
 
 
-def _keys(settings: Settings, token: str) -> CallbackKeys | None:
+def account_keys(settings: Settings, token: str) -> CallbackKeys | None:
+    """None where callbacks are not encrypted. Raises ConfigurationError."""
     if settings.wechat_aes_key is None or not token:
         return None
     try:

@@ -110,16 +110,30 @@ def _unanswered(missing: str, expected: str) -> ConfigurationError:
     return ConfigurationError(missing, "not set, while WECOM_APP_MESSAGES is on", expected)
 
 
-def direct_api(settings: Settings, http: httpx.AsyncClient) -> WxApi:
+def direct_tokens(
+    settings: Settings, http: httpx.AsyncClient, *, timeout_s: float = 10.0
+) -> DirectTokens:
     """For a few calls beside the service. Raises ConfigurationError."""
     corp, secret = settings.wecom_corp_id, settings.wecom_agent_secret
     if not corp or secret is None:
         missing = "WECOM_AGENT_SECRET" if corp else "WECOM_CORP_ID"
         raise ConfigurationError(missing, "not set", "as the pages of the company show it")
     base = settings.wecom_api_base
-    calls = WxCalls(http, base, peer=PEER, errors=WECOM_ERRORS)
-    tokens = DirectTokens(CorpTokens(calls, corp, secret.get_secret_value()))
-    return WxApi(http, base, tokens, peer=PEER, errors=WECOM_ERRORS)
+    calls = WxCalls(http, base, peer=PEER, errors=WECOM_ERRORS, timeout=timeout_s)
+    return DirectTokens(CorpTokens(calls, corp, secret.get_secret_value()))
+
+
+def direct_api(
+    settings: Settings,
+    http: httpx.AsyncClient,
+    tokens: DirectTokens | None = None,
+    *,
+    timeout_s: float = 10.0,
+) -> WxApi:
+    """The calls with `direct_tokens`. Raises ConfigurationError."""
+    tokens = tokens or direct_tokens(settings, http, timeout_s=timeout_s)
+    base = settings.wecom_api_base
+    return WxApi(http, base, tokens, peer=PEER, errors=WECOM_ERRORS, timeout=timeout_s)
 
 
 def agent_id(settings: Settings) -> int:

@@ -12,6 +12,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field, JsonValue
 
 from sandbox import wxcrypt
+from sandbox.deliverables import drawn_for
 from sandbox.jsontext import json_bytes
 from sandbox.wecom.api import (
     BAD_AGENT,
@@ -26,6 +27,7 @@ from sandbox.wecom.callbacks import CallbackSender
 from sandbox.wecom.chats import Chats
 from sandbox.wecom.people import People
 from sandbox.wx.calls import (
+    GET,
     Body,
     Clock,
     Endpoint,
@@ -39,7 +41,7 @@ from sandbox.wx.calls import (
 from sandbox.wx.limits import Limiter
 from sandbox.wx.media import MediaStore
 
-AGENT_ID = 1000002
+AGENT_ID, APP_NAME = 1000002, "智能客服"
 TEXT_BYTES = 2_048
 _MOST_USERS, _MOST_PARTIES = 1_000, 100
 _MEDIA = frozenset({"image", "voice", "video", "file"})
@@ -59,11 +61,13 @@ _TAKEN_AS_NOTHING = frozenset({b"", b"success"})
 
 class AppSettings(Setting):
     """``agents``: those that exist; None: any. ``per_minute``: messages of an app to one member,
-    the rest is refused or, as the documents have it, silently dropped."""
+    the rest is refused or, as the documents have it, silently dropped. ``closed``: the company has
+    switched the apps off."""
 
     agents: tuple[int, ...] | None = Field(default=None, max_length=100)
     per_minute: int = Field(default=30, ge=0)
     over: Literal["refuse", "drop"] = "refuse"
+    closed: bool = False
 
 
 class Send(Body):
@@ -79,13 +83,17 @@ class Send(Body):
     duplicate_check_interval: int = Field(default=1_800, ge=0, le=14_400)
 
 
+class WhichApp(Body):
+    agentid: int
+
+
 class Recalled(Body):
     msgid: str = Field(min_length=1)
 
 
 class MemberSays(Setting):
     """``fields`` in WeCom's spelling complete what the type does not have as text: an event's
-    ``EventKey``, a picture's ``MediaId``."""
+    ``EventKey``, a picture's ``MediaId`` (one is drawn where there is none)."""
 
     userid: str = Field(min_length=1, max_length=64)
     agent_id: int = AGENT_ID
@@ -117,6 +125,7 @@ class AppMessages:
         return (
             Endpoint("message/send", Send, self.send),
             Endpoint("message/recall", Recalled, self.recall),
+            Endpoint("agent/get", WhichApp, self.about, GET),
         )
 
     def drive(self, admin: APIRouter) -> None:
@@ -203,6 +212,17 @@ class AppMessages:
         while len(self._sent) > _KEPT_MESSAGES:
             self._sent.popitem(last=False)
 
+    def about(self, wanted: WhichApp) -> JsonObject:
+        agents = self.settings.agents
+        require(agents is None or wanted.agentid in agents, BAD_AGENT, "invalid agentid", "nobody")
+        return {
+            "agentid": wanted.agentid,
+            "name": APP_NAME,
+            "description": "",
+            "close": int(self.settings.closed),
+            "isreportenter": 1,
+        }
+
     def recall(self, wanted: Recalled) -> JsonObject:
         users = self._sent.pop(wanted.msgid, None)
         require(users is not None, BAD_PARAMETER, "invalid msgid", "msgid")
@@ -212,19 +232,23 @@ class AppMessages:
 
     async def say(self, said: MemberSays) -> JsonObject:
         """A member writes to an app, or with an event clicks there; events have no MsgId."""
+        given = dict(said.fields)
+        if said.msgtype == "image" and not given.get("MediaId"):
+            picture = drawn_for(f"{said.userid}/{said.text}")
+            given["MediaId"] = self._media.keep("image", "picture.png", picture)
         fields: JsonObject = {
             "FromUserName": said.userid,
             "CreateTime": int(self._clock.now()),
             "MsgType": said.msgtype,
             **({"Content": said.text} if said.msgtype == "text" else {}),
-            **said.fields,
+            **given,
         }
         if said.msgtype != "event":
             self._msgid += 1
             fields["MsgId"] = int(said.msgid or self._msgid)
         fields["AgentID"] = said.agent_id
         chat = f"app/{said.agent_id}/{said.userid}"
-        content = {"content": said.text} if said.msgtype == "text" else dict(said.fields)
+        content = {"content": said.text} if said.msgtype == "text" else _spelled(given)
         msgid = str(fields.get("MsgId", ""))
         self._chats.add(chat, "customer", said.msgtype, content, msgid=msgid)
         self._callbacks.send(
@@ -257,7 +281,7 @@ class AppMessages:
             self._chats.add(chat, "service", kind, {"content": str(reply.get("Content", ""))})
             return
         part = reply.get(kind.capitalize())
-        content = {} if not isinstance(part, dict) else {_snake(n): v for n, v in part.items()}
+        content = _spelled(part) if isinstance(part, dict) else {}
         self._chats.add(chat, "service", kind, content)
 
     def clear(self) -> None:
@@ -265,6 +289,10 @@ class AppMessages:
         self._taken.clear()
         self._seen.clear()
         self._sent.clear()
+
+
+def _spelled(fields: JsonObject) -> JsonObject:
+    return {_snake(name): value for name, value in fields.items()}
 
 
 def _snake(name: str) -> str:

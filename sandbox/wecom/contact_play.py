@@ -31,7 +31,24 @@ class AddFriend(Pair):
 
 
 class EndFriend(Pair):
+    """``transferred``: the member's side ends because another member takes the customer over."""
+
     by: Literal["member", "customer"] = "customer"
+    transferred: bool = False
+
+
+class Edit(Pair):
+    """What the member changes of their customer; ``tags``: ids, all that there are afterwards."""
+
+    remark: str | None = Field(default=None, max_length=20)
+    description: str | None = Field(default=None, max_length=150)
+    tags: tuple[str, ...] | None = Field(default=None, max_length=3_000)
+
+
+class Transfer(Pair):
+    """The member is to take the customer over, and does not."""
+
+    reason: Literal["customer_refused", "customer_limit_exceed"] = "customer_refused"
 
 
 class Word(Pair):
@@ -52,6 +69,9 @@ class ContactPlay:
         add("/friends/accept", self.accept, methods=["POST"], status_code=201)
         add("/friends/confirm", self.confirm, methods=["POST"], status_code=201)
         add("/friends/end", self.end, methods=["POST"], status_code=201)
+        add("/friends/edit", self.edit, methods=["POST"], status_code=201)
+        add("/friends/agree", self.agree, methods=["POST"], status_code=201)
+        add("/friends/transfer", self.transfer, methods=["POST"], status_code=202)
         add("/friends/say", self.say, methods=["POST"], status_code=201)
         add("/friends/settings", self.set_settings, methods=["PUT"])
 
@@ -114,9 +134,33 @@ class ContactPlay:
     async def end(self, wanted: EndFriend) -> JsonObject:
         """One of the two deletes the other."""
         relation = self._relation(wanted)
-        by_member = wanted.by == "member"
-        self._contacts.remove(relation, "del_external_contact" if by_member else "del_follow_user")
+        by_member = wanted.by == "member" or wanted.transferred
+        fields = {"Source": "DELETE_BY_TRANSFER"} if wanted.transferred else {}
+        kind = "del_external_contact" if by_member else "del_follow_user"
+        self._contacts.remove(relation, kind, fields)
         return relation.shown()
+
+    async def edit(self, wanted: Edit) -> JsonObject:
+        """A member edits what is noted of a customer; the service hears that, not what."""
+        relation = self._relation(wanted)
+        given = wanted.model_dump(exclude_none=True, exclude={"userid", "customer", "tags"})
+        for name, value in given.items():
+            setattr(relation, name, value)
+        if wanted.tags is not None:
+            relation.tags = list(wanted.tags)
+        self._contacts.tell("edit_external_contact", relation, {})
+        return relation.shown()
+
+    async def agree(self, wanted: Pair) -> JsonObject:
+        """A customer agrees to be archived, which is when some of them may be welcomed."""
+        relation = self._relation(wanted)
+        self._contacts.agree(relation)
+        return relation.shown()
+
+    async def transfer(self, wanted: Transfer) -> JsonObject:
+        """A customer is not handed over to the member."""
+        self._contacts.not_taken(wanted.userid, wanted.customer, wanted.reason)
+        return wanted.model_dump()
 
     async def say(self, wanted: Word) -> JsonObject:
         """A customer writes to a member, which no API shows; nobody is welcomed after that."""

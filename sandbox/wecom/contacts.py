@@ -102,9 +102,21 @@ class Contacts:
         self.tell("add_half_external_contact" if half else "add_external_contact", relation, fields)
         return relation
 
-    def remove(self, relation: Relation, change_type: str) -> None:
+    def remove(self, relation: Relation, change_type: str, fields: dict[str, str]) -> None:
         self._relations.pop((relation.userid, relation.external_userid), None)
-        self.tell(change_type, relation, {})
+        self.tell(change_type, relation, fields)
+
+    def agree(self, relation: Relation) -> None:
+        """A welcome that waited for this may be sent now."""
+        now, fields = self._clock.now(), {}
+        if relation.welcomed_at is None and not relation.chatting:
+            fields["WelcomeCode"] = self._issue(relation, now)
+        self.tell("msg_audit_approved", relation, fields)
+
+    def not_taken(self, userid: str, customer: str, reason: str) -> None:
+        self._people.meet(customer)
+        relation = Relation(userid, customer, self._clock.now())
+        self.tell("transfer_fail", relation, {"FailReason": reason})
 
     def tell(self, change_type: str, relation: Relation, fields: dict[str, str]) -> None:
         told = {

@@ -1,8 +1,9 @@
 """Messages of an application to members, and WeCom's own addresses (reference wecom.md, 5.1, 6)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from tools.wecom.answers import text, texts
+from tools.wecom.answers import number, text, texts
 from tools.wecom.robot import shortened
 from tools.wx.api import WxApi
 
@@ -12,6 +13,15 @@ REPEATED_S = 1_800
 """The same words to the same members within this time are one message: a notice whose answer was
 lost is sent again."""
 MAX_REPEATED_S = 14_400
+
+
+@dataclass(frozen=True, slots=True)
+class AppInfo:
+    """``tells_of_entering``: a member who opens the application is an event."""
+
+    name: str
+    is_closed: bool
+    tells_of_entering: bool
 
 
 class AppClient:
@@ -34,6 +44,11 @@ class AppClient:
         self, users: Sequence[str], media_id: str, *, repeated_s: int = REPEATED_S
     ) -> tuple[str, ...]:
         return await self._send(users, "image", {"media_id": media_id}, repeated_s)
+
+    async def about(self) -> AppInfo:
+        answer = await self._api.get("/agent/get", agentid=self._agent_id)
+        closed, tells = number(answer, "close"), number(answer, "isreportenter")
+        return AppInfo(text(answer, "name"), closed == 1, tells == 1)
 
     async def _send(
         self, users: Sequence[str], msgtype: str, part: Mapping[str, str], repeated_s: int

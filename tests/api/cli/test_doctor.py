@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import create_engine, text
 
-from api.cli.doctor import State, check_callbacks
+from api.cli.doctor import check_callbacks
+from api.cli.findings import State
 from engine.settings import describe_settings, load_settings
 from storage.database import Database
 from storage.migrate import HEAD, migrate
