@@ -275,7 +275,11 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         owner=owner,
         alone=database.is_sqlite,
         metrics=metrics,
-        on_commit=_each(upkeep.note, *((wechat.committed,) if wechat else ())),
+        on_commit=_each(
+            upkeep.note,
+            *((wechat.committed,) if wechat else ()),
+            *((wecom.committed,) if wecom else ()),
+        ),
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
         orders=TurnOrders(orders),
     )

@@ -845,6 +845,20 @@ class WecomSettings(BaseSettings):
         "Accounts of WeChat customer service (open_kfid) to serve, with commas between them; "
         "default: all of the application's.",
     )
+    wecom_kf_hand_over: Annotated[Literal["pool", "desk"], BeforeValidator(_lower)] = _setting(
+        "WECOM_KF_HAND_OVER",
+        "pool",
+        "Where a customer of WeChat customer service waits for a person: pool is the account's "
+        "waiting pool, in which servicers answer with the WeCom client and the bot keeps quiet "
+        "until they end the session; desk is the human desk here. What the pool refuses stays "
+        "with the desk.",
+    )
+    wecom_kf_servicers: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed)] = _setting(
+        "WECOM_KF_SERVICERS",
+        (),
+        "Servicers (userid) who get such a customer at once, the first of them who receives, with "
+        "commas between them; default: whoever takes them from the pool.",
+    )
     wecom_welcome_name: str = _setting(
         "WECOM_WELCOME_NAME",
         "本店",

@@ -67,7 +67,8 @@ class IndexFollower:
     """Synchronous and thread-safe: call it from threads, never on the event loop. `live`,
     `corpus`, `embedder` and `revision` never block.
 
-    ``chroma``: a folder or the URL of a server. Nothing is read before `open`; ``close`` it.
+    ``chroma``: a folder or the URL of a server. Nothing is read before `open`; ``close`` it: from
+    then on it holds no file and follows nothing.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class IndexFollower:
     def open(self) -> None:
         """Take what the folder holds. It is not compared with the source: that is `sync`."""
         with self._writing:
+            self._check_open()
             if not self._take_over():
                 self._reload()
 
@@ -138,6 +140,7 @@ class IndexFollower:
         is gone.
         """
         with self._writing:
+            self._check_open()
             if self._lock is None and not self._take_over():
                 return self._reload()
             newest, start = self._source.newest_revision(), self.revision
@@ -176,6 +179,9 @@ class IndexFollower:
         self._indexer.stop()
         with self._rebuilding, self._writing:
             self._chroma.close()
+            state = self._state
+            without = replace(state.manifest, parts=())
+            self._state = self._state_of(without, state.live.embedder, state.vectors)
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None

@@ -409,6 +409,7 @@ class Retriever:
             thread.join()
         with self._following:
             self._follower.close()
+            self._sight = None
 
     async def _in_thread(self, call: Callable[[], object]) -> None:
         if self._closing.is_set():

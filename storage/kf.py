@@ -114,7 +114,6 @@ _KNOW = Statement(
     ON CONFLICT (id) DO UPDATE SET last_active_at = excluded.last_active_at
     """
 )
-_MODE = Statement("UPDATE conversations SET mode = :mode WHERE id = :id AND mode <> :mode")
 
 
 # Which accounts there are ---------------------------------------------------------------------
@@ -314,45 +313,29 @@ def keep(connection: Connection, message: InboundMessage, role: Role) -> bool:
     return True
 
 
-def hand_to_person(connection: Connection, conversation: str, *, agent: str, now: float) -> bool:
-    """A servicer has the session: we keep quiet. False if one had it before."""
-    if _MODE.run(connection, {"id": conversation, "mode": "human"}) != 1:
+_CALLED_BACK = Statement(
+    """
+    UPDATE conversations SET received = received + 1 WHERE id = :id AND EXISTS (SELECT 1
+        FROM messages WHERE channel = :channel AND account = :account
+        AND channel_message_id = :msgid AND conversation_id = :id AND status = 'unread')
+    """
+)
+_RECALLED = Statement(
+    """
+    UPDATE messages SET status = 'recalled' WHERE channel = :channel AND account = :account
+        AND channel_message_id = :msgid AND conversation_id = :id AND status = 'unread'
+    """
+)
+
+
+def recall(connection: Connection, conversation: str, account: str, msgid: str) -> bool:
+    """The customer takes a message back that no turn has handled: it stays history and is not
+    answered. A turn that has begun with it is stale from now on."""
+    values = {"id": conversation, "channel": CHANNEL, "account": account, "msgid": msgid}
+    # The conversation first, as where a turn commits: two who lock must not wait for each other.
+    if _CALLED_BACK.run(connection, values) != 1:
         return False
-    _set_handoff(connection, conversation, "open", "taken", agent, now)
-    return True
-
-
-def give_back(connection: Connection, conversation: str, *, agent: str, now: float) -> bool:
-    if _MODE.run(connection, {"id": conversation, "mode": "bot"}) != 1:
-        return False
-    _set_handoff(connection, conversation, "taken", "closed", agent, now)
-    return True
-
-
-def _set_handoff(
-    connection: Connection, conversation: str, before: str, after: str, agent: str, now: float
-) -> None:
-    connection.execute(
-        text(
-            "UPDATE handoffs SET status = :after, agent = COALESCE(:agent, agent), updated_at = :at"
-            " WHERE conversation_id = :id AND status = :before"
-        ),
-        {
-            "after": after,
-            "agent": agent or None,
-            "at": iso(now),
-            "id": conversation,
-            "before": before,
-        },
-    )
-    record(
-        connection,
-        at=iso(now),
-        actor=agent or CHANNEL,
-        action=f"session.{after}",
-        subject=conversation,
-        detail={"channel": CHANNEL},
-    )
+    return _RECALLED.run(connection, values) == 1
 
 
 # Deliveries -----------------------------------------------------------------------------------

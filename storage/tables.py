@@ -35,7 +35,7 @@ class Message(Row, table=True):
     """Inbox and history in one: a customer's message (role user), our reply (assistant) or what a
     person said (staff).
 
-    ``status`` of a user row: unread, handled, dead; of the others: sent.
+    ``status`` of a user row: unread, handled, dead, recalled; of the others: sent.
     """
 
     __tablename__ = "messages"

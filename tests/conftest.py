@@ -46,13 +46,17 @@ def migrated_postgres(postgres_url: str) -> Iterator[LentDatabases]:
     databases.close()
 
 
+@pytest.fixture
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
+    """A migrated database of the test's own."""
+    return f"sqlite:///{shutil.copy(migrated_file, tmp_path / 'kefu.db')}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The same tests run on both databases."""
     if request.param == "sqlite":
-        file = tmp_path / "kefu.db"
-        shutil.copy(request.getfixturevalue("migrated_file"), file)
-        yield f"sqlite:///{file}"
+        yield request.getfixturevalue("sqlite_url")
         return
     databases: LentDatabases = request.getfixturevalue("migrated_postgres")
     with databases.lend() as url:

@@ -17,7 +17,10 @@ from engine.wecom.callbacks import WecomCallbacks
 from engine.wecom.contacts import CONTACTS, EVENT, ContactChannel, ContactEvents, ContactWords
 from engine.wecom.kf import Hooks, KfPuller
 from engine.wecom.kf_channel import KfChannel
+from engine.wecom.kf_hand_over import HandOvers, SessionMoves
 from engine.wecom.kf_intake import KfIntake
+from engine.wecom.kf_names import KfNames
+from engine.wecom.kf_pictures import KfPictures
 from engine.wecom.member_channel import MemberChannel, Picture
 from engine.wecom.members import Members
 from graphs.templates import Templates
@@ -25,6 +28,7 @@ from storage.database import Database
 from storage.inbox import Receipt
 from storage.kf import CHANNEL
 from storage.tasks import TaskBook
+from storage.turns import TurnCommit
 from tools.pictures.intake import Pictures
 from tools.wecom.app import AppClient
 from tools.wecom.app_inbox import CHANNEL as MEMBERS
@@ -50,16 +54,28 @@ class Wecom:
     api: WxApi
     kf: KfClient
     callbacks: WecomCallbacks | None
+    names: KfNames
     channels: dict[str, Channel] = field(default_factory=dict)
     puller: KfPuller | None = None
+    hand_overs: HandOvers | None = None
 
     async def start(self) -> None:
+        self.names.start()
+        if self.hand_overs is not None:
+            self.hand_overs.start()
         if self.puller is not None:
             await self.puller.start()
 
     async def stop(self) -> None:
         if self.puller is not None:
             await self.puller.stop()
+        if self.hand_overs is not None:
+            await self.hand_overs.stop()
+        await self.names.stop()
+
+    def committed(self, commit: TurnCommit) -> None:
+        if self.hand_overs is not None:
+            self.hand_overs.committed(commit)
 
 
 def build_wecom(
@@ -89,9 +105,14 @@ def build_wecom(
     keys = callback_keys(settings)
     allowed = addresses.readable(settings.wecom_callback_ips)
     callbacks = WecomCallbacks(keys, database, metrics, allowed=allowed) if keys else None
-    client = KfClient(api)
-    notices = settings.notification_enabled and has_staff(settings)
-    channel = KfChannel(client, database, notices=notices)
+    client, uploads = KfClient(api), MediaUploads(MediaClient(api))
+    channel = KfChannel(
+        client,
+        database,
+        SessionMoves(client, database, servicers=settings.wecom_kf_servicers),
+        notices=settings.notification_enabled and has_staff(settings),
+        pictures=KfPictures(client, uploads, picture) if picture is not None else None,
+    )
     contacts = ContactChannel(
         ContactsClient(api), database, _book(settings), tag=settings.wecom_new_customer_tag
     )
@@ -101,9 +122,9 @@ def build_wecom(
     if settings.wecom_app_messages:
         if callbacks is None:
             raise _unanswered("WECOM_TOKEN", "Token and EncodingAESKey of the callback")
-        app, uploads = AppClient(api, agent_id(settings)), MediaUploads(MediaClient(api))
+        app = AppClient(api, agent_id(settings))
         channels[MEMBERS] = MemberChannel(app, database, uploads, picture=picture)
-    return Wecom(api, client, callbacks, channels)
+    return Wecom(api, client, callbacks, KfNames(client, database), channels)
 
 
 def _unanswered(missing: str, expected: str) -> ConfigurationError:
@@ -194,6 +215,8 @@ def join_kf(
         lease_s=settings.lease_s,
         accounts=settings.wecom_kf_accounts,
     )
+    if settings.wecom_kf_hand_over == "pool":
+        wecom.hand_overs = HandOvers(database, on_queues=on_queues)
     if wecom.callbacks is not None:
         wecom.callbacks.on_bell(wecom.puller.heard)
         words = ContactWords(
@@ -219,14 +242,15 @@ def _book(settings: Settings) -> TaskBook:
 def _taken(
     wecom: Wecom, engine: Engine, pictures: Pictures | None
 ) -> Callable[[InboundMessage, Receipt], None]:
-    if pictures is None:
-        return engine.taken
-    pictures.from_platform(MEDIA_SCHEME.removesuffix(":"), MediaClient(wecom.api).content)
+    if pictures is not None:
+        scheme = MEDIA_SCHEME.removesuffix(":")
+        pictures.from_platform(scheme, MediaClient(wecom.api).content)
 
     def taken(message: InboundMessage, receipt: Receipt) -> None:
         for attachment in message.attachments:
-            if attachment.kind == MessageKind.IMAGE:
+            if pictures is not None and attachment.kind == MessageKind.IMAGE:
                 pictures.fetch_early(attachment.url)
         engine.taken(message, receipt)
+        wecom.names.heard_of(message.sender_id)
 
     return taken

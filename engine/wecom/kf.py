@@ -17,7 +17,7 @@ from domain.messages import InboundMessage
 from engine.leases import STOP_GRACE_S, LeaseRunner
 from engine.metrics import Metrics
 from engine.wecom.kf_intake import KfIntake, Stored
-from storage import kf, kf_windows
+from storage import kf, kf_sessions, kf_windows
 from storage.database import Database
 from storage.inbox import Receipt
 from storage.kf import KfBook, KfPull, KfTaken
@@ -276,7 +276,7 @@ class KfPuller(LeaseRunner[str]):
         )
 
         def unit(connection: Connection) -> None:
-            kf.give_back(connection, conversation, agent="", now=now)
+            kf_sessions.give_back(connection, conversation, agent="", now=now)
             kf_windows.set_state(connection, whose, "")
 
         await self._database.write(unit, key=conversation)

@@ -3,16 +3,25 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from sqlalchemy import Connection
 
 from domain.errors import PeerError, PeerRejected, PeerUnavailable
 from engine.wecom import kf_quota
+from engine.wecom.kf_hand_over import SessionMoves
+from engine.wecom.kf_pictures import PATIENT_ATTEMPTS, KfPictures, Shown
 from engine.wecom.kf_quota import Outcome, Ration
-from engine.wecom.kf_words import WELCOME, part_msgid, split, undelivered_notice, words_of
-from storage import kf, kf_windows, outbox
+from engine.wecom.kf_words import (
+    WELCOME,
+    Part,
+    part_msgid,
+    split,
+    undelivered_notice,
+    words_of,
+)
+from storage import kf_sessions, kf_windows, outbox
 from storage.clock import iso
 from storage.database import Database
 from storage.kf import CHANNEL
@@ -25,7 +34,10 @@ from tools.wx.errors import WxRejected
 
 log = logging.getLogger(__name__)
 WAIT_S = 0.5
-_WITH_PERSON = frozenset({SessionState.QUEUE, SessionState.HUMAN})
+_ELSEWHERE = {
+    SessionState.QUEUE: "会话在企业微信的待接入池里，请接待人员在企业微信客户端接入后回复",
+    SessionState.HUMAN: "会话正由接待人员在企业微信客户端人工接待，这里不再回复",
+}
 _KNOWN_OPEN = str(int(SessionState.ASSISTANT))
 _WINDOW_CODES = frozenset({errors.KF_WINDOW_CLOSED, 95031})
 
@@ -36,42 +48,64 @@ class _WithPerson(PeerRejected):
 
 @dataclass(frozen=True, slots=True)
 class _Sending:
+    """``shown``: its picture, where that can be shown."""
+
     delivery: Delivery
     whose: Whose
     ration: Ration
+    shown: Shown | None = None
 
     def unsent(self, number: int) -> frozenset[str]:
         """Reserved for this, from part ``number`` on."""
-        return self.ration.fresh & set(self.ration.ids[number:])
+        return self.ration.fresh & {one.msgid for one in self.ration.parts[number:]}
 
 
 class KfChannel:
-    """``notices``: staff can be told what did not reach a customer."""
+    """``notices``: staff can be told what did not reach a customer. ``moves``: of sessions to
+    people. ``pictures``: None sends their addresses."""
 
     def __init__(
         self,
         client: KfClient,
         database: Database,
+        moves: SessionMoves,
         *,
         notices: bool,
+        pictures: KfPictures | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._database = client, database
+        self._moves, self._pictures = moves, pictures
         self._notices, self._clock = notices, clock
 
     async def deliver(self, delivery: Delivery) -> None:
         """Raises PeerUnavailable, or PeerRejected where nobody has to try again before the
         customer writes again."""
-        if delivery.payload.get("type") == WELCOME:
+        kind = delivery.payload.get("type")
+        if kind == WELCOME:
             await self._welcome(delivery)
-            return
+        elif kind == kf_sessions.HAND_OVER:
+            await self._moves.deliver(delivery)
+        else:
+            await self._answer(delivery)
+
+    async def _answer(self, delivery: Delivery) -> None:
+        try:
+            await self._say(delivery)
+        except _WithPerson as error:
+            if _is_of_person(delivery):
+                await self._refuse(delivery, error.reason)
+            raise
+
+    async def _say(self, delivery: Delivery) -> None:
         sending = await self._rationed(delivery)
         if sending.ration.outcome is Outcome.CARRIED:
             return
         await self._prepare(sending)
-        for number in range(len(sending.ration.ids)):
+        sending = await self._with_picture(sending)
+        for number in range(len(sending.ration.parts)):
             await self._part(sending, number)
-        sent, needed = len(sending.ration.ids), sending.ration.needed
+        sent, needed = len(sending.ration.parts), sending.ration.needed
         if sent < needed:
             await self._refuse(delivery, f"共 {needed} 段，额度只够前 {sent} 段")
 
@@ -100,6 +134,14 @@ class KfChannel:
 
     # Sending -------------------------------------------------------------------------------
 
+    async def _with_picture(self, sending: _Sending) -> _Sending:
+        """Before anything is sent: what comes in a second attempt is refused as repeated."""
+        part = next((one for one in sending.ration.parts if one.picture), None)
+        if part is None or self._pictures is None:
+            return sending
+        may_wait = sending.delivery.attempts <= PATIENT_ATTEMPTS
+        return replace(sending, shown=await self._pictures.prepare(part, may_wait=may_wait))
+
     async def _part(self, sending: _Sending, number: int) -> None:
         try:
             await self._send(sending, number)
@@ -123,10 +165,15 @@ class KfChannel:
             await self._send_once(sending, number)
 
     async def _send_once(self, sending: _Sending, number: int) -> None:
-        whose, ration = sending.whose, sending.ration
-        await self._client.send_text(
-            whose.account, whose.sender_id, ration.parts[number], msgid=ration.ids[number]
-        )
+        whose, part = sending.whose, sending.ration.parts[number]
+        if part.picture and await self._is_shown(sending, part):
+            return
+        await self._client.send_text(whose.account, whose.sender_id, part.text, msgid=part.msgid)
+
+    async def _is_shown(self, sending: _Sending, part: Part) -> bool:
+        if self._pictures is None or sending.shown is None:
+            return False
+        return await self._pictures.send(sending.whose, part, sending.shown)
 
     async def _give_up(
         self, sending: _Sending, number: int, error: PeerRejected | None = None
@@ -145,7 +192,7 @@ class KfChannel:
         await self._database.write(unit, key=delivery.queue)
 
     async def _costs_nothing(self, sending: _Sending, number: int) -> None:
-        ids = sending.ration.fresh & {sending.ration.ids[number]}
+        ids = sending.ration.fresh & {sending.ration.parts[number].msgid}
         if ids:
             whose = sending.whose
             await self._database.write(lambda c: kf_quota.release(c, whose, ids))
@@ -162,15 +209,15 @@ class KfChannel:
         except PeerError as error:
             log.warning("the session of %s stays as it is: %s", sending.whose.sender_id, error)
             return
-        if state in _WITH_PERSON:
+        if state in _ELSEWHERE:
             await self._give_up(sending, 0)
-            await self._give_to_person(sending)
+            await self._give_to_person(sending, state)
 
     async def _may_again(self, sending: _Sending) -> bool:
         """Whether a session that refused a message takes it now."""
         state = await self._take_session(sending)
-        if state in _WITH_PERSON:
-            await self._give_to_person(sending)
+        if state in _ELSEWHERE:
+            await self._give_to_person(sending, state)
         return state in (SessionState.NEW, SessionState.ASSISTANT)
 
     async def _take_session(self, sending: _Sending) -> SessionState:
@@ -187,12 +234,17 @@ class KfChannel:
         )
         return state
 
-    async def _give_to_person(self, sending: _Sending) -> NoReturn:
+    async def _give_to_person(self, sending: _Sending, state: SessionState) -> NoReturn:
         conversation, now = sending.delivery.conversation_id, self._clock()
-        await self._database.write(
-            lambda c: kf.hand_to_person(c, conversation, agent="", now=now), key=conversation
-        )
-        raise _WithPerson(PEER, "会话正由人工接待，不再自动回复")
+
+        def unit(connection: Connection) -> None:
+            if state is SessionState.QUEUE:
+                kf_sessions.keep_quiet(connection, conversation)
+            else:
+                kf_sessions.hand_to_person(connection, conversation, agent="", now=now)
+
+        await self._database.write(unit, key=conversation)
+        raise _WithPerson(PEER, _ELSEWHERE[state])
 
     # Welcome -------------------------------------------------------------------------------
 
@@ -208,6 +260,11 @@ class KfChannel:
             if error.errcode != errors.WELCOMED_ALREADY:
                 raise
             log.info("the welcome of %s was not needed: %s", payload["to"], error)
+
+
+def _is_of_person(delivery: Delivery) -> bool:
+    """Said at our own desk."""
+    return not delivery.turn_id and delivery.task_id is None
 
 
 def _is_repeated(error: PeerRejected) -> bool:

@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from domain.messages import InboundMessage
 from engine.wecom import kf_quota
-from engine.wecom.kf_words import WELCOME, part_msgid, undelivered_notice
+from engine.wecom.kf_words import MOST_PARTS, WELCOME, part_msgids, undelivered_notice
 from graphs.templates import Templates
-from storage import kf, kf_windows, outbox
+from storage import kf, kf_sessions, kf_windows, outbox
 from storage.clock import iso
 from storage.inbox import Receipt
 from storage.kf import CHANNEL, KfPull
@@ -20,7 +20,7 @@ from tools.wecom.kf import SessionState
 from tools.wecom.kf_messages import KfMessage, Origin
 
 WINDOW_S = 48 * 3_600.0
-ALLOWED = 5
+ALLOWED = MOST_PARTS
 """Messages of ours for each of a customer's, within WINDOW_S (reference wecom.md, 3.3)."""
 WELCOME_S = 20.0
 _SECONDS = 1.0
@@ -156,7 +156,15 @@ class KfIntake:
             self._sending_failed(page, message)
         elif message.event == "session_status_change":
             self._session_changed(page, message)
+        elif message.event == "user_recall_msg":
+            return self._recalled(page, message)
         return "event"
+
+    def _recalled(self, page: _Page, message: KfMessage) -> str:
+        conversation = self._inbound(page, message).conversation
+        recalled = message.field("recall_msgid")
+        known = kf.recall(page.connection, conversation, message.open_kfid, recalled)
+        return "recalled" if known else "event"
 
     def _welcome(self, page: _Page, message: KfMessage) -> None:
         """Through the outbox, in a queue of its own: it must leave within 20 s, and once."""
@@ -193,12 +201,12 @@ class KfIntake:
         elif mode == "bot":
             conversation = self._inbound(page, message).conversation
             agent = message.field("old_servicer_userid")
-            kf.give_back(page.connection, conversation, agent=agent, now=page.now)
+            kf_sessions.give_back(page.connection, conversation, agent=agent, now=page.now)
             self._state(page, message, SessionState.ENDED)
 
     def _person_has_it(self, page: _Page, message: KfMessage, agent: str) -> None:
         conversation = self._inbound(page, message).conversation
-        kf.hand_to_person(page.connection, conversation, agent=agent, now=page.now)
+        kf_sessions.hand_to_person(page.connection, conversation, agent=agent, now=page.now)
         self._state(page, message, SessionState.HUMAN)
 
     def _state(self, page: _Page, message: KfMessage, state: SessionState) -> None:
@@ -212,7 +220,9 @@ class KfIntake:
         conversation = self._inbound(page, message).conversation
         failed = message.field("fail_msgid")
         sent = kf.sent_to(page.connection, conversation)
-        carrier = next((one for one in sent if failed in _ids(one)), None)
+        carrier = next(
+            (one for one in sent if failed in part_msgids(one.message_id, one.created_at)), None
+        )
         if carrier is None:
             return
         whose = Whose(CHANNEL, message.open_kfid, message.customer)
@@ -230,10 +240,6 @@ class KfIntake:
     def _send(self, page: _Page, delivery: NewDelivery) -> None:
         outbox.add(page.connection, [delivery], iso(page.now))
         page.stored.queues.append(delivery.queue)
-
-
-def _ids(sent: kf.Sent) -> list[str]:
-    return [part_msgid(sent.message_id, sent.created_at, number) for number in range(ALLOWED)]
 
 
 def _sent_at(page: _Page, message: KfMessage) -> float:

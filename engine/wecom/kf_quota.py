@@ -1,15 +1,24 @@
 """What of a customer's quota a delivery gets. Where answers pile up (messages were read late, or
-the platform was away), those that wait for the same customer leave as one message."""
+the platform was away), those that wait for the same customer leave as one message, and pictures
+for which there is no room as their addresses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from sqlalchemy import Connection
 
 from domain.decisions import Action
-from engine.wecom.kf_words import part_msgid, split, words_of
+from engine.wecom.kf_words import (
+    Part,
+    apart,
+    as_words,
+    part_msgid,
+    picture_msgid,
+    shows_picture,
+)
 from storage import kf, kf_windows
 from storage.kf_windows import Whose, Window
 from storage.outbox import Delivery
@@ -33,12 +42,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ration:
-    """``parts`` to be sent under ``ids``; ``fresh`` ones are reserved by this. ``needed``: how many
-    parts there would be. ``state``: of the session, as last told."""
+    """``parts`` to be sent; those whose msgids are ``fresh`` are reserved by this. ``needed``: how
+    many parts there would be. ``state``: of the session, as last told."""
 
     outcome: Outcome
-    parts: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
     fresh: frozenset[str] = field(default_factory=frozenset)
     needed: int = 0
     state: str = ""
@@ -124,27 +132,31 @@ def _is_carried(connection: Connection, window: Window, delivery: Delivery) -> b
 def _again(connection: Connection, window: Window, delivery: Delivery, now: float) -> Ration | None:
     """As it was sent before, by an attempt whose end nobody knows; None where there was none."""
     tried = window.past | window.unsure | window.sent
-    if _id(delivery, 0) not in tried:
+    parts = _as_before(connection, window, delivery, tried)
+    if parts is None:
         return None
-    names = [one for one, carrier in window.joined.items() if carrier == delivery.message_id]
-    payloads = [one.payload for one in kf.deliveries_named(connection, names)]
-    parts = split("\n\n".join(words_of(one) for one in (delivery.payload, *payloads)))
-    ids = [_id(delivery, number) for number in range(len(parts))]
-    known = [one for one in ids if one in tried]
-    fresh = [one for one in known if one not in window.sent and one not in window.unsure]
+    known = [one for one in parts if one.msgid in tried]
+    ids = [one.msgid for one in known]
+    fresh = [one for one in ids if one not in window.sent and one not in window.unsure]
     if len(window.sent) + len(fresh) > window.allowed:
         return Ration(Outcome.SPENT, state=window.state)
     # It may have been sent then, and may be sent only now: the later moment is the careful one.
-    _forget(window, frozenset(known))
-    window.sent |= dict.fromkeys(known, now)
-    return Ration(
-        Outcome.SEND,
-        tuple(parts[: len(known)]),
-        tuple(known),
-        frozenset(fresh),
-        len(parts),
-        window.state,
-    )
+    _forget(window, frozenset(ids))
+    window.sent |= dict.fromkeys(ids, now)
+    return Ration(Outcome.SEND, tuple(known), frozenset(fresh), len(parts), window.state)
+
+
+def _as_before(
+    connection: Connection, window: Window, delivery: Delivery, tried: Mapping[str, float]
+) -> list[Part] | None:
+    place = delivery.message_id, delivery.created_at
+    if picture_msgid(*place) in tried:
+        return apart(delivery.payload, *place)
+    if part_msgid(*place, 0) not in tried:
+        return None
+    names = [one for one, carrier in window.joined.items() if carrier == delivery.message_id]
+    payloads = [one.payload for one in kf.deliveries_named(connection, names)]
+    return as_words([delivery.payload, *payloads], *place)
 
 
 def _anew(connection: Connection, window: Window, delivery: Delivery, now: float) -> Ration:
@@ -161,38 +173,50 @@ def _anew(connection: Connection, window: Window, delivery: Delivery, now: float
         return Ration(Outcome.WAIT, state=window.state)
     # Nothing but what may have been sent before is in the way: the platform knows whether it was.
     room = left if left > 0 else most
-    texts = [words_of(one) for one in (delivery.payload, *(one.payload for one in waiting))]
-    alone = sum(len(split(text)) for text in texts)
-    is_scarce = alone > unreserved or (is_busy and left <= SCARCE)
-    taken = _as_many_as_fit(texts, room) if is_scarce else 1
-    parts = split("\n\n".join(texts[:taken]))
-    ids = [_id(delivery, number) for number in range(min(len(parts), room))]
+    payloads = [delivery.payload, *(one.payload for one in waiting)]
+    more_to_come = is_busy and left <= SCARCE
+    parts, taken = _chosen(delivery, payloads, room, 0 if more_to_come else unreserved)
+    sent = parts[:room]
+    ids = [one.msgid for one in sent]
     window.sent |= dict.fromkeys(ids, now)
     window.joined |= {one.message_id: delivery.message_id for one in waiting[: taken - 1]}
-    return Ration(
-        Outcome.SEND,
-        tuple(parts[: len(ids)]),
-        tuple(ids),
-        frozenset(ids),
-        len(parts),
-        window.state,
-    )
+    return Ration(Outcome.SEND, tuple(sent), frozenset(ids), len(parts), window.state)
 
 
-def _as_many_as_fit(texts: Sequence[str], left: int) -> int:
-    """How many of ``texts``, in order, leave together in ``left`` parts: one at least."""
+def _chosen(
+    delivery: Delivery, payloads: Sequence[Mapping[str, Any]], room: int, unreserved: int
+) -> tuple[list[Part], int]:
+    """What leaves now, and how many of ``payloads`` (the delivery's first) that is. Each on its own
+    where all of them fit into ``unreserved``."""
+    place = delivery.message_id, delivery.created_at
+    if sum(len(apart(one, *place)) for one in payloads) <= unreserved:
+        return apart(delivery.payload, *place), 1
+    first = _up_to_picture(payloads)
+    if first:
+        parts = apart(payloads[0], *place) if first == 1 else as_words(payloads[:first], *place)
+        if len(parts) + len(as_words(payloads[first:], *place)) <= unreserved:
+            return parts, first
+    taken = _as_many_as_fit(payloads, room)
+    return as_words(payloads[:taken], *place), taken
+
+
+def _up_to_picture(payloads: Sequence[Mapping[str, Any]]) -> int:
+    """How many leave now so that a picture among them can be one: itself, or what stands before
+    it. 0: there is none."""
+    at = next((at for at, one in enumerate(payloads) if shows_picture(one)), None)
+    return 0 if at is None else max(at, 1)
+
+
+def _as_many_as_fit(payloads: Sequence[Mapping[str, Any]], left: int) -> int:
+    """How many, in order, leave together in ``left`` parts: one at least."""
     taken = 1
-    while taken < len(texts) and len(split("\n\n".join(texts[: taken + 1]))) <= left:
+    while taken < len(payloads) and len(as_words(payloads[: taken + 1], "", "")) <= left:
         taken += 1
     return taken
 
 
 def _age(delivery: Delivery, now: float) -> float:
     return now - datetime.fromisoformat(delivery.created_at).timestamp()
-
-
-def _id(delivery: Delivery, number: int) -> str:
-    return part_msgid(delivery.message_id, delivery.created_at, number)
 
 
 def _is_urgent(connection: Connection, delivery: Delivery) -> bool:

@@ -1,7 +1,8 @@
 """How an outgoing message becomes parts that customer service takes; nothing here has effects."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from storage.outbox import NewDelivery
@@ -10,6 +11,19 @@ from tools.wecom.kf import MAX_TEXT_BYTES
 WELCOME = "kf_welcome"
 """Type of a payload that a code lets through, once and beside the quota."""
 _LOOK_BACK_BYTES = 300
+MOST_PARTS = 5
+_PICTURE = 99
+"""Number of a part that is a picture, so that the ids that were sent tell whether there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One message under ``msgid``: ``text``, or in its place the picture at ``picture``."""
+
+    msgid: str
+    text: str
+    picture: str = ""
+    name: str = ""
 
 
 def part_msgid(message_id: str, created_at: str, number: int) -> str:
@@ -19,12 +33,52 @@ def part_msgid(message_id: str, created_at: str, number: int) -> str:
     return f"kg{digest}{number:02d}"
 
 
+def part_msgids(message_id: str, created_at: str) -> list[str]:
+    """All that its parts may have."""
+    numbers = (*range(MOST_PARTS), _PICTURE)
+    return [part_msgid(message_id, created_at, number) for number in numbers]
+
+
+def picture_msgid(message_id: str, created_at: str) -> str:
+    return part_msgid(message_id, created_at, _PICTURE)
+
+
 def words_of(payload: Mapping[str, Any]) -> str:
     """A picture or a file is its address: links need a picture of their own at the platform."""
-    text, url = str(payload.get("text") or ""), str(payload.get("url") or "")
-    name = str(payload.get("name") or "")
-    link = " ".join(filter(None, (name, url))) if url else ""
-    return "\n".join(filter(None, (text.strip("\n"), link)))
+    return "\n".join(filter(None, (_text(payload), _link(payload))))
+
+
+def shows_picture(payload: Mapping[str, Any]) -> bool:
+    """Whether there is one, whose address is no longer than a message that takes its place."""
+    is_picture = payload.get("type") == "image" and bool(payload.get("url"))
+    return is_picture and len(_link(payload).encode()) <= MAX_TEXT_BYTES
+
+
+def apart(payload: Mapping[str, Any], message_id: str, created_at: str) -> list[Part]:
+    """A picture as such, behind the words that come with it."""
+    if not shows_picture(payload):
+        return as_words([payload], message_id, created_at)
+    said = as_words([{"text": payload.get("text")}], message_id, created_at)
+    msgid = picture_msgid(message_id, created_at)
+    shown = Part(msgid, _link(payload), str(payload["url"]), str(payload.get("name") or ""))
+    return [*said, shown]
+
+
+def as_words(payloads: Sequence[Mapping[str, Any]], message_id: str, created_at: str) -> list[Part]:
+    """All of ``payloads`` in as few messages as they need."""
+    texts = split("\n\n".join(words_of(one) for one in payloads))
+    return [
+        Part(part_msgid(message_id, created_at, number), text) for number, text in enumerate(texts)
+    ]
+
+
+def _text(payload: Mapping[str, Any]) -> str:
+    return str(payload.get("text") or "").strip("\n")
+
+
+def _link(payload: Mapping[str, Any]) -> str:
+    url, name = str(payload.get("url") or ""), str(payload.get("name") or "")
+    return " ".join(filter(None, (name, url))) if url else ""
 
 
 def split(text: str, limit: int = MAX_TEXT_BYTES) -> list[str]:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from sandbox.wecom.api import BAD_CUSTOMER, BAD_PARAMETER, NO_SERVICER, SERVICER_STOPPED, TOO_OFTEN
 from sandbox.wecom.kf_content import checked, checked_msgid
 from sandbox.wecom.kf_log import ALL, KEPT_S, Page
-from sandbox.wecom.kf_sessions import HUMAN, Session
+from sandbox.wecom.kf_sessions import HUMAN, QUEUE, Session
 from sandbox.wecom.kf_world import Account, KfWorld, new_msgid
 from sandbox.wx.calls import BOTH, GET, Body, Endpoint, JsonObject, Refused, Rule, answered, require
 
@@ -197,9 +197,12 @@ class KfApi:
         return shown
 
     def transition(self, wanted: Transition) -> JsonObject:
-        session = self._session(wanted)
+        session, account = self._session(wanted), self._world.account(wanted.open_kfid)
         if wanted.service_state == HUMAN:
-            self._check_servicer(self._world.account(wanted.open_kfid), wanted.servicer_userid)
+            self._check_servicer(account, wanted.servicer_userid)
+        elif wanted.service_state == QUEUE:
+            # Nobody could ever take them from there.
+            require(account.servicers, NO_SERVICER, "no servicer", "state")
         sessions = self._world.sessions
         code = sessions.become(session, wanted.service_state, wanted.servicer_userid)
         return {} if code is None else {"msg_code": code}

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.service import Service, running_service, sample_knowledge
+from tests.api.service import Service, running_service
 from tests.databases import fresh_postgres_database
 from tests.sandbox_server import sandbox_server, shared_sandbox
+from tests.service import sample_data
 
 __all__ = ["sandbox_server", "shared_sandbox"]
 
 
 @pytest.fixture(scope="session")
-def knowledge_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_knowledge(tmp_path_factory.getbasetemp() / "sample-knowledge")
+def knowledge_folder() -> Path:
+    return sample_data()
 
 
 @pytest.fixture(scope="session")

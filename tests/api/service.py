@@ -19,7 +19,6 @@ from sqlalchemy import text
 from api.app import create_app
 from engine.bootstrap import Kefu, build
 from engine.settings import PROVIDERS, Settings, load_settings
-from tests.filling import fill_with_samples
 
 START_S = 60.0
 
@@ -75,16 +74,8 @@ def settings_for(data_dir: Path, **overrides: Any) -> Settings:
     return load_settings(env_files=None, **chosen)
 
 
-def sample_knowledge(folder: Path) -> Path:
-    """``folder`` with the sample bases, made once, to be copied by each service."""
-    if folder.exists():
-        return folder
-    fill_with_samples(settings_for(folder))
-    return folder
-
-
 def copy_knowledge(source: Path, data_dir: Path) -> None:
-    """What `sample_knowledge` made, for a service of its own."""
+    """A data folder like `sample_data`'s, for a service of its own."""
     shutil.copytree(source, data_dir, dirs_exist_ok=True)
 
 
@@ -92,7 +83,7 @@ def copy_knowledge(source: Path, data_dir: Path) -> None:
 def running_service(
     data_dir: Path, *, knowledge: Path | None = None, **overrides: Any
 ) -> Iterator[Service]:
-    """``knowledge``: what `sample_knowledge` made; without it nothing is known."""
+    """``knowledge``: a data folder to begin with; without it nothing is known."""
     if knowledge is not None:
         copy_knowledge(knowledge, data_dir)
     kefu = build(settings_for(data_dir, **overrides))

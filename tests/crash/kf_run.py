@@ -20,6 +20,8 @@ RESTART_SHARE = 0.2
 DEAD_SHARE = 0.4
 """Of the messages between two kills, those that may be written before the process is back."""
 QUIET_S = 240.0
+SETTINGS = {"KEFU_WECOM_KF_HAND_OVER": "desk"}
+"""In the pool, where nobody takes them, most customers would soon get no answer any more."""
 SETTLED_S = 1.0
 _DUPLICATES = 'outcome="duplicate"'
 
@@ -59,7 +61,7 @@ def run_kf(
     with running_sandbox(journal_file=folder / "journal.jsonl", extra=extra) as sandbox:
         storm = Storm(sandbox, seed + 1, customers=customers, messages=messages)
         storm.say_stale()
-        with running_deployment(kind, folder, sandbox) as deployment:
+        with running_deployment(kind, folder, sandbox, SETTINGS) as deployment:
             storm.let_loose([one.url for one in deployment.services], patient=patient)
 
             def while_dead() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.api.browser import Browser, Page, running_browser
-from tests.api.service import Service, running_service, sample_knowledge
+from tests.api.service import Service, running_service
 from tests.sandbox_server import SandboxServer, sandbox_server, shared_sandbox
+from tests.service import sample_data
 
 __all__ = ["sandbox_server", "shared_sandbox"]
 
@@ -26,8 +27,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def knowledge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_knowledge(tmp_path_factory.getbasetemp() / "sample-knowledge")
+def knowledge() -> Path:
+    return sample_data()
 
 
 @pytest.fixture(scope="module")

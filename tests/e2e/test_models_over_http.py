@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import pytest
 
 from tests.api.events import events, said
-from tests.api.service import Service, running_service, sample_knowledge
+from tests.api.service import Service, running_service
 from tests.sandbox_server import SandboxServer, sandbox_server, shared_sandbox
+from tests.service import sample_data
 
 __all__ = ["sandbox_server", "shared_sandbox"]
 
@@ -32,22 +33,16 @@ class StartService(Protocol):
 
 
 @pytest.fixture
-def start(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, sandbox_server: SandboxServer
-) -> StartService:
+def start(tmp_path: Path, sandbox_server: SandboxServer) -> StartService:
     """Services of their own for tests that leave circuit breakers open."""
-    return _starting(tmp_path / "data", tmp_path_factory, sandbox_server)
+    return _starting(tmp_path / "data", sandbox_server)
 
 
-def _starting(
-    folder: Path, factory: pytest.TempPathFactory, sandbox: SandboxServer
-) -> StartService:
-    knowledge = sample_knowledge(factory.getbasetemp() / "sample-knowledge")
-
+def _starting(folder: Path, sandbox: SandboxServer) -> StartService:
     def make(**overrides: Any) -> AbstractContextManager[Service]:
         keys = {"deepseek_api_key": "sk-first", "openai_api_key": "sk-second"}
         chosen = keys | {"sandbox_url": sandbox.url, "model_deadline_s": DEADLINE_S} | overrides
-        return running_service(folder, knowledge=knowledge, **chosen)
+        return running_service(folder, knowledge=sample_data(), **chosen)
 
     return make
 
@@ -57,7 +52,7 @@ def healthy_service(
     tmp_path_factory: pytest.TempPathFactory, shared_sandbox: SandboxServer
 ) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("healthy")
-    with _starting(folder, tmp_path_factory, shared_sandbox)() as running:
+    with _starting(folder, shared_sandbox)() as running:
         yield running
 
 

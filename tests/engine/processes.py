@@ -72,6 +72,16 @@ class Clock:
         return time.time() + self.ahead
 
 
+class StandingClock:
+    """Wall time that only a test moves forward."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class Hold:
     """A search that does not come back before it is let go."""

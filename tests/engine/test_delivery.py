@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from domain.decisions import Effect
 from domain.errors import NotFound, PeerUnavailable
 from engine.delivery import QUICK_ATTEMPTS, Channel, sweep_outbox
 from storage import outbox
 from storage.database import Database
 from storage.outbox import Delivery, NewDelivery
-from tests.engine.processes import QUICK, Clock, Process, running_process, shown
+from tests.engine.processes import QUICK, Clock, Process, StandingClock, running_process, shown
 from tests.sandbox_server import SandboxServer
 
 IMPATIENT = replace(QUICK, outbox_backoff_base_s=0.01, outbox_backoff_max_s=0.05)
@@ -212,18 +213,40 @@ async def test_a_delivery_whose_answer_was_lost_is_repeated_under_the_same_messa
     assert await asyncio.to_thread(shown, sandbox_server) == ["一"]
 
 
+class Slow:
+    """A channel to a peer that answers nothing before it is let go."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel, self.let_go = channel, asyncio.Event()
+
+    async def deliver(self, delivery: Delivery) -> Sequence[Effect] | None:
+        await self.let_go.wait()
+        return await self._channel.deliver(delivery)
+
+
 async def test_a_delivery_that_waits_its_turn_at_a_slow_peer_is_sent_by_one_process_only(
     database_url: str, channels: dict[str, Channel], sandbox_server: SandboxServer
 ) -> None:
-    sandbox_server.fault("webhook", "latency", seconds=0.4)
-    policy = replace(QUICK, lease_s=0.8, sweep_s=0.05, deliveries_per_channel=1)
+    slow, clock = Slow(channels["webhook"]), StandingClock()
+    policy = replace(QUICK, lease_s=0.3, sweep_s=0.05, deliveries_per_channel=1)
+    both: dict[str, Any] = {"channels": {"webhook": slow}, "policy": policy, "clock": clock}
     chats = [f"客户{n}" for n in range(4)]
     async with (
-        running_process(database_url, channels=channels, policy=policy, owner="p1") as process,
-        running_process(database_url, channels=channels, policy=policy, owner="p2"),
+        running_process(database_url, owner="p1", **both) as process,
+        running_process(database_url, owner="p2", **both),
     ):
         for chat in chats:
             await send(process, chat, ["一"])
+
+        async def all_held() -> bool:
+            held = "SELECT 1 FROM outbox WHERE lease_until > :until"
+            until = clock() + policy.lease_s - 0.01
+            return len(await process.rows(held, until=until)) == len(chats)
+
+        for _ in range(8):
+            await process.until(all_held)
+            clock.now += policy.lease_s / 3
+        slow.let_go.set()
         await settled(process)
         requests = await asyncio.to_thread(sandbox_server.journal, "webhook")
         assert sorted(r["body"]["chat_id"] for r in requests) == chats

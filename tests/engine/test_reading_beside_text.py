@@ -31,7 +31,7 @@ async def _all_wait(reader: TextReader) -> psutil.Process:
 
 
 async def test_text_is_answered_while_pictures_of_other_conversations_are_read(
-    tmp_path: Path,
+    tmp_path: Path, sqlite_url: str
 ) -> None:
     """The reading is stopped dead meanwhile, so nothing here depends on how fast anything is."""
     reader, measurer = TextReader(), Measurer()
@@ -46,9 +46,7 @@ async def test_text_is_answered_while_pictures_of_other_conversations_are_read(
 
     async with (
         httpx.AsyncClient(trust_env=False) as http,
-        running_process(
-            f"sqlite:///{tmp_path / 'kefu.db'}", policy=PATIENT, pictures=looks
-        ) as process,
+        running_process(sqlite_url, policy=PATIENT, pictures=looks) as process,
     ):
 
         async def sends(number: int, source: str) -> Answer:

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from domain.errors import StorageError
 from domain.messages import InboundMessage
 from engine.delivery import Channel
-from engine.policy import EnginePolicy
 from storage import inbox
 from storage.database import Database
 from storage.inbox import Claim
@@ -20,6 +19,7 @@ from tests.engine.processes import (
     QUICK,
     Clock,
     Process,
+    StandingClock,
     a_message,
     answer_to,
     running_process,
@@ -200,20 +200,27 @@ async def test_a_caller_of_an_overtaken_process_gets_the_other_ones_answer(
 async def test_a_held_turn_keeps_its_lease_as_long_as_its_process_lives(
     database_url: str,
 ) -> None:
-    policy = EnginePolicy(lease_s=0.6, sweep_s=0.05)
+    policy, clock = replace(SWEEPING, lease_s=0.3), StandingClock()
     message = a_message("慢")
     async with (
-        running_process(database_url, owner="p1", policy=policy) as holder,
-        running_process(database_url, owner="p2", policy=policy) as other,
+        running_process(database_url, owner="p1", policy=policy, clock=clock) as holder,
+        running_process(database_url, owner="p2", policy=policy, clock=clock) as other,
     ):
         hold = holder.knowledge.hold("慢")
         asking = asyncio.create_task(holder.engine.ask(message))
         await hold.reached.wait()
-        await asyncio.sleep(2 * policy.lease_s)
+        for _ in range(8):
+            clock.now += policy.lease_s / 3
+            await holder.until(lambda: _is_renewed(holder, clock() + policy.lease_s))
         assert other.knowledge.searched == []
         hold.let_go.set()
         assert (await asking)["content"] == answer_to(message)
         assert await holder.count("turns") == 1
+
+
+async def _is_renewed(process: Process, until: float) -> bool:
+    (row,) = await process.rows("SELECT lease_until FROM conversations")
+    return bool(row["lease_until"] > until - 0.01)
 
 
 async def test_two_processes_that_get_the_same_messages_run_each_turn_once(

@@ -1,6 +1,7 @@
 """The real graph over real services: shipped rules, prices and wordings, the sample knowledge."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from graphs.context import Services, TurnContext
 from graphs.conversation import build_conversation_graph
 from graphs.templates import Templates
 from knowledge.retrieval import Retriever
-from tests.filling import fill_with_samples
+from tests.service import sample_data
 
 DEFAULTS = Path(engine.__file__).parent / "defaults"
 
@@ -62,9 +63,9 @@ class Customer:
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    folder = tmp_path_factory.mktemp("samples")
+    folder = tmp_path_factory.mktemp("graphs") / "samples"
+    shutil.copytree(sample_data(), folder)
     settings = load_settings(env_files=None, data_dir=folder, database_url=None)
-    fill_with_samples(settings)
     database = open_database(settings)
     knowledge = build_knowledge(settings, database)
     yield build_services(knowledge.retriever)

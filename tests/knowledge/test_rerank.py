@@ -1,12 +1,10 @@
 """A re-ranking model's second opinion: where it is asked, and what it may change."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from knowledge.rerank import (
     judge,
     scores_of,
 )
+from tests.http_server import Handler, serving
 from tests.knowledge.conftest import Searching
 
 KEY = "sk-not-to-be-seen"
@@ -173,40 +172,19 @@ class Model:
         return self.answer(body) or (200, json.dumps({"results": results}).encode())
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[Model]:
-    model = Model("")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, answer = model.reply(body, self.headers.get("Authorization", ""))
-            with contextlib.suppress(ConnectionError):
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    model.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
-        yield model
-    finally:
-        model.free.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 @pytest.fixture
 def model() -> Iterator[Model]:
-    with serving() as model:
+    model = Model("")
+
+    class Asked(Handler):
+        def do_POST(self) -> None:
+            body = json.loads(self.body())
+            self.reply(*model.reply(body, self.headers.get("Authorization", "")))
+
+    with serving(Asked) as url:
+        model.url = f"{url}/v1"
         yield model
+        model.free.set()
 
 
 class Asking:

@@ -1,10 +1,6 @@
 """Two machines: an index each, one database, and one Chroma server with the vectors."""
 
 import asyncio
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +13,7 @@ from knowledge.follower import IndexFollower
 from knowledge.model import RankingModel
 from knowledge.retrieval import Retriever
 from storage.database import Database
+from tests.knowledge.chroma_server import running_chroma
 
 RETURNS = make_entry("能退货吗", "七天内可退。", source="faq.md")
 INVOICE = make_entry("能开发票吗", "可以。", source="faq.md")
@@ -24,33 +21,8 @@ INVOICE = make_entry("能开发票吗", "可以。", source="faq.md")
 
 @pytest.fixture(scope="module")
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("chroma")
-    command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder)]
-    address = ["--host", "127.0.0.1", "--port", str(port)]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen([*command, *address], stdout=log) as run,
-    ):
-        try:
-            _await_port(port, time.monotonic() + 30)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            run.terminate()
-
-
-def _await_port(port: int, deadline: float) -> None:
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    with running_chroma(tmp_path_factory.mktemp("chroma")) as url:
+        yield url
 
 
 def follower_of(database: Database, folder: Path, server_url: str) -> IndexFollower:

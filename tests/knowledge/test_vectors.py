@@ -1,9 +1,7 @@
 """Vectors in a real embedded Chroma: written once, found by nearness, one writer a folder."""
 
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from domain.errors import KnowledgeError
 from knowledge.embedding import HashedNgramEmbedder
 from knowledge.vectors import Chroma, VectorStore
+from tests.knowledge.chroma_server import running_chroma
 
 EMBEDDER = HashedNgramEmbedder(32)
 TEXTS = {"k1:q:1": "能退货吗", "k2:q:2": "能开发票吗", "k3:q:3": "什么时候发货"}
@@ -123,32 +122,8 @@ def test_a_reader_writes_nothing_and_finds_nothing_where_nothing_is(tmp_path: Pa
 
 @pytest.fixture
 def server_url(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(tmp_path / "c")]
-    address = ["--host", "127.0.0.1", "--port", str(port)]
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen([*command, *address], stdout=log) as run,
-    ):
-        try:
-            _await_port(port, time.monotonic() + 30)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            run.terminate()
-
-
-def _await_port(port: int, deadline: float) -> None:
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+    with running_chroma(tmp_path / "c") as url:
+        yield url
 
 
 def test_what_one_process_gives_a_server_another_one_finds(server_url: str) -> None:

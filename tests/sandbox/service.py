@@ -1,11 +1,11 @@
 """A stand-in for the service: records what simulated customers send, answers as told."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
+
+from tests.http_server import Handler, serving
 
 
 class Arrival(NamedTuple):
@@ -39,30 +39,13 @@ def _accept(_: Arrival) -> int:
 def running_service(answer: Callable[[Arrival], int] = _accept, port: int = 0) -> Iterator[Service]:
     service = Service(answer)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
+    class Received(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.body()
             headers = {name.lower(): value for name, value in self.headers.items()}
             arrival = Arrival(self.path, headers, body)
             service.arrivals.append(arrival)
-            self.send_response(service.answer(arrival))
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.reply(service.answer(arrival))
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Tests read arrivals, not logs."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    service.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(Received, port) as service.url:
         yield service
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)

@@ -358,7 +358,7 @@ def test_senseless_request_is_an_openai_400_that_names_the_field(
 def test_latency_applies_to_all_or_one_provider_and_a_script_overrides_it(
     sandbox_server: SandboxServer,
 ) -> None:
-    sandbox_server.model_latency(0.2)
+    sandbox_server.model_latency(1.0)
     sandbox_server.model_latency(0.0, peer="model/fast")
     sandbox_server.script("立刻", "好", latency=0.0)
 
@@ -368,9 +368,9 @@ def test_latency_applies_to_all_or_one_provider_and_a_script_overrides_it(
         sandbox_server.client.post(url, json={"model": "m", "messages": say(text)}, headers=AUTH)
         return time.perf_counter() - started
 
-    assert seconds(None, "你好") >= 0.2
-    assert seconds("fast", "你好") < 0.2
-    assert seconds(None, "立刻") < 0.2
+    assert seconds(None, "你好") >= 1.0
+    assert seconds("fast", "你好") < 1.0
+    assert seconds(None, "立刻") < 1.0
 
 
 def test_client_that_leaves_during_the_latency_frees_the_request(

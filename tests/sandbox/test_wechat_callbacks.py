@@ -95,7 +95,7 @@ def test_a_message_nobody_answers_is_delivered_three_times_and_shows_an_error(
         held.wait(10)
         return 200, b"success"
 
-    with listening(wechat.sandbox, timeout_s=0.3) as service:
+    with listening(wechat.sandbox, timeout_s=0.6) as service:
         service.answer = hold
         msgid = wechat.say("alice")
         assert wechat.told("alice") == ERROR

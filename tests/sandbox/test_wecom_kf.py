@@ -176,6 +176,13 @@ def test_states_decide_who_may_write(wecom: Wecom) -> None:
     assert wecom.state("wmA") == 0
 
 
+def test_nobody_waits_in_the_pool_of_an_account_that_nobody_serves(wecom: Wecom) -> None:
+    wecom.say("wmA")
+    wecom.play("kf/accounts", {"open_kfid": KF, "name": "客服", "servicers": {}})
+    assert wecom.become("wmA", 2)["errcode"] == 95014
+    assert wecom.send("wmA") == 0
+
+
 def test_an_ended_session_may_not_be_ended_early_if_the_strict_table_holds(wecom: Wecom) -> None:
     wecom.say("wmA")
     wecom.become("wmA", 1)

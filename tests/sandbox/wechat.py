@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree
 
 import httpx
 
+from tests.http_server import Handler, serving
 from tests.sandbox_server import JsonObject, SandboxServer
 from tools.wx.crypto import CallbackKeys
 
@@ -156,43 +156,19 @@ def listening(sandbox: SandboxServer, **settings: Any) -> Iterator[Listener]:
     """A service that WeChat calls back; its address and keys are set there."""
     listener = Listener()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
+    class Received(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            self._reply(*listener.take(Heard(self._query(), body)))
+            body = self.body()
+            self.reply(*listener.take(Heard(self._query(), body)))
 
         def do_GET(self) -> None:
-            self._reply(200, self._query()["echostr"].encode())
+            self.reply(200, self._query()["echostr"].encode())
 
         def _query(self) -> dict[str, str]:
             return dict(parse_qsl(urlsplit(self.path).query, strict_parsing=True))
 
-        def _reply(self, status: int, body: bytes) -> None:
-            try:
-                self.send_response(status)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # WeChat has hung up.
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Tests read what was heard, not logs."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    url = f"http://127.0.0.1:{server.server_address[1]}/api/wechat"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    wanted = {"urls": [url], "app_id": APPID, "account": GH, "token": TOKEN}
+    wanted = {"app_id": APPID, "account": GH, "token": TOKEN}
     wanted |= {"encoding_aes_key": AES_KEY} | settings
-    try:
-        sandbox.put(f"{ROOT}/callback", wanted)
+    with serving(Received) as url:
+        sandbox.put(f"{ROOT}/callback", {"urls": [f"{url}/api/wechat"]} | wanted)
         yield listener
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)

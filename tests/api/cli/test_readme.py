@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from api.cli.main import cli
 from api.cli.readme import READMES, ROOT, fill, generated_parts
 from domain.errors import ConfigurationError
 from tests.api.cli.processes import console_script
+from tests.service import free_port
 
 SERVICE, SANDBOX = "127.0.0.1:6060", "127.0.0.1:6061"
 _CALL = re.compile(r"^curl .*?(?=^```|^curl )", re.DOTALL | re.MULTILINE)
@@ -65,11 +65,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Different ones."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
 
 
 def await_warm(process: "subprocess.Popen[bytes]", url: str) -> None:

@@ -1,13 +1,10 @@
 """`kefu wecom contact-way` at the simulated WeCom."""
 
 import json
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from api.cli.console import settings_for
-from api.cli.doctor import State, check_wecom_addresses
 from api.cli.main import cli
 from domain.errors import ConfigurationError
 from tests.sandbox.wecom import Wecom
@@ -57,19 +54,3 @@ def test_without_wecom_s_settings_it_says_which_one_is_missing(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigurationError, match="WECOM_CORP_ID"):
         run("list")
-
-
-def test_doctor_shows_from_where_callbacks_come_and_warns_of_a_bad_secret(
-    wecom: Wecom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    settings = settings_for(tmp_path)
-    wecom.set("addresses", ip_list=["101.226.103.0/24", "1.2.3.*"])
-    (found,) = check_wecom_addresses(settings, online=True)
-    assert found.state is State.OK
-    assert "101.226.103.0/24、1.2.3.*" in found.detail
-    assert list(check_wecom_addresses(settings, online=False)) == []
-    wecom.set("tokens", secrets=["another"])
-    (found,) = check_wecom_addresses(settings, online=True)
-    assert found.state is State.NOTE
-    assert "40001" in found.detail
-    assert "WECOM_AGENT_SECRET" in found.remedy

@@ -90,9 +90,9 @@ def app_for(
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """Desk and rows are tried on both databases; what HTTP makes of them is the same."""
-    return f"sqlite:///{tmp_path / 'kefu.db'}"
+    return sqlite_url
 
 
 @pytest.fixture

@@ -36,7 +36,10 @@ def names(response: httpx.Response) -> set[str]:
 def audited(service: Service) -> list[dict[str, Any]]:
     with service.kefu.engine.database.engine.connect() as connection:
         found = connection.execute(
-            text("SELECT actor, action, subject, detail FROM audit WHERE action LIKE 'tool.%'")
+            text(
+                "SELECT actor, action, subject, detail FROM audit WHERE action LIKE 'tool.%'"
+                " ORDER BY id"
+            )
         )
         return [dict(row._mapping) | {"detail": json.loads(row.detail)} for row in found]
 

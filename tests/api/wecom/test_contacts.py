@@ -179,3 +179,138 @@ def test_the_end_of_a_friendship_is_recorded_until_they_come_back(
     add(wecom)
     settled(service, wecom)
     assert (tag,) not in rows(service, "SELECT tag FROM customer_tags")
+
+
+def test_two_events_that_bring_a_code_each_make_one_welcome(
+    served: tuple[Service, Wecom],
+) -> None:
+    service, wecom = served
+    add(wecom, events="both")
+    settled(service, wecom)
+    assert welcomes(wecom) == [PRINTED]
+    assert not wecom.refused("welcome"), "the platform is not asked a second time"
+
+
+def test_consent_brings_the_code_where_adding_brought_none(served: tuple[Service, Wecom]) -> None:
+    service, wecom = served
+    wecom.set("friends/settings", greeters=["lisi"])
+    add(wecom)
+    settled(service, wecom)
+    assert not welcomes(wecom)
+    wecom.play("friends/agree", {"userid": "lisi", "customer": "wmA"})
+    settled(service, wecom)
+    assert welcomes(wecom) == [PRINTED]
+    wecom.play("friends/agree", {"userid": "lisi", "customer": "wmA"})
+    settled(service, wecom)
+    assert welcomes(wecom) == [PRINTED]
+    agreed = "SELECT count(*) FROM audit WHERE action = 'contact.msg_audit_approved'"
+    assert rows(service, agreed) == [(2,)]
+
+
+def test_a_code_that_came_too_late_leaves_the_next_one_to_be_used(
+    served: tuple[Service, Wecom],
+) -> None:
+    service, wecom = served
+    kind = "externalcontact/send_welcome_msg"
+    wecom.play("errcode", {"errcode": 41050, "request_kind": kind, "count": 1})
+    add(wecom)
+    settled(service, wecom)
+    assert not welcomes(wecom)
+    wecom.play("friends/agree", {"userid": "lisi", "customer": "wmA"})
+    settled(service, wecom)
+    assert welcomes(wecom) == [PRINTED]
+
+
+def test_who_comes_back_after_the_end_is_welcomed_again(served: tuple[Service, Wecom]) -> None:
+    service, wecom = served
+    add(wecom)
+    settled(service, wecom)
+    wecom.play("friends/end", {"userid": "lisi", "customer": "wmA"})
+    settled(service, wecom)
+    add(wecom)
+    settled(service, wecom)
+    assert welcomes(wecom) == [PRINTED, PRINTED]
+
+
+def test_what_a_member_edits_is_kept_here_too(served: tuple[Service, Wecom]) -> None:
+    service, wecom = served
+    add(wecom, state="门店")
+    settled(service, wecom)
+    body = {"group_name": "等级", "tag": [{"name": "老客户"}, {"name": "重要"}]}
+    made = wecom.post("externalcontact/add_corp_tag", body)["tag_group"]["tag"]
+    old, important = (one["id"] for one in made)
+    pair = {"userid": "lisi", "customer": "wmA"}
+    wecom.play("friends/edit", pair | {"remark": "王总", "tags": [old, important]})
+    settled(service, wecom)
+    assert known(service) == ("王总，来源：扫码，渠道：门店", {"老客户", "重要"})
+    wecom.play("friends/edit", pair | {"remark": "王总助理", "tags": [important]})
+    settled(service, wecom)
+    assert known(service) == ("王总助理，来源：扫码，渠道：门店", {"重要"})
+    assert len(welcomes(wecom)) == 1
+    assert friend(wecom)["tags"] == [important], "nothing is marked there again"
+
+
+def known(service: Service) -> tuple[str, set[str]]:
+    """Remark and tags of the one customer, but for where they came from."""
+    ((remark,),) = rows(service, "SELECT remark FROM customers")
+    tags = {tag for (tag,) in rows(service, "SELECT tag FROM customer_tags")}
+    return remark, {tag for tag in tags if not tag.startswith(("来源", "渠道"))}
+
+
+def test_what_an_operator_has_noted_here_outlives_a_member_s_edits(
+    served: tuple[Service, Wecom],
+) -> None:
+    service, wecom = served
+    add(wecom)
+    settled(service, wecom)
+    with service.kefu.engine.database.engine.begin() as connection:
+        connection.execute(text("UPDATE customers SET remark = '我们自己写的'"))
+        query = (
+            "INSERT INTO customer_tags SELECT contact_id, '我们的标签', 'desk', '' FROM customers"
+        )
+        connection.execute(text(query))
+    wecom.play("friends/edit", {"userid": "lisi", "customer": "wmA", "remark": "王总", "tags": []})
+    settled(service, wecom)
+    assert known(service) == ("我们自己写的", {"我们的标签"})
+
+
+def test_an_edit_of_who_is_no_contact_any_more_is_settled(served: tuple[Service, Wecom]) -> None:
+    service, wecom = served
+    add(wecom)
+    settled(service, wecom)
+    wecom.play("friends/edit", {"userid": "lisi", "customer": "wmA", "remark": "王总"})
+    wecom.play("friends/end", {"userid": "lisi", "customer": "wmA"})
+    settled(service, wecom)
+    assert rows(service, "SELECT count(*) FROM outbox WHERE status = 'pending'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "tag"),
+    [
+        ("customer_refused", "接替失败：客户拒绝"),
+        ("customer_limit_exceed", "接替失败：成员的客户数已达上限"),
+    ],
+)
+def test_a_transfer_that_fails_is_recorded_until_they_are_contacts(
+    served: tuple[Service, Wecom], reason: str, tag: str
+) -> None:
+    service, wecom = served
+    wecom.play("friends/transfer", {"userid": "lisi", "customer": "wmA", "reason": reason})
+    settled(service, wecom)
+    assert rows(service, "SELECT tag FROM customer_tags") == [(tag,)]
+    ((detail,),) = rows(service, "SELECT detail FROM audit WHERE action = 'contact.transfer_fail'")
+    assert json.loads(detail)["reason"] == reason
+    add(wecom)
+    settled(service, wecom)
+    assert (tag,) not in rows(service, "SELECT tag FROM customer_tags")
+
+
+def test_a_customer_who_was_passed_on_is_not_called_deleted(served: tuple[Service, Wecom]) -> None:
+    service, wecom = served
+    add(wecom)
+    settled(service, wecom)
+    wecom.play("friends/end", {"userid": "lisi", "customer": "wmA", "transferred": True})
+    settled(service, wecom)
+    tags = rows(service, "SELECT tag FROM customer_tags")
+    assert ("客户已转给其他成员",) in tags
+    assert ("成员已删除该客户",) not in tags

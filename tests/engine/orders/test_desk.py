@@ -334,8 +334,8 @@ async def test_a_channel_that_cannot_push_keeps_the_word_for_fetching(database: 
     order = await bench.order()
     await bench.desk.cancel(order["id"], actor="staff")
     assert await bench.told() == []
-    rows = await bench.rows("SELECT content FROM messages WHERE role = 'assistant'")
-    assert "已为您取消" in rows[0]["content"]
+    (said,) = await bench.rows("SELECT content FROM messages WHERE role = 'assistant'")
+    assert "已为您取消" in said["content"]
 
 
 async def test_open_orders_are_handed_to_reading_with_what_their_pictures_show(

@@ -7,7 +7,7 @@ import pytest
 
 from engine.channels import CallbackChannel
 from engine.delivery import Channel
-from tests.engine.processes import Process, Tasks, running_process, sandbox_channels
+from tests.engine.processes import Clock, Process, Tasks, running_process, sandbox_channels
 from tests.engine.tasks.orders import PATIENT, SECRET
 from tests.sandbox_server import SandboxServer
 from tools.tianwang.client import CallbackClient
@@ -34,11 +34,17 @@ async def tuhui(sandbox_server: SandboxServer) -> AsyncIterator[TuhuiClient]:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    """Of `process`."""
+    return Clock()
+
+
+@pytest.fixture
 async def process(
-    database_url: str, channels: dict[str, Channel], tuhui: TuhuiClient
+    database_url: str, channels: dict[str, Channel], tuhui: TuhuiClient, clock: Clock
 ) -> AsyncIterator[Process]:
     """Works on tasks; a delivery that fails is tried again soon."""
     async with running_process(
-        database_url, channels=channels, policy=PATIENT, tasks=Tasks(tuhui=tuhui)
+        database_url, channels=channels, policy=PATIENT, clock=clock, tasks=Tasks(tuhui=tuhui)
     ) as process:
         yield process

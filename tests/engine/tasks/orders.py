@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tests.engine.processes import QUICK, ZONE, Process
+from tests.engine.processes import QUICK, ZONE, Clock, Process
 from tests.sandbox_server import SandboxServer
 from tools.tianwang.protocol import TaskOrder
 
@@ -49,6 +49,14 @@ async def receive(process: Process, **changes: Any) -> str:
     order = an_order(**changes)
     await process.tasks.receive(order, actor="tianwang")
     return order.task_id
+
+
+def pass_time(clock: Clock, seconds: float, *processes: Process) -> None:
+    """``seconds`` of their ``clock`` pass at once, and they look at what is due."""
+    clock.ahead += seconds
+    for process in processes:
+        assert process.work is not None
+        process.work.runner.wake()
 
 
 async def status(process: Process, task_id: str) -> str:

@@ -1,7 +1,6 @@
 """Tools that do more than make rows: called by the runner, under one key, never twice at once."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -16,13 +15,14 @@ from engine.delivery import Channel
 from engine.tasks.runner import AT_ONCE
 from storage.database import Database
 from tests.databases import open_database
-from tests.engine.processes import Process, Tasks, a_message, running_process
+from tests.engine.processes import Clock, Process, Tasks, a_message, running_process
 from tests.engine.tasks.orders import (
     PATIENT,
     at_time,
     audit,
     becomes,
     callbacks,
+    pass_time,
     receive,
     status,
 )
@@ -30,6 +30,7 @@ from tests.sandbox_server import SandboxServer
 from tools.registry import STAFF, Tool, ToolCall, ToolOutcome
 
 ACTION = {"type": "call_peer", "what": "查库存"}
+LEASE_S = 600.0
 
 
 class Asked(BaseModel):
@@ -79,11 +80,17 @@ async def start(
     *,
     owner: str = "p1",
     alone: bool = False,
+    clock: Clock | None = None,
     **tasks: Any,
 ) -> Process:
-    policy = Tasks(tools=(peer.tool(),), **tasks)
     running = running_process(
-        url, channels=channels, policy=PATIENT, owner=owner, alone=alone, tasks=policy
+        url,
+        channels=channels,
+        policy=PATIENT,
+        clock=clock or Clock(),
+        owner=owner,
+        alone=alone,
+        tasks=Tasks(tools=(peer.tool(),), **tasks),
     )
     return await stack.enter_async_context(running)
 
@@ -178,17 +185,30 @@ async def test_what_the_peer_refuses_is_not_asked_again(
         assert (failed["error_message"], len(peer.calls)) == ("erp: no such article", 1)
 
 
+async def outlast_leases(clock: Clock, *processes: Process) -> None:
+    """Two leases pass, in which each look finds those that it holds on the way to their end."""
+    ending = "SELECT 1 FROM tasks WHERE lease_owner IS NOT NULL AND lease_until < :soon"
+
+    async def renewed() -> bool:
+        return not await processes[0].rows(ending, soon=clock() + 0.8 * LEASE_S)
+
+    for _ in range(5):
+        pass_time(clock, 0.4 * LEASE_S, *processes)
+        await processes[0].until(renewed)
+
+
 async def test_a_slow_tool_is_never_called_twice_at_once_however_long_its_lease(
-    database_url: str, channels: dict[str, Channel]
+    database_url: str, channels: dict[str, Channel], clock: Clock
 ) -> None:
     peer = Peer(hold=asyncio.Event())
     async with AsyncExitStack() as stack:
-        one = await start(stack, database_url, channels, peer, owner="p1", lease_s=0.9)
-        two = await start(stack, database_url, channels, peer, owner="p2", lease_s=0.9)
+        both: dict[str, Any] = {"clock": clock, "lease_s": LEASE_S}
+        one = await start(stack, database_url, channels, peer, owner="p1", **both)
+        two = await start(stack, database_url, channels, peer, owner="p2", **both)
         task = await receive(one, action=ACTION)
         await fire(two)
         await peer.reached.wait()
-        await asyncio.sleep(1.3)
+        await outlast_leases(clock, one, two)
         assert (len(peer.calls), peer.most_at_once) == (1, 1)
         assert peer.hold is not None
         peer.hold.set()
@@ -197,20 +217,21 @@ async def test_a_slow_tool_is_never_called_twice_at_once_however_long_its_lease(
 
 
 async def test_many_slow_tools_hold_up_neither_leases_nor_timers(
-    database_url: str, channels: dict[str, Channel]
+    database_url: str, channels: dict[str, Channel], clock: Clock
 ) -> None:
     peer, many = Peer(hold=asyncio.Event()), AT_ONCE[TaskStatus.TRIGGERED] + 36
     ids = [f"slow{n}" for n in range(many)]
     async with AsyncExitStack() as stack:
-        one = await start(stack, database_url, channels, peer, owner="p1", lease_s=0.9)
+        one = await start(stack, database_url, channels, peer, clock=clock, lease_s=LEASE_S)
         for task in ids:
             await receive(one, action=ACTION, task_id=task)
         await fire(one)
         await one.until(all_slots_taken(peer))
-        await asyncio.sleep(1.3)
+        await outlast_leases(clock, one)
         assert len(peer.calls) == AT_ONCE[TaskStatus.TRIGGERED]
         notice = {"type": "notify_staff", "message": "到点了"}
-        timer = await receive(one, action=notice, trigger=at_time(time.time() + 0.2))
+        timer = await receive(one, action=notice, trigger=at_time(clock() + 60))
+        pass_time(clock, 60, one)
         await becomes(one, timer, "completed", seconds=2)
         assert peer.hold is not None
         peer.hold.set()

@@ -1,7 +1,6 @@
 """A task is completed when its action has been delivered, and not before."""
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,13 +8,14 @@ import pytest
 
 from engine.delivery import QUICK_ATTEMPTS, Channel
 from engine.tasks.desk import TaskConflict
-from tests.engine.processes import Process, Tasks, a_message, running_process, shown
+from tests.engine.processes import Clock, Process, Tasks, a_message, running_process, shown
 from tests.engine.tasks.orders import (
     PATIENT,
     at_time,
     audit,
     becomes,
     callbacks,
+    pass_time,
     receive,
     status,
 )
@@ -164,10 +164,11 @@ async def test_after_one_part_of_an_action_was_refused_the_parts_behind_it_are_n
 
 @pytest.mark.parametrize("who", ["甲", "nobody"])
 async def test_a_timer_for_somebody_whom_no_channel_can_reach_fails_and_says_why(
-    process: Process, sandbox_server: SandboxServer, who: str
+    process: Process, clock: Clock, sandbox_server: SandboxServer, who: str
 ) -> None:
     await process.engine.ask(a_message("零号", chat="甲"))
-    task = await receive(process, customer={"id": who}, trigger=at_time(time.time() + 0.1))
+    task = await receive(process, customer={"id": who}, trigger=at_time(clock() + 60))
+    pass_time(clock, 60, process)
     failed = await becomes(process, task, "failed")
     reasons: dict[str, Any] = {"甲": "不能主动发消息", "nobody": "没有对应的客户"}
     assert reasons[who] in failed["error_message"]

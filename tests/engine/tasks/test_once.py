@@ -8,7 +8,7 @@ from typing import Any
 from engine.delivery import Channel
 from engine.tasks.desk import TaskConflict
 from tests.databases import fresh_postgres_database
-from tests.engine.processes import Process, Tasks, a_message, running_process
+from tests.engine.processes import Clock, Process, Tasks, a_message, running_process
 from tests.engine.tasks.orders import PATIENT, audit, becomes, on_keyword, receive, status
 
 FILE = "文件在这里"
@@ -129,14 +129,14 @@ async def test_of_a_cancellation_and_a_firing_at_once_exactly_one_wins(
             assert ends == (fired if wanted == "completed" else ["task.cancelled"])
 
 
-async def test_a_process_forgets_tasks_whose_time_is_over(process: Process) -> None:
+async def test_a_process_forgets_tasks_whose_time_is_over(process: Process, clock: Clock) -> None:
     assert process.work is not None
     for n in range(5):
-        await receive(process, trigger=on_keyword(f"暗号{n}"), timeout_hours=0.2 / 3600)
+        await receive(process, trigger=on_keyword(f"暗号{n}"), timeout_hours=1)
     last = await receive(process, trigger=on_keyword("暗号"))
     await process.engine.ask(a_message("零号"))
     assert len(process.work.watch) == 6
-    await asyncio.sleep(0.25)
+    clock.ahead = 3_601
     await process.engine.ask(a_message("一号"))
     assert (len(process.work.watch), await status(process, last)) == (1, "pending")
 

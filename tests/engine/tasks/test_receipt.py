@@ -12,7 +12,7 @@ from domain.errors import InvalidInput, NotFound
 from engine.delivery import Channel
 from engine.tasks import runner
 from engine.tasks.desk import TaskConflict
-from tests.engine.processes import Process, Tasks, a_message, running_process
+from tests.engine.processes import Clock, Process, Tasks, a_message, running_process
 from tests.engine.tasks.orders import (
     PATIENT,
     an_order,
@@ -21,6 +21,7 @@ from tests.engine.tasks.orders import (
     becomes,
     callbacks,
     on_keyword,
+    pass_time,
     receive,
     status,
 )
@@ -56,10 +57,13 @@ async def test_the_same_order_after_its_end_is_the_same_success_with_its_end(
     assert FILE not in answer["content"]
 
 
-async def test_a_timer_s_order_may_come_again_after_its_time(process: Process) -> None:
+async def test_a_timer_s_order_may_come_again_after_its_time(
+    process: Process, clock: Clock
+) -> None:
     action = {"type": "notify_staff", "message": "到点了"}
-    order = an_order(trigger=at_time(time.time() + 0.2), action=action)
+    order = an_order(trigger=at_time(clock() + 60), action=action)
     await process.tasks.receive(order, actor="tianwang")
+    pass_time(clock, 60, process)
     await becomes(process, order.task_id, "completed")
     assert (await process.tasks.receive(order, actor="tianwang"))["status"] == "completed"
 
@@ -197,12 +201,15 @@ BY_HAND = text("UPDATE tasks SET status='pending' WHERE task_id=:task")
 
 @pytest.fixture
 async def attentive(
-    database_url: str, channels: dict[str, Channel], monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    channels: dict[str, Channel],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Process]:
     """Looks every second, not every ten, for tasks that were set to pending by hand."""
     monkeypatch.setattr(runner, "MOOR_EVERY_S", 0.2)
     async with running_process(
-        database_url, channels=channels, policy=PATIENT, tasks=Tasks()
+        database_url, channels=channels, policy=PATIENT, clock=clock, tasks=Tasks()
     ) as process:
         yield process
 
@@ -263,11 +270,12 @@ async def test_a_task_that_is_set_to_pending_between_two_attempts_waits_for_its_
 
 
 async def test_a_timer_that_is_set_to_pending_by_hand_fires_at_once(
-    attentive: Process, sandbox_server: SandboxServer
+    attentive: Process, clock: Clock, sandbox_server: SandboxServer
 ) -> None:
     process = attentive
     action = {"type": "notify_staff", "message": "到点了"}
-    task = await receive(process, trigger=at_time(time.time() + 0.1), action=action)
+    task = await receive(process, trigger=at_time(clock() + 60), action=action)
+    pass_time(clock, 60, process)
     await becomes(process, task, "completed")
     await process.write(lambda c: c.execute(BY_HAND, {"task": task}).rowcount)
     told = await callbacks(sandbox_server, task, at_least=2)

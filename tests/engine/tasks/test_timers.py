@@ -17,6 +17,7 @@ from tests.engine.tasks.orders import (
     at_time,
     becomes,
     callbacks,
+    pass_time,
     receive,
     status,
 )
@@ -41,13 +42,12 @@ async def cause_of(process: Process, task_id: str) -> dict[str, Any]:
 
 
 async def test_a_timer_fires_within_a_second_of_its_time(
-    process: Process, sandbox_server: SandboxServer
+    process: Process, clock: Clock, sandbox_server: SandboxServer
 ) -> None:
     await known(process, "甲")
-    due = time.time() + 0.8
-    task = await receive(process, trigger=at_time(due), action=GREETING)
-    await asyncio.sleep(0.5)
+    task = await receive(process, trigger=at_time(clock() + 60), action=GREETING)
     assert await status(process, task) == "pending"
+    clock.ahead += 59.2
     await becomes(process, task, "completed")
     assert await asyncio.to_thread(shown, sandbox_server, at_least=1) == [GREETING["message"]]
     assert 0 <= (await cause_of(process, task))["late_s"] < 1
@@ -56,16 +56,18 @@ async def test_a_timer_fires_within_a_second_of_its_time(
 
 
 async def test_a_timer_that_another_process_received_fires_within_a_second_too(
-    database_url: str, channels: dict[str, Channel]
+    database_url: str, channels: dict[str, Channel], clock: Clock
 ) -> None:
+    both: dict[str, Any] = {"channels": channels, "clock": clock, "tasks": Tasks()}
     async with (
-        running_process(database_url, channels=channels, owner="p1", tasks=Tasks()) as one,
-        running_process(database_url, channels=channels, owner="p2", tasks=Tasks()) as two,
+        running_process(database_url, owner="p1", **both) as one,
+        running_process(database_url, owner="p2", **both) as two,
     ):
         assert one.work is not None
         await one.work.runner.stop(grace_s=0.0)
         await known(two, "甲")
-        task = await receive(one, trigger=at_time(time.time() + 0.2), action=TAG)
+        task = await receive(one, trigger=at_time(clock() + 60), action=TAG)
+        clock.ahead += 60
         await becomes(two, task, "completed", seconds=5)
         assert (await cause_of(two, task))["late_s"] < 1
 
@@ -122,14 +124,15 @@ async def test_a_task_whose_trigger_never_came_expires_after_its_hours(
 
 
 async def test_timers_of_one_customer_and_one_time_fire_in_the_order_of_their_priority(
-    process: Process, sandbox_server: SandboxServer
+    process: Process, clock: Clock, sandbox_server: SandboxServer
 ) -> None:
     await known(process, "甲")
-    due = time.time() + 0.6
+    due = clock() + 60
     ranks = ["low", "normal", "urgent", "high", "normal"]
     for priority in ranks:
         action = {"type": "send_message", "message": priority}
         await receive(process, trigger=at_time(due), priority=priority, action=action)
+    pass_time(clock, 60, process)
     texts = await asyncio.to_thread(shown, sandbox_server, at_least=len(ranks))
     assert texts == ["urgent", "high", "normal", "normal", "low"]
 

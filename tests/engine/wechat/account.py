@@ -129,10 +129,11 @@ class Account:
         *,
         gone: asyncio.Event | None = None,
         written: bool = True,
+        at: float | None = None,
         **how: Any,
     ) -> Answer:
-        """``written``: the process lives on to confirm its response."""
-        query, body = callback(message, at=self.clock(), **how)
+        """``written``: the process lives on to confirm its response. ``at``: signed then."""
+        query, body = callback(message, at=self.clock() if at is None else at, **how)
         answer = await self.intake.take(query, body, gone=gone or asyncio.Event())
         if written:
             await self.intake.written(answer)

@@ -114,9 +114,10 @@ async def test_a_plain_message_with_another_signature_is_refused(
 async def test_an_address_that_somebody_has_seen_is_good_for_one_message_only(
     account: Account,
 ) -> None:
-    await account.deliver(ask("真"), nonce="n1")
+    address: dict[str, Any] = {"at": account.clock(), "nonce": "n1"}
+    await account.deliver(ask("真"), **address)
     for forged in (ask("假"), event("subscribe", "o9"), event("unsubscribe")):
-        answer = await account.deliver(forged, nonce="n1")
+        answer = await account.deliver(forged, **address)
         assert (answer.status, answer.body) == (403, b"")
     assert len(await account.rows("SELECT 1 FROM messages WHERE role = 'user'")) == 1
 

@@ -8,33 +8,57 @@ from dataclasses import dataclass, replace
 
 import httpx
 
+from domain.errors import KefuError
+from domain.messages import InboundMessage
 from engine.delivery import Channel
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
 from engine.tokens import wecom_tokens
 from engine.wecom.kf import Hooks, KfPuller
 from engine.wecom.kf_channel import KfChannel
+from engine.wecom.kf_hand_over import HandOvers, SessionMoves
 from engine.wecom.kf_intake import KfIntake
+from engine.wecom.kf_names import KfNames
+from engine.wecom.kf_pictures import KfPictures
+from storage.inbox import Receipt
 from storage.kf import CHANNEL
 from tests.databases import open_database
 from tests.engine.processes import QUICK, Process, running_process, sandbox_channels
-from tests.sandbox.wecom import CORP, KF, SECRET, Wecom
+from tests.sandbox.wecom import CORP, KF, PNG, SECRET, Wecom
 from tests.sandbox_server import SandboxServer
 from tools.wecom.errors import WECOM_ERRORS
 from tools.wecom.kf import KfClient
+from tools.wecom.media import MediaClient, MediaUploads
 from tools.wx.api import WxApi
 
 KEEN = replace(QUICK, outbox_backoff_base_s=0.05, outbox_backoff_max_s=0.2, sweep_s=0.2)
 
 
+class Deliverables:
+    """A picture behind each address, unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[str, bytes | KefuError] = {}
+
+    async def __call__(self, url: str) -> bytes:
+        found = self.pictures.get(url, PNG)
+        if isinstance(found, KefuError):
+            raise found
+        return found
+
+
 @dataclass
 class Desk:
-    """One process with its puller; ``wecom`` plays the people."""
+    """One process with its puller; ``wecom`` plays the people. Hand-overs move when a test says
+    `HandOvers.look`."""
 
     process: Process
     puller: KfPuller
     wecom: Wecom
     client: KfClient
+    deliverables: Deliverables
+    hand_overs: HandOvers
+    names: KfNames
 
     async def ring(self, token: str = "", open_kfid: str = KF) -> None:
         await self.puller.heard(open_kfid, token, time.time())
@@ -94,6 +118,7 @@ async def serving(
     lease_s: float = 30.0,
     alone: bool = False,
     clock: Callable[[], float] = time.time,
+    servicers: tuple[str, ...] = (),
 ) -> AsyncIterator[Desk]:
     wecom = Wecom(sandbox)
     wecom.set("callback", urls=[])
@@ -105,11 +130,18 @@ async def serving(
         base = f"{sandbox.url}/wecom/cgi-bin"
         with open_database(url) as kept:
             tokens = wecom_tokens(kept, http, base, CORP, SECRET)
-            client = KfClient(WxApi(http, base, tokens, peer="wecom", errors=WECOM_ERRORS))
-            channels: dict[str, Channel] = {
-                CHANNEL: KfChannel(client, kept, notices=True, clock=clock),
-                "staff": staff["staff"],
-            }
+            api = WxApi(http, base, tokens, peer="wecom", errors=WECOM_ERRORS)
+            client, deliverables = KfClient(api), Deliverables()
+            channel = KfChannel(
+                client,
+                kept,
+                SessionMoves(client, kept, servicers=servicers, clock=clock),
+                notices=True,
+                pictures=KfPictures(client, MediaUploads(MediaClient(api)), deliverables),
+                clock=clock,
+            )
+            channels: dict[str, Channel] = {CHANNEL: channel, "staff": staff["staff"]}
+            names = KfNames(client, kept, share_s=0.0, clock=clock)
             async with running_process(
                 url, channels=channels, policy=policy, owner=owner, alone=alone, clock=clock
             ) as process:
@@ -118,12 +150,17 @@ async def serving(
                     for queue in queues:  # type: ignore[attr-defined]
                         process.deliverer.wake(queue)
 
+                def taken(message: InboundMessage, receipt: Receipt) -> None:
+                    process.engine.taken(message, receipt)
+                    names.heard_of(message.sender_id)
+
+                hand_overs = HandOvers(process.database, on_queues=wake, clock=clock)
                 puller = KfPuller(
                     client,
                     KfIntake(process.engine.intake, process.templates, notices=True),
                     process.database,
                     Metrics(),
-                    Hooks(process.engine.taken, wake),
+                    Hooks(taken, wake),
                     owner=owner,
                     alone=alone,
                     lease_s=lease_s,
@@ -131,7 +168,9 @@ async def serving(
                     clock=clock,
                 )
                 await puller.start()
+                names.start()
                 try:
-                    yield Desk(process, puller, wecom, client)
+                    yield Desk(process, puller, wecom, client, deliverables, hand_overs, names)
                 finally:
                     await puller.stop(grace_s=2.0)
+                    await names.stop()

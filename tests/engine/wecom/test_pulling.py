@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.engine.processes import Clock
+from tests.engine.wecom.acting import question
 from tests.engine.wecom.desk import Desk, serving
 from tests.sandbox.wecom import Wecom
 from tests.sandbox_server import SandboxServer
@@ -18,10 +19,6 @@ async def stored(desk: Desk, customer: str) -> list[str]:
         who=customer,
     )
     return [row["content"] for row in rows]
-
-
-def question(about: object) -> str:
-    return f"充电桩{about}怎么安装"
 
 
 async def test_a_burst_is_stored_whole_and_in_order_though_pages_are_empty_short_and_repeated(

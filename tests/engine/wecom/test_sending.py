@@ -2,77 +2,16 @@
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from domain.errors import PeerRejected
-from storage import outbox
 from storage.clock import iso
-from storage.outbox import NewDelivery
+from tests.engine.wecom.acting import dead, due, met, notices, put, question
 from tests.engine.wecom.desk import Desk
 from tests.sandbox.wecom import KF
 from tests.sandbox_server import SandboxServer
 from tools.wecom.kf import MAX_TEXT_BYTES, SessionState
-
-
-def question(about: object) -> str:
-    return f"充电桩{about}怎么安装"
-
-
-async def put(
-    desk: Desk,
-    customer: str,
-    texts: list[str],
-    *,
-    turn: str = "t1",
-    at: str = "2026-01-01T00:00:00+00:00",
-    **payload: Any,
-) -> None:
-    """What a turn's commit does: rows first, then the wake-up."""
-    rows = await desk.process.rows("SELECT id FROM conversations WHERE sender_id = :w", w=customer)
-    queue = rows[0]["id"]
-    new = [
-        NewDelivery(
-            f"{customer}-{text[:40]}",
-            queue,
-            "message",
-            "wecom_kf",
-            KF,
-            queue,
-            turn,
-            {"chat_id": customer, "to": customer, "text": text, "created_at": 1.0, **payload},
-        )
-        for text in texts
-    ]
-    await desk.process.write(lambda c: outbox.add(c, new, at))
-    desk.process.deliverer.wake(queue)
-
-
-async def met(desk: Desk, customer: str = "wmOne") -> None:
-    """The customer has been answered once: three are left, and one in reserve."""
-    await desk.say(customer, question("甲"))
-    await desk.answered(customer, 1)
-
-
-async def due(desk: Desk, at: float | None) -> None:
-    values = {"at": at}
-    await desk.process.write(
-        lambda c: c.execute(text("UPDATE conversations SET due_at = :at"), values).close()
-    )
-
-
-async def dead(desk: Desk) -> list[str]:
-    rows = await desk.process.rows(
-        "SELECT last_error FROM outbox WHERE status = 'dead' ORDER BY id"
-    )
-    return [row["last_error"] for row in rows]
-
-
-async def notices(sandbox: SandboxServer, count: int) -> list[Any]:
-    found = await asyncio.to_thread(lambda: sandbox.notices(at_least=count, wait=10.0))
-    return list(found)
 
 
 async def test_answers_that_wait_leave_together_when_the_quota_is_short(
@@ -319,12 +258,6 @@ async def test_a_message_fails_later_though_nobody_knew_yet_that_it_was_taken(
     (error,) = await dead(desk)
     assert "客户拒收" in error
     assert len(await notices(sandbox_server, 1)) == 1
-
-
-async def test_a_picture_leaves_as_its_address(desk: Desk) -> None:
-    await met(desk)
-    await put(desk, "wmOne", ["好了"], type="image", url="https://x.example/a.png", name="图.png")
-    assert (await desk.answered("wmOne", 2))[-1] == "好了\n图.png https://x.example/a.png"
 
 
 async def test_a_scene_that_cannot_be_is_refused_before_the_platform_does(desk: Desk) -> None:

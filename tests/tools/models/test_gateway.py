@@ -157,10 +157,13 @@ async def test_a_hanging_chain_ends_at_the_deadline(
 ) -> None:
     sandbox_server.fault("model/one", "hang")
     sandbox_server.fault("model/two", "hang")
-    begun = time.monotonic()
+    begun, rung = time.monotonic(), list[float]()
+    asyncio.get_running_loop().call_later(0.6, lambda: rung.append(time.monotonic()))
     with pytest.raises(ModelsExhausted) as raised:
         await pair.generate(ASKED, purpose="reply", deadline=0.6)
-    assert 0.5 < time.monotonic() - begun < 1.2
+    ended = time.monotonic()
+    assert ended - begun > 0.5
+    assert not rung or ended - rung[0] < 0.6, "later than this loop's own alarm"
     assert [call.provider for call in raised.value.calls][:2] == ["one", "two"]
     assert {call.outcome for call in raised.value.calls} == {"timeout"}
 
@@ -351,14 +354,14 @@ async def test_a_cut_stream_is_taken_back_before_the_next_provider_begins(
 async def test_a_flowing_stream_may_use_more_than_its_share_of_the_time(
     sandbox_server: SandboxServer, open_gateway: OpenGateway
 ) -> None:
-    sandbox_server.script(reply="慢慢说,不着急,一个字一个字地说。" * 4, peer="model/one")
+    sandbox_server.script(reply="慢慢说,不着急,一个字一个字地说。" * 7, peer="model/one")
     sandbox_server.model_latency(0, per_chunk=0.06, peer="model/one")
     gateway = open_gateway(provider(sandbox_server, "one"), provider(sandbox_server, "two"))
     await gateway.warm()
     begun = time.monotonic()
-    answer = await gateway.generate(ASKED, purpose="reply", deadline=1.8, on_token=Listener().token)
+    answer = await gateway.generate(ASKED, purpose="reply", deadline=3.0, on_token=Listener().token)
     assert answer.provider == "one"
-    assert time.monotonic() - begun > 0.9
+    assert time.monotonic() - begun > 1.5
 
 
 async def test_what_the_listener_raises_is_the_callers_and_not_the_providers_fault(
