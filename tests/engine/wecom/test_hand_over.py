@@ -1,11 +1,13 @@
 """A customer who is handed to a person waits where servicers look; there the bot keeps quiet."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from storage import history
+from storage import history, kf_sessions
 from tests.engine.wecom.acting import dead, met, notices, put, question
 from tests.engine.wecom.desk import Desk, serving
 from tests.sandbox.wecom import KF
@@ -198,17 +200,16 @@ async def test_what_a_customer_wrote_while_the_platform_was_asked_in_vain_is_ans
     assert (await where(desk))[:2] == ("bot", "open")
 
 
-async def test_a_hand_over_that_our_desk_has_closed_meanwhile_moves_nothing(
-    desk: Desk, sandbox_server: SandboxServer
-) -> None:
+async def test_a_hand_over_that_our_desk_has_closed_meanwhile_moves_nothing(desk: Desk) -> None:
     await asked(desk)
-    sandbox_server.fault("wecom", "status", request_kind=STATE, status=503)
-    await desk.hand_overs.look()
-    (row,) = await desk.process.rows("SELECT id FROM handoffs")
-    await desk.process.write(
-        lambda c: history.set_handoff(c, row["id"], status="closed", agent="小王", now=1.0)
-    )
-    await asyncio.to_thread(sandbox_server.clear_faults)
+
+    def unit(connection: Connection) -> str:
+        (found,) = kf_sessions.due(connection, now=time.time())
+        assert kf_sessions.begin(connection, found, now=time.time())
+        history.set_handoff(connection, found.handoff, status="closed", agent="小王", now=1.0)
+        return found.conversation
+
+    desk.process.deliverer.wake(await desk.process.write(unit))
     await desk.quiet()
     assert await state(desk) == SessionState.ASSISTANT
     assert (await where(desk))[:2] == ("bot", "closed")
