@@ -83,23 +83,25 @@ def _check_agent(settings: "Settings") -> Iterator[Finding]:
     yield Finding(part, State.OK, f"应用 {number} 用于{'、'.join(uses)}")
 
 
-def check_wecom_online(settings: "Settings", *, online: bool) -> Iterator[Finding]:
+def check_wecom_online(
+    settings: "Settings", *, online: bool, call_s: float = CALL_S
+) -> Iterator[Finding]:
     """Nothing is changed there: every process gets the same token."""
     if online and settings.wecom_corp_id and settings.wecom_agent_secret is not None:
-        yield from asyncio.run(_ask_wecom(settings))
+        yield from asyncio.run(_ask_wecom(settings, call_s))
 
 
-async def _ask_wecom(settings: "Settings") -> list[Finding]:
+async def _ask_wecom(settings: "Settings", call_s: float) -> list[Finding]:
     from engine.wecom.build import direct_api, direct_tokens
 
     part, remedy = "wecom/token", "核对 WECOM_CORP_ID、WECOM_AGENT_SECRET 与可信IP"
     async with httpx.AsyncClient() as http:
-        tokens = direct_tokens(settings, http, timeout_s=CALL_S)
+        tokens = direct_tokens(settings, http, timeout_s=call_s)
         try:
             await tokens.token()
         except PeerError as error:
             return [_fault(error, part, remedy)]
-        api = direct_api(settings, http, tokens, timeout_s=CALL_S)
+        api = direct_api(settings, http, tokens, timeout_s=call_s)
         asked = (_ask_agent(settings, api), _ask_accounts(settings, api), _ask_ips(settings, api))
         found = await asyncio.gather(*asked)
     good = Finding(part, State.OK, "企业 ID 与应用 Secret 有效")
@@ -234,13 +236,15 @@ def _check_keys(settings: "Settings") -> None:
     account_keys(settings, settings.wechat_token.get_secret_value())
 
 
-def check_wechat_online(settings: "Settings", *, online: bool) -> Iterator[Finding]:
+def check_wechat_online(
+    settings: "Settings", *, online: bool, call_s: float = CALL_S
+) -> Iterator[Finding]:
     """By the call that leaves tokens of running services as they are."""
     if online and settings.appid and settings.appsecret is not None:
-        yield asyncio.run(_ask_wechat(settings))
+        yield asyncio.run(_ask_wechat(settings, call_s))
 
 
-async def _ask_wechat(settings: "Settings") -> Finding:
+async def _ask_wechat(settings: "Settings", call_s: float) -> Finding:
     from tools.wechat.errors import PEER, WECHAT_ERRORS
     from tools.wechat.tokens import AccountTokens
     from tools.wx.api import WxCalls
@@ -249,7 +253,7 @@ async def _ask_wechat(settings: "Settings") -> Finding:
     secret, part = settings.appsecret.get_secret_value(), "wechat/token"
     async with httpx.AsyncClient() as http:
         calls = WxCalls(
-            http, settings.wechat_api_base, peer=PEER, errors=WECHAT_ERRORS, timeout=CALL_S
+            http, settings.wechat_api_base, peer=PEER, errors=WECHAT_ERRORS, timeout=call_s
         )
         try:
             await AccountTokens(calls, settings.appid, secret).fetch(None)

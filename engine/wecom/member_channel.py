@@ -12,14 +12,14 @@ from storage import passive
 from storage.database import Database
 from storage.outbox import Delivery
 from tools.wecom.app import MAX_TEXT_BYTES, AppClient
-from tools.wecom.errors import BAD_MEDIA_ID, PEER
+from tools.wecom.errors import BAD_MEDIA_ID, BUSY, PEER
 from tools.wecom.media import MediaUploads
-from tools.wx.errors import WxRejected
+from tools.wx.errors import WxRejected, WxUnavailable
 
 log = logging.getLogger(__name__)
 PATIENCE_S = 7_200.0
 """How long an answer to a member is tried to be sent."""
-_SLACK_S = 2
+_AT_ONCE_S, _SLACK_S = 1, 2
 """A call may be taken later than it was made, and they count whole seconds."""
 Picture = Callable[[str], Awaitable[bytes]]
 """The picture at an address of a deliverable. Raises KefuError."""
@@ -53,23 +53,32 @@ class MemberChannel:
             raise PeerRejected(PEER, "消息内容为空")
         for number in range(_part_of(payload), len(texts) + bool(shows)):
             repeated_s = await self._begin(delivery, number)
-            if number < len(texts):
-                await self._say(payload, texts[number], repeated_s)
-            else:
-                await self._show(payload, repeated_s)
+            try:
+                if number < len(texts):
+                    await self._say(payload, texts[number], repeated_s)
+                else:
+                    await self._show(payload, repeated_s)
+            except (WxRejected, WxUnavailable) as error:
+                if repeated_s == _AT_ONCE_S and error.errcode != BUSY:
+                    await self._note(delivery, {"part": number})
+                raise
 
     async def _begin(self, delivery: Delivery, number: int) -> int:
         """What comes before part ``number`` was sent. Returns how many seconds ago it may have
         been sent itself."""
-        now, trying = self._clock(), delivery.payload.get("trying")
-        if trying is not None and trying["part"] == number:
+        now, trying = self._clock(), delivery.payload.get("trying", {})
+        if trying.get("part") == number and "since" in trying:
             return math.ceil(max(0.0, now - trying["since"])) + _SLACK_S
-        delivery.payload["trying"] = {"part": number, "since": now}
+        await self._note(delivery, {"part": number, "since": now})
+        return _AT_ONCE_S
+
+    async def _note(self, delivery: Delivery, trying: dict[str, Any]) -> None:
+        """``since``: when a part was first tried that has not been refused."""
+        delivery.payload["trying"] = trying
         noted = dict(delivery.payload)
         await self._database.write(
             lambda c: passive.note_progress(c, delivery.id, noted), key=delivery.queue
         )
-        return 1
 
     async def _say(self, payload: dict[str, Any], text: str, repeated_s: int) -> None:
         _check(await self._app.send_text([payload["to"]], text, repeated_s=repeated_s))

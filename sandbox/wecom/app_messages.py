@@ -141,9 +141,11 @@ class AppMessages:
         users, invalid = self._receivers(wanted)
         require(users, NOBODY_LEFT, "user & party & tag all invalid", "nobody")
         msgid = "msg" + secrets.token_urlsafe(32)
-        if not self._is_repeated(wanted, content):
+        told = _digest(wanted, content)
+        if not self._is_repeated(wanted, told):
             shown = [user for user in users if self._may_have_one_more(wanted.agentid, user)]
             self._show(msgid, shown, wanted, content)
+            self._remember(wanted, told)
         return invalid | {"msgid": msgid}
 
     def _checked(self, msgtype: str, content: Any) -> JsonObject:
@@ -190,19 +192,17 @@ class AppMessages:
         require(self.settings.over == "drop", TOO_OFTEN, "api freq out of limit", "frequency")
         return False
 
-    def _is_repeated(self, wanted: Send, content: JsonObject) -> bool:
-        if not wanted.enable_duplicate_check:
+    def _is_repeated(self, wanted: Send, told: bytes) -> bool:
+        known = self._seen.get(told)
+        if not wanted.enable_duplicate_check or known is None:
             return False
-        now = self._clock.now()
-        told = [wanted.agentid, wanted.touser, wanted.toparty, wanted.totag, content]
-        key = hashlib.blake2b(json_bytes(told), digest_size=16).digest()
-        known = self._seen.get(key)
-        if known is not None and now - known < wanted.duplicate_check_interval:
-            return True
-        self._seen[key] = now
+        return self._clock.now() - known < wanted.duplicate_check_interval
+
+    def _remember(self, wanted: Send, told: bytes) -> None:
+        if wanted.enable_duplicate_check:
+            self._seen[told] = self._clock.now()
         while len(self._seen) > _KEPT_MESSAGES:
             self._seen.popitem(last=False)
-        return False
 
     def _show(self, msgid: str, users: list[str], wanted: Send, content: JsonObject) -> None:
         for user in users:
@@ -289,6 +289,12 @@ class AppMessages:
         self._taken.clear()
         self._seen.clear()
         self._sent.clear()
+
+
+def _digest(wanted: Send, content: JsonObject) -> bytes:
+    """Of what is sent to whom."""
+    told = [wanted.agentid, wanted.touser, wanted.toparty, wanted.totag, content]
+    return hashlib.blake2b(json_bytes(told), digest_size=16).digest()
 
 
 def _spelled(fields: JsonObject) -> JsonObject:

@@ -79,6 +79,15 @@ def test_long_text_is_cut_and_the_same_again_is_shown_once_if_asked(wecom: Wecom
     assert shown(wecom, "wangwu") == ["新订单"]
 
 
+def test_what_was_refused_is_no_repetition(wecom: Wecom) -> None:
+    wecom.set("app/settings", per_minute=1)
+    send(wecom, "lisi", "一")
+    assert send(wecom, "lisi", "二", enable_duplicate_check=1)["errcode"] == 45009
+    wecom.pass_time(61)
+    assert send(wecom, "lisi", "二", enable_duplicate_check=1)["errcode"] == 0
+    assert shown(wecom, "lisi") == ["一", "二"]
+
+
 def test_a_member_who_writes_is_answered_in_the_answer(wecom: Wecom) -> None:
     with listening(wecom.sandbox) as service:
         service.answer = lambda heard: (200, passive(service.keys, heard, "在的"))
@@ -100,6 +109,22 @@ def test_a_member_who_writes_is_answered_in_the_answer(wecom: Wecom) -> None:
         assert (event["Event"], "MsgId" in event) == ("click", False)
         wecom.sandbox.get("/_sandbox/wecom/callbacks", wait=5)
     assert wecom.refused() == []
+
+
+def test_a_member_s_picture_is_drawn_where_none_is_given(wecom: Wecom) -> None:
+    with listening(wecom.sandbox) as service:
+        wecom.play("app/say", {"userid": "lisi", "msgtype": "image"})
+        (heard,) = service.wait_for(1)
+    media_id = heard.fields["MediaId"]
+    assert wecom.fetch(media_id).headers["content-type"] == "image/png"
+    assert wecom.chat("app/1000002/lisi")[-1]["content"] == {"media_id": media_id}
+
+
+def test_an_application_tells_of_itself(wecom: Wecom) -> None:
+    wecom.set("app/settings", agents=[1000002], closed=True)
+    told = wecom.get("agent/get", agentid="1000002")
+    assert (told["errcode"], told["close"], told["isreportenter"]) == (0, 1, 1)
+    assert wecom.get("agent/get", agentid="7")["errcode"] == 40056
 
 
 def test_an_answer_may_be_a_picture_or_json(wecom: Wecom) -> None:

@@ -191,3 +191,22 @@ def test_friends_part_and_the_service_hears_who_left(wecom: Wecom) -> None:
         wecom.play("friends/end", {"userid": "lisi", "customer": "wmB", "by": "member"})
         assert service.wait_for(2)[1].fields["ChangeType"] == "del_external_contact"
     assert friends(wecom) == []
+
+
+def test_edits_consent_and_transfers_that_fail_are_told(wecom: Wecom) -> None:
+    pair = {"userid": "lisi", "customer": "wmA"}
+    with listening(wecom.sandbox) as service:
+        wecom.set("friends/settings", greeters=["lisi"])
+        add(wecom)
+        wecom.play("friends/edit", pair | {"remark": "王总"})
+        wecom.play("friends/agree", pair)
+        code = next(
+            one.fields["WelcomeCode"] for one in service.wait_for(3) if "WelcomeCode" in one.fields
+        )
+        assert [welcome(wecom, code) for _ in range(2)] == [0, 41051]
+        wecom.play("friends/transfer", pair | {"reason": "customer_limit_exceed"})
+        wecom.play("friends/end", pair | {"transferred": True})
+        told = {one.fields["ChangeType"]: one.fields for one in service.wait_for(5)}
+    assert told["msg_audit_approved"]["WelcomeCode"] == code
+    assert told["transfer_fail"]["FailReason"] == "customer_limit_exceed"
+    assert told["del_external_contact"]["Source"] == "DELETE_BY_TRANSFER"
