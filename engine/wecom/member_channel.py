@@ -68,7 +68,8 @@ class MemberChannel:
         been sent itself."""
         now, trying = self._clock(), delivery.payload.get("trying", {})
         if trying.get("part") == number and "since" in trying:
-            return math.ceil(max(0.0, now - trying["since"])) + _SLACK_S
+            since = float(trying["since"])
+            return math.ceil(max(0.0, now - since)) + _SLACK_S
         await self._note(delivery, {"part": number, "since": now})
         return _AT_ONCE_S
 

@@ -231,7 +231,8 @@ class AppMessages:
     # What members write --------------------------------------------------------------------
 
     async def say(self, said: MemberSays) -> JsonObject:
-        """A member writes to an app, or with an event clicks there; events have no MsgId."""
+        """A member writes to an app, or with an event clicks there; events have no MsgId, and are
+        nothing that is seen in the chat."""
         given = dict(said.fields)
         if said.msgtype == "image" and not given.get("MediaId"):
             picture = drawn_for(f"{said.userid}/{said.text}")
@@ -248,9 +249,10 @@ class AppMessages:
             fields["MsgId"] = int(said.msgid or self._msgid)
         fields["AgentID"] = said.agent_id
         chat = f"app/{said.agent_id}/{said.userid}"
-        content = {"content": said.text} if said.msgtype == "text" else _spelled(given)
         msgid = str(fields.get("MsgId", ""))
-        self._chats.add(chat, "customer", said.msgtype, content, msgid=msgid)
+        if said.msgtype != "event":
+            content = {"content": said.text} if said.msgtype == "text" else _spelled(given)
+            self._chats.add(chat, "customer", said.msgtype, content, msgid=msgid)
         self._callbacks.send(
             said.msgtype,
             fields,
