@@ -12,6 +12,8 @@ from api.cli.findings import Finding, State
 from domain.errors import ConfigurationError, PeerError, PeerRejected
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from engine.settings import Settings
     from tools.wx.api import WxApi
 
@@ -52,6 +54,7 @@ def check_wecom(settings: "Settings") -> Iterator[Finding]:
     except ConfigurationError as error:
         yield Finding(_WECOM, State.FAULT, str(error), "按管理后台「接收消息」页的值改正")
         return
+    yield from _check_token(_WECOM, "WECOM_TOKEN", settings.wecom_token)
     served = "、".join(settings.wecom_kf_accounts) or "应用可管理的全部"
     if keys is None:
         detail = f"微信客服账号:{served};未设置 WECOM_TOKEN,收不到回调,新消息每分钟查一次"
@@ -205,10 +208,7 @@ def _check_wechat_callback(settings: "Settings") -> Iterator[Finding]:
         detail = "未设置 WECHAT_TOKEN,不接收公众号的消息"
         yield Finding(_WECHAT, State.NOTE, detail, "设置 WECHAT_TOKEN,与公众平台「服务器配置」一致")
         return
-    if not _TOKEN.fullmatch(token.get_secret_value()):
-        detail = "WECHAT_TOKEN 应为 3 到 32 位字母或数字,公众平台不接受别的"
-        yield Finding(_WECHAT, State.FAULT, detail, "换一个 Token,并在公众平台改成同样的")
-        return
+    yield from _check_token(_WECHAT, "WECHAT_TOKEN", token)
     try:
         _check_keys(settings)
     except ConfigurationError as error:
@@ -263,6 +263,12 @@ async def _ask_wechat(settings: "Settings", call_s: float) -> Finding:
 
 
 # Both
+
+
+def _check_token(part: str, variable: str, token: "SecretStr | None") -> Iterator[Finding]:
+    if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+        detail = f"{variable} 不是 3 到 32 位字母或数字,平台的管理页面不接受这样的 Token"
+        yield Finding(part, State.NOTE, detail, f"换一个,并与管理页面里的一致:{variable}")
 
 
 def _check_address(settings: "Settings", part: str, peer: str) -> Iterator[Finding]:

@@ -93,7 +93,7 @@ def test_without_an_official_account_nothing_is_said() -> None:
         ({"appsecret": None}, State.NOTE, "APPSECRET"),
         ({"appsecret": SecretStr("short")}, State.NOTE, "32 位"),
         ({"wechat_token": None}, State.NOTE, "WECHAT_TOKEN"),
-        ({"wechat_token": SecretStr("with_underscore")}, State.FAULT, "字母或数字"),
+        ({"wechat_token": SecretStr("with_underscore")}, State.NOTE, "字母或数字"),
         ({"wechat_aes_key": SecretStr("a" * 42)}, State.FAULT, "WECHAT_AES_KEY"),
         ({"wechat_aes_key": None}, State.NOTE, "明文模式"),
         ({"public_url": ""}, State.NOTE, "打不开"),
@@ -150,6 +150,7 @@ def test_a_company_in_order_is_told_its_address() -> None:
         ({"wecom_aes_key": SecretStr("a" * 42)}, "wecom", State.FAULT, "WECOM_AES_KEY"),
         ({"wecom_token": None, "wecom_aes_key": None}, "wecom", State.NOTE, "每分钟"),
         ({"public_url": ""}, "wecom", State.NOTE, "打不开"),
+        ({"wecom_token": SecretStr("with_underscore")}, "wecom", State.NOTE, "字母或数字"),
         (
             {"wecom_agent_id": "", "wecom_app_messages": True},
             "wecom/app",

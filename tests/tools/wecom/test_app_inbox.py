@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.messages import MAX_TEXT_CHARS, Attachment, MessageKind
 from tools.wecom.app_inbox import member_message
@@ -119,6 +121,24 @@ def test_long_text_is_cut_at_what_a_message_holds() -> None:
 def test_what_is_no_message_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(CallbackRefused):
         member_message(fields("text", Content="a") | wrong)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*EVERY, "MsgType", "Event", "EventKey", "Content", "MediaId", "Label"]),
+        st.one_of(st.text(), st.sampled_from(["text", "image", "event", "click", "1700000000"])),
+    )
+)
+def test_whatever_comes_is_a_message_that_can_be_stored_or_is_refused(told: dict[str, str]) -> None:
+    try:
+        message = member_message(EVERY | told)
+    except CallbackRefused:
+        return
+    assert 0 < len(message.channel_message_id) <= 128
+    assert message.sender_id
+    assert message.account
+    assert len(message.event) <= 64
+    message.text.encode()
 
 
 def test_a_callback_as_the_platform_writes_it_is_read() -> None:
