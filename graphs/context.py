@@ -15,7 +15,7 @@ from domain.rules import RuleSet
 from graphs.classifier.model import IntentClassifier
 from graphs.orders import OrdersInTalk
 from graphs.templates import Templates
-from tools.models.calls import ModelCall
+from tools.models.calls import ChatMessage, ModelCall
 from tools.models.gateway import ModelGateway
 from tools.perform import Act
 from tools.registry import ToolCall, ToolRegistry
@@ -82,6 +82,27 @@ class FiredTask:
     deferred: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """What a model was told. ``answer``: its words before they were checked, None: none came;
+    ``refused``: what spoke against them."""
+
+    purpose: str
+    messages: tuple[ChatMessage, ...]
+    answer: str | None = None
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRun:
+    """What a node gave, and where it went; ``goes_to`` is empty where the graph's edges say it."""
+
+    name: str
+    ms: float
+    update: dict[str, Any]
+    goes_to: tuple[str, ...] = ()
+
+
 Emit = Callable[[str, dict[str, Any]], None]
 """Receives progress: (event, data) with events node, token, restart."""
 
@@ -92,7 +113,8 @@ def _silent(_event: str, _data: dict[str, Any]) -> None:
 
 @dataclass(slots=True)
 class TurnContext:
-    """``nodes`` and ``calls`` are filled by the run: (node, ms) in order, and model calls.
+    """``nodes`` and ``calls`` are filled by the run: (node, ms) in order, and model calls; so are
+    ``runs``, the same nodes with what they gave, and ``prompts``.
 
     ``streams``: somebody watches, so a model is asked to stream its answer to ``emit``. ``fired``:
     tasks that the messages fire, in the order in which they act; ``asks``: what the messages say
@@ -115,3 +137,5 @@ class TurnContext:
     orders: OrdersInTalk | None = None
     nodes: list[tuple[str, float]] = field(default_factory=list)
     calls: list[ModelCall] = field(default_factory=list)
+    runs: list[NodeRun] = field(default_factory=list)
+    prompts: list[Prompted] = field(default_factory=list)

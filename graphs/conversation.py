@@ -10,7 +10,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from graphs.context import TurnContext
+from graphs.context import NodeRun, TurnContext
 from graphs.nodes.act import act
 from graphs.nodes.approve import approve
 from graphs.nodes.classify import classify
@@ -88,8 +88,12 @@ def _observed(node: Node, make_context: MakeContext | None, route: Route | None)
         context.nodes.append((name, ms))
         context.emit("node", {"name": name, "status": "end", "ms": ms})
         if route is None:
+            context.runs.append(NodeRun(name, ms, update))
             return update
-        return Command(update=update, goto=route({**state, **update}))  # type: ignore[typeddict-item]
+        goto = route({**state, **update})  # type: ignore[typeddict-item]
+        goes_to = (goto,) if isinstance(goto, str) else tuple(goto)
+        context.runs.append(NodeRun(name, ms, update, goes_to))
+        return Command(update=update, goto=goto)
 
     run.__name__ = name
     return run

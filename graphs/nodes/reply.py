@@ -13,7 +13,7 @@ from domain.order_words import total_said
 from domain.pricing import format_yuan, quote_lines
 from graphs.chatter import CHATTER, chatted
 from graphs.checked import CheckedStream
-from graphs.context import TurnContext
+from graphs.context import Prompted, TurnContext
 from graphs.memory import summarise
 from graphs.order_words import OrderWords
 from graphs.ordering import confirmed_order, quoted_order, waiting_for_yes
@@ -215,9 +215,11 @@ async def _generate(
 
     stream = CheckedStream(as_sources(evidence), (question, customer), RULES, show)
     raw = await _ask(context, models, prompt, stream)
+    objections = [] if raw is None or NO_ANSWER in raw else stream.finish(raw)
+    refused = tuple(one.kind for one in objections)
+    context.prompts.append(Prompted("reply", tuple(prompt), raw, refused))
     if raw is None:
         return None
-    objections = [] if NO_ANSWER in raw else stream.finish(raw)
     text = without_marks(raw)
     if NO_ANSWER in raw or objections or not text:
         if objections:
