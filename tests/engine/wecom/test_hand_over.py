@@ -200,6 +200,22 @@ async def test_what_a_customer_wrote_while_the_platform_was_asked_in_vain_is_ans
     assert (await where(desk))[:2] == ("bot", "open")
 
 
+async def test_nothing_is_composed_that_would_come_too_late_for_the_move(
+    desk: Desk, sandbox_server: SandboxServer
+) -> None:
+    await asked(desk)
+    sandbox_server.fault("wecom", "status", request_kind=STATE, status=503)
+    await desk.hand_overs.look()
+    await desk.say("wmOne", question("乙"))
+    await desk.pulled()
+    await desk.process.quiet()
+    await asyncio.to_thread(sandbox_server.clear_faults)
+    await desk.quiet()
+    assert await state(desk) == SessionState.QUEUE
+    assert len(await desk.answers("wmOne")) == 2
+    assert await dead(desk) == []
+
+
 async def test_a_hand_over_that_our_desk_has_closed_meanwhile_moves_nothing(desk: Desk) -> None:
     await asked(desk)
 

@@ -62,6 +62,20 @@ async def test_many_customers_are_asked_about_in_few_calls_and_each_once(
     assert len(customers) == len(set(customers)) == 31
 
 
+async def test_who_has_no_name_is_not_asked_about_with_each_message(
+    desk: Desk, sandbox_server: SandboxServer
+) -> None:
+    for number in range(4):
+        await desk.say("wmOne", question(number), name="\u200b")
+        await desk.pulled()
+    await desk.say("wmTwo", question("甲"), name="小红")
+    await named(desk, "wmTwo", "小红")
+    calls = await asyncio.to_thread(lambda: sandbox_server.journal(kind=ASK))
+    asked_about = [one for call in calls for one in call["body"]["external_userid_list"]]
+    assert asked_about.count("wmOne") == 1
+    assert await name(desk, "wmOne") == ""
+
+
 async def test_a_name_that_somebody_has_given_stays(desk: Desk) -> None:
     await desk.say("wmOne", question("甲"), name="小明")
     await named(desk, "wmOne", "小明")
