@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from sqlalchemy import (
     BigInteger,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -78,7 +79,8 @@ class Message(Row, table=True):
 
 
 class Conversation(Row, table=True):
-    """One thread: its lease, what is due, and the session it is in.
+    """One thread: its lease, what is due, and the session it is in. ``mode``: bot, queued (waits
+    for a person), human (a person answers), copilot (the bot drafts, a person sends).
 
     ``due_at`` is null when nothing is unread; ``received`` counts the customer's messages, so
     that a commit knows whether others came after its claim. ``fence`` grows with each claim; a
@@ -230,7 +232,14 @@ class EffectRow(Row, table=True):
 
 
 class Handoff(Row, table=True):
-    """A conversation waiting for, or with, a person. ``status``: open, taken, closed."""
+    """A conversation waiting for, or with, a person. ``status``: open, taken, closed.
+
+    ``skill``: whom it waits for, empty: anybody. ``waiting_since_ts``: the place in the queue, kept
+    when it comes back from an agent (``moves`` counts that). ``due_ts``: when the agent's, or while
+    it is open somebody's, next act is due; null: the customer's turn; ``overdue``: how often that
+    passed since. ``active_ts``: the last word of either. ``outcome``: solved, unsolved or empty.
+    ``rating``: the customer's, 1 to 5.
+    """
 
     __tablename__ = "handoffs"
     __table_args__ = (
@@ -242,6 +251,13 @@ class Handoff(Row, table=True):
             postgresql_where=text("status <> 'closed'"),
         ),
         Index("ix_handoffs_status_id", "status", "id"),
+        Index("ix_handoffs_conversation_id_id", "conversation_id", "id"),
+        Index(
+            "ix_handoffs_taken",
+            "agent",
+            sqlite_where=text("status = 'taken'"),
+            postgresql_where=text("status = 'taken'"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
@@ -256,6 +272,19 @@ class Handoff(Row, table=True):
     agent: str | None = None
     created_at: str
     updated_at: str
+    skill: str = ""
+    waiting_since_ts: float = Field(default=0.0, sa_type=Float)
+    assigned_ts: float | None = Field(default=None, sa_type=Float)
+    due_ts: float | None = Field(default=None, sa_type=Float)
+    overdue: int = 0
+    active_ts: float = Field(default=0.0, sa_type=Float)
+    first_reply_ts: float | None = Field(default=None, sa_type=Float)
+    moves: int = 0
+    previous_agent: str = ""
+    resolved_ts: float | None = Field(default=None, sa_type=Float)
+    outcome: str = ""
+    rating: int | None = None
+    rating_asked_ts: float | None = Field(default=None, sa_type=Float)
 
 
 class UnknownQuestion(Row, table=True):
