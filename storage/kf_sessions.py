@@ -34,12 +34,11 @@ _CLOSED = Statement(
     "UPDATE handoffs SET status = 'closed', agent = COALESCE(:agent, agent), updated_at = :at"
     " WHERE conversation_id = :id AND status <> 'closed'"
 )
-# «<> 'closed'» is what the index says of its rows.
 _DUE = Statement(
     """
     SELECT h.id, h.updated_at, c.id, c.account, c.sender_id
     FROM handoffs h JOIN conversations c ON c.id = h.conversation_id
-    WHERE h.status <> 'closed' AND h.status = 'open' AND h.target = :target
+    WHERE h.status = 'open' AND h.target = :target
         AND h.updated_at >= :since AND c.channel = :channel AND c.mode = 'bot'
         AND NOT EXISTS (SELECT 1 FROM outbox o
             WHERE o.message_id = 'kf-session:' || h.id || ':' || h.updated_at)
@@ -137,9 +136,10 @@ def begin(connection: Connection, found: HandOver, *, now: float) -> bool:
     first."""
     if status_of(connection, found.handoff) != "open":
         return False
-    if _MODE.run(connection, {"id": found.conversation, "mode": "human"}) != 1:
+    if not outbox.add(connection, [_delivery(found)], iso(now)):
         return False
-    return bool(outbox.add(connection, [_delivery(found)], iso(now)))
+    keep_quiet(connection, found.conversation)
+    return True
 
 
 def _delivery(found: HandOver) -> NewDelivery:

@@ -169,6 +169,17 @@ async def test_what_the_platform_refuses_stays_with_our_own_desk(desk: Desk) -> 
     assert await dead(desk) == []
 
 
+async def test_a_process_that_comes_late_does_not_silence_what_was_refused(desk: Desk) -> None:
+    await asked(desk)
+    (found,) = await desk.process.write(lambda c: kf_sessions.due(c, now=time.time()))
+    await nobody_serves(desk)
+    await desk.hand_overs.look()
+    await desk.quiet()
+    begun = await desk.process.write(lambda c: kf_sessions.begin(c, found, now=time.time()))
+    assert not begun
+    assert await where(desk) == ("bot", "open", None)
+
+
 async def test_who_asks_again_after_a_refusal_is_tried_to_be_moved_again(desk: Desk) -> None:
     await nobody_serves(desk)
     await handed(desk)
