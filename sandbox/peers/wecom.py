@@ -64,7 +64,7 @@ class WecomPeer(Peer):
         "客户联系、应用消息、临时素材、群机器人;错误码与企业微信一致。"
     )
     links: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("扮演微信客服的客户", "/_sandbox/wecom/page"),
+        ("扮演微信里的客户,或企业的成员", "/_sandbox/wecom/page"),
         ("谁看到了什么", "/_sandbox/wecom/chats"),
         ("违反规则的调用", "/_sandbox/wecom/refused"),
         ("统计", "/_sandbox/wecom/report"),
