@@ -153,4 +153,4 @@ def _may_get(agent: Agent, one: Waiting) -> bool:
 def next_deadline(now: float, limit_s: float, *, overdue: int = 0) -> float:
     """When an act is due that is awaited since ``now``; each time it passed, twice as late, so that
     nobody is told of the same neglect every minute."""
-    return now + limit_s * 2 ** min(overdue, MAX_DOUBLINGS)
+    return now + limit_s * 2.0 ** min(overdue, MAX_DOUBLINGS)

@@ -76,7 +76,8 @@ def parse_hours(text: str) -> dict[int, Spans]:
 
 def parse_holidays(entries: Iterable[str]) -> tuple[frozenset[date], frozenset[date]]:
     """Holidays, and («!» before the date) working days. Raises HoursRefused."""
-    closed, worked = set(), set()
+    closed: set[date] = set()
+    worked: set[date] = set()
     for entry in filter(None, (one.strip() for one in entries)):
         try:
             day = date.fromisoformat(entry.removeprefix("!"))
