@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from engine.settings import Settings
+    from tools.wecom.kf import KfClient
     from tools.wx.api import WxApi
 
 T = TypeVar("T")
 CALL_S = 5.0
 """For one call of a platform; nobody waits at a terminal for longer."""
-_SHOWN_ADDRESSES = 5
+_SHOWN_ADDRESSES, _SHOWN_ACCOUNTS = 5, 20
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what to listen on, nobody's address
 _APP_ID = re.compile(r"wx[0-9a-f]{16}")
 _APP_SECRET = re.compile(r"[0-9a-f]{32}")
@@ -131,10 +132,11 @@ async def _ask_agent(settings: "Settings", api: "WxApi") -> list[Finding]:
 
 
 async def _ask_accounts(settings: "Settings", api: "WxApi") -> list[Finding]:
-    from tools.wecom.kf import KfClient
+    from tools.wecom.kf import KfClient as Client
 
     part, remedy = "wecom/kf", "在「微信客服 → API」里把账号授权给本应用"
-    found, fault = await _asked(KfClient(api).accounts(), part, remedy)
+    client = Client(api)
+    found, fault = await _asked(client.accounts(), part, remedy)
     if found is None:
         return [fault]
     known = {one.open_kfid: one.name for one in found}
@@ -144,8 +146,33 @@ async def _ask_accounts(settings: "Settings", api: "WxApi") -> list[Finding]:
         return [Finding(part, State.FAULT, detail, remedy)]
     if not known:
         return [Finding(part, State.NOTE, "应用没有可管理的微信客服账号", remedy)]
-    shown = "、".join(f"{name}({open_kfid})" for open_kfid, name in known.items())
-    return [Finding(part, State.OK, f"微信客服账号:{shown}")]
+    shown = _some([f"{name}({open_kfid})" for open_kfid, name in known.items()])
+    served = settings.wecom_kf_accounts or tuple(known)
+    people = await asyncio.gather(
+        *(_ask_servicers(settings, client, one) for one in served[:_SHOWN_ACCOUNTS])
+    )
+    good = Finding(part, State.OK, f"微信客服账号:{shown}")
+    return [good, *(finding for one in people for finding in one)]
+
+
+async def _ask_servicers(settings: "Settings", client: "KfClient", open_kfid: str) -> list[Finding]:
+    """Who answers customers that are handed over; departments are not listed by their people."""
+    if settings.wecom_kf_hand_over != "pool":
+        return []
+    part, remedy = "wecom/servicers", f"在「微信客服」里给账号 {open_kfid} 添加接待人员"
+    found, fault = await _asked(client.servicers(open_kfid), part, remedy)
+    if found is None:
+        return [fault]
+    named = {one.userid.lower() for one in found}
+    missing = [one for one in settings.wecom_kf_servicers if one.lower() not in named]
+    if missing:
+        detail = f"WECOM_KF_SERVICERS 里的 {'、'.join(missing)} 不是账号 {open_kfid} 的接待人员"
+        return [Finding(part, State.FAULT, detail, remedy)]
+    receiving = [one.userid for one in found if one.is_receiving]
+    if not receiving:
+        detail = f"账号 {open_kfid} 没有正在接待的成员(按部门设置的不列出),转人工的客户会一直等待"
+        return [Finding(part, State.NOTE, detail, f"{remedy},或改 WECOM_KF_HAND_OVER=desk")]
+    return [Finding(part, State.OK, f"账号 {open_kfid} 正在接待:{_some(receiving)}")]
 
 
 async def _ask_ips(settings: "Settings", api: "WxApi") -> list[Finding]:

@@ -192,6 +192,22 @@ def test_online_wecom_tells_of_its_application_accounts_and_addresses(
     assert "101.226.103.0/24、1.2.3.*" in found["wecom/addresses"].detail
 
 
+def test_who_answers_customers_that_are_handed_over_is_asked_for_each_account(
+    wecom: Wecom, sandbox_server: SandboxServer
+) -> None:
+    found = by_part(check_wecom_online(company(sandbox_server), online=True))["wecom/servicers"]
+    assert (found.state, "zhangsan" in found.detail) == (State.OK, True)
+    chosen = company(sandbox_server, wecom_kf_servicers=("Zhangsan", "nobody"))
+    found = by_part(check_wecom_online(chosen, online=True))["wecom/servicers"]
+    assert (found.state, "nobody" in found.detail) == (State.FAULT, True)
+    assert "hangsan" not in found.detail, "userids are not told apart by case"
+    wecom.set("kf/servicer", servicer="zhangsan", receiving=False)
+    found = by_part(check_wecom_online(company(sandbox_server), online=True))["wecom/servicers"]
+    assert (found.state, "WECOM_KF_HAND_OVER" in found.remedy) == (State.NOTE, True)
+    chosen = company(sandbox_server, wecom_kf_hand_over="desk")
+    assert "wecom/servicers" not in by_part(check_wecom_online(chosen, online=True))
+
+
 def test_a_secret_that_is_refused_is_the_only_thing_said(
     wecom: Wecom, sandbox_server: SandboxServer
 ) -> None:
