@@ -1,0 +1,1 @@
+"""Scripted conversations: written, checked against the real graph, saved from a turn."""
