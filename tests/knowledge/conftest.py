@@ -1,7 +1,11 @@
 """Searches over a list of entries, without a database, that close themselves."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +81,49 @@ def sample_entries() -> tuple[Entry, ...]:
     report = load_paths([SAMPLES])
     assert not report.failures
     return report.entries
+
+
+Samples = Callable[..., AbstractAsyncContextManager[Searching]]
+
+
+@pytest.fixture(scope="session")
+def opened_samples(
+    tmp_path_factory: pytest.TempPathFactory, sample_entries: tuple[Entry, ...]
+) -> Samples:
+    """Opens a search over the samples in the given folder, for the arguments of `Searching` but
+    an embedder. Their index is made once and copied: that takes a second of processor time."""
+    prepared = tmp_path_factory.mktemp("samples") / "index"
+
+    @asynccontextmanager
+    async def opened(folder: Path, **parts: Any) -> AsyncIterator[Searching]:
+        if prepared.exists():
+            shutil.copytree(prepared, folder)
+        source = EntryList()
+        source.replace(sample_entries)
+        searching = Searching(folder, source=source, **parts)
+        try:
+            await searching.retriever.warm()
+            yield searching
+        finally:
+            await searching.retriever.aclose()
+
+    async def prepare() -> None:
+        async with opened(prepared) as searching:
+            await asyncio.to_thread(searching.follower.drain)
+
+    asyncio.run(prepare())
+    return opened
+
+
+@pytest.fixture(scope="session")
+def samples(
+    opened_samples: Samples, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Searching]:
+    """For tests that only search."""
+    with asyncio.Runner() as runner:
+        opened = opened_samples(tmp_path_factory.mktemp("searched") / "samples")
+        yield runner.run(opened.__aenter__())
+        runner.run(opened.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from knowledge.rerank import (
     scores_of,
 )
 from tests.http_server import Handler, serving
-from tests.knowledge.conftest import Searching
+from tests.knowledge.conftest import Samples, Searching
 
 KEY = "sk-not-to-be-seen"
 BOUNDS = Bounds()
@@ -198,7 +198,7 @@ class Asking:
 
 @pytest.fixture
 async def asking(
-    model: Model, searching: Searching, sample_entries: tuple[Entry, ...], tmp_path: Path
+    model: Model, samples: Searching, opened_samples: Samples, tmp_path: Path
 ) -> AsyncIterator[Asking]:
     reranker = Reranker(
         model.url,
@@ -208,12 +208,9 @@ async def asking(
         observe=lambda outcome, _: opened.outcomes.append(outcome),
         clock=lambda: opened.now,
     )
-    other = Searching(tmp_path / "asking", reranker=reranker)
-    opened = Asking(searching, other, reranker)
-    await searching.feed(sample_entries)
-    await other.feed(sample_entries)
-    yield opened
-    await other.retriever.aclose()
+    async with opened_samples(tmp_path / "asking", reranker=reranker) as other:
+        opened = Asking(samples, other, reranker)
+        yield opened
     await reranker.aclose()
 
 
@@ -354,22 +351,20 @@ async def test_a_failing_or_babbling_server_leaves_the_local_answer(
 
 
 async def test_a_slow_server_costs_no_more_than_the_time_out(
-    model: Model, asking: Asking, sample_entries: tuple[Entry, ...], tmp_path: Path
+    model: Model, asking: Asking, opened_samples: Samples, tmp_path: Path
 ) -> None:
     outcomes: list[str] = []
     hasty = Reranker(model.url, "m", timeout_s=0.1, observe=lambda o, _: outcomes.append(o))
-    searching = Searching(tmp_path / "hasty", reranker=hasty)
     model.free.clear()
     try:
-        await searching.feed(sample_entries)
-        (before, *_) = await between(asking, 0.3, 0.75)
-        async with asyncio.timeout(10):
-            found = await searching.retriever.search(before.query, top_k=CANDIDATES)
+        async with opened_samples(tmp_path / "hasty", reranker=hasty) as searching:
+            (before, *_) = await between(asking, 0.3, 0.75)
+            async with asyncio.timeout(10):
+                found = await searching.retriever.search(before.query, top_k=CANDIDATES)
         assert found == before
         assert outcomes == ["timeout"]
     finally:
         model.free.set()
-        await searching.retriever.aclose()
         await hasty.aclose()
 
 

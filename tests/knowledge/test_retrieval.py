@@ -25,7 +25,7 @@ from knowledge.feed import Change
 from knowledge.model import RankingModel
 from knowledge.retrieval import PROFILE_DRIFT, Sight
 from tests.api.cli.embeddings import DIMENSIONS, embeddings_server
-from tests.knowledge.conftest import EntryList, Searching
+from tests.knowledge.conftest import EntryList, Samples, Searching
 
 QUERIES = [
     "充电桩装一台多少钱", "能不能开专票", "今天天气怎么样", "蓝牙连不上", "什么时候发货",
@@ -71,12 +71,6 @@ async def small(searching: Searching) -> Searching:
     return searching
 
 
-@pytest.fixture
-async def samples(searching: Searching, sample_entries: tuple[Entry, ...]) -> Searching:
-    await searching.feed(sample_entries)
-    return searching
-
-
 # What is found
 
 
@@ -108,11 +102,10 @@ async def test_a_category_is_the_only_source_of_evidence(small: Searching) -> No
 
 
 async def test_how_long_is_never_the_answer_to_how_much(
-    searching: Searching, sample_entries: tuple[Entry, ...]
+    samples: Searching,
 ) -> None:
-    await searching.feed(sample_entries)
     for query in ("7kw充电桩多少钱", "7kw充电桩什么价"):
-        found = await searching.retriever.search(query)
+        found = await samples.retriever.search(query)
         first = found.evidence[0].question
         assert found.confidence < 0.75 or "多久" not in first
 
@@ -290,23 +283,25 @@ def other_model() -> RankingModel:
 
 
 async def test_model_and_embedder_change_over_at_once_and_no_search_fails(
-    samples: Searching,
+    opened_samples: Samples, tmp_path: Path
 ) -> None:
-    retriever, model = samples.retriever, other_model()
     seen: set[tuple[str, str]] = set()
-    changing = asyncio.create_task(retriever.use_model(model))
-    while not changing.done():
-        for query in QUERIES[:4]:
-            found = await retriever.search(query)
-            assert len(found.evidence) in (1, 3)
-            sight = sight_of(samples)
-            assert isinstance(sight.embedder, TermEncoder)
-            seen.add((sight.embedder.version, sight.model.encoder.version))
-    await changing
-    assert all(embedder == encoder for embedder, encoder in seen)
-    assert sight_of(samples).model is retriever.model is model
-    assert sight_of(samples).embedder is samples.follower.embedder is model.encoder
-    assert (await retriever.search("充电桩跳闸了")).evidence[0].question.startswith("充电桩")
+    async with opened_samples(tmp_path / "changing") as changed:
+        retriever, model = changed.retriever, other_model()
+        changing = asyncio.create_task(retriever.use_model(model))
+        while not changing.done():
+            for query in QUERIES[:4]:
+                found = await retriever.search(query)
+                assert len(found.evidence) in (1, 3)
+                sight = sight_of(changed)
+                assert isinstance(sight.embedder, TermEncoder)
+                seen.add((sight.embedder.version, sight.model.encoder.version))
+        await changing
+        assert all(embedder == encoder for embedder, encoder in seen)
+        assert sight_of(changed).model is retriever.model is model
+        assert sight_of(changed).embedder is changed.follower.embedder is model.encoder
+        found = await retriever.search("充电桩跳闸了")
+    assert found.evidence[0].question.startswith("充电桩")
 
 
 async def test_a_profile_is_kept_on_small_changes_and_renewed_on_large_ones(
