@@ -476,6 +476,18 @@ class AnswerSettings(BaseSettings):
     unknown_retention_days: Annotated[float, Field(gt=0, le=3_650, allow_inf_nan=False)] = _setting(
         "UNKNOWN_RETENTION_DAYS", 90, "Days after which a cluster that nobody asks for is closed."
     )
+    review_turn_days: Days = _setting(
+        "REVIEW_TURN_DAYS",
+        7,
+        "Days for which a turn's steps and prompts are kept, so that it can be opened and re-run; "
+        "0 keeps none.",
+    )
+    regressions_dir: Path | None = _setting(
+        "REGRESSIONS_DIR",
+        None,
+        "Folder of the conversations that were saved as tests; default: regressions in the data "
+        "folder.",
+    )
 
 
 def _key(name: str, *others: str) -> Any:

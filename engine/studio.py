@@ -60,7 +60,7 @@ async def close_knowledge(knowledge: Knowledge) -> None:
 
 
 def _configured(settings: Settings) -> Knowledge | None:
-    database = _opened(settings)
+    database = opened_database(settings)
     if database is None:
         return None
     knowledge = build_knowledge(settings, database)
@@ -74,7 +74,7 @@ def _configured(settings: Settings) -> Knowledge | None:
     return None
 
 
-def _opened(settings: Settings) -> Database | None:
+def opened_database(settings: Settings) -> Database | None:
     """A database that there is, as it is: Studio makes none and changes none."""
     dsn = settings.database_dsn()
     if dsn.startswith("sqlite:///") and not Path(dsn.removeprefix("sqlite:///")).exists():

@@ -1,4 +1,7 @@
-"""`kefu eval`: how good the knowledge's answers are, on questions whose right answer is known."""
+"""`kefu eval`: how good the knowledge's answers are, on questions whose right answer is known.
+
+`kefu eval conversations` is in `api.cli.conversations`.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.conversations import conversations
 from api.cli.knowledge import progress_bar, reporter
 from domain.errors import InvalidInput, KnowledgeError
 
@@ -45,9 +49,7 @@ class _Thresholds:
     clarify: float
 
 
-@evaluate.callback()
-def group() -> None:
-    """A group also while it has one command."""
+evaluate.command()(conversations)
 
 
 @evaluate.command()
