@@ -18,6 +18,7 @@ from starlette.routing import Route
 from api.approvals.endpoints import router as approvals
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
+from api.desk.session import SignInNeeded, sign_in_first
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
 from api.guard import LIMIT_HEADER, Guard
 from api.identity import MCP_PATH, Tokens
@@ -159,6 +160,7 @@ def _handle_errors(app: FastAPI, max_body_bytes: int) -> None:
         return error_response(request.url.path, error.status, error.reason, error.field)
 
     app.exception_handler(TaskConflict)(conflict)
+    app.exception_handler(SignInNeeded)(sign_in_first)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

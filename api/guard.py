@@ -18,10 +18,13 @@ _PUBLIC = frozenset(
 )
 LOCAL = Caller(Role.ADMIN, "local")
 KEY_HOLDER = Caller(Role.ADMIN, "api-key")
+NOBODY = Caller(Role.CUSTOMER, "")
+"""At the desk, whose own sessions say who it is (`api.desk.session`)."""
 LIMIT_HEADER = "X-Kefu-Body-Limit"
 _SIGNED = "/api/channels/webhook/"
 _ASSETS = "/assets/"
 _LINKED = f"{PATH}/"
+DESK_API, CONSOLE = "/api/desk", "/desk"
 _NO_KEY = "缺少或错误的 API key"
 _NO_TOKENS = "未配置 SECRET_KEY，不接受令牌"
 
@@ -32,7 +35,8 @@ class Guard:
     ``tokens`` None: none is accepted. ``signed``: channel callbacks carry a signature, which stands
     for the key, as that of a picture's address always does. ``keyed``: addresses that ask for a
     key of their own. ``uploads``: the limits of addresses whose bodies may be larger. Endpoints
-    find who calls in the request's state: ``caller``, and ``actor``, its name.
+    find who calls in the request's state: ``caller``, and ``actor``, its name. At the human desk
+    whoever shows neither key nor token is NOBODY.
     """
 
     def __init__(
@@ -81,6 +85,8 @@ class Guard:
         if path in self._public or path.startswith(self._open):
             return nobody
         bearer = _bearer(headers.get("authorization", ""))
+        if _is_desk(path) and not bearer and "x-api-key" not in headers:
+            return NOBODY
         if self._key is not None:
             # Header text is latin-1 of the bytes that were sent; the key may be any UTF-8.
             given = (headers.get("x-api-key") or bearer).encode("latin-1")
@@ -105,6 +111,10 @@ class Guard:
             raise TokenRefused(_NO_TOKENS)
         # The first one imports PyJWT, which would hold up the event loop for 0.1 s.
         return tokens.read(token) if tokens.loaded else await asyncio.to_thread(tokens.read, token)
+
+
+def _is_desk(path: str) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in (DESK_API, CONSOLE))
 
 
 def _refusal(path: str, error: TokenRefused | NotAllowed) -> ASGIApp:

@@ -1,0 +1,1 @@
+"""The human desk over HTTP: signing in, acting, and what happens as it happens."""
