@@ -36,6 +36,8 @@ def member_message(fields: Fields) -> InboundMessage:
     """
     msgtype = _field(fields, "MsgType").lower()[:_MAX_NAME_CHARS]
     event = _field(fields, "Event").lower()[:_MAX_NAME_CHARS] if msgtype == _EVENT else ""
+    if msgtype == _EVENT and not event:
+        raise refused("缺少 Event")
     member, at = _identifier(fields, "FromUserName"), _created(fields)
     kind, text, attachments = _content(msgtype, event, fields)
     return InboundMessage(

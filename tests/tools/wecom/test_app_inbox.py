@@ -116,6 +116,7 @@ def test_long_text_is_cut_at_what_a_message_holds() -> None:
         {"MsgId": ""},
         {"AgentID": ""},
         {"Content": {"nested": "x"}},
+        {"MsgType": "event"},
     ],
 )
 def test_what_is_no_message_is_refused(wrong: dict[str, Any]) -> None:
