@@ -7,10 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInput, NotFound
-from domain.messages import InboundMessage, MessageKind
-from storage import inbox
 from storage.audit import record
 from storage.clock import iso
+from storage.inbox_events import put_event
 from storage.statements import Statement
 
 EVENT = "approval"
@@ -107,7 +106,8 @@ def decide(
         found = get(connection, approval)
         raise InvalidInput("approval_id", f"已处理,状态为 {found['status']}", status=409)
     _audit(connection, approval, status, by, now)
-    inbox.receive(connection, _word(connection, str(row[0]), approval, now))
+    event = f"{EVENT}:{approval}"
+    put_event(connection, str(row[0]), event, message_id=event, now=now)
     return str(row[0])
 
 
@@ -152,30 +152,6 @@ def spoken(connection: Connection, event: str) -> dict[str, Any] | None:
     if kind != EVENT or not number.isdigit():
         return None
     return get(connection, int(number))
-
-
-def _word(connection: Connection, conversation: str, approval: int, now: float) -> InboundMessage:
-    row = connection.execute(
-        text(
-            "SELECT c.channel, c.account, c.chat_id, c.sender_id, m.route FROM conversations c"
-            " JOIN messages m ON m.conversation_id = c.id WHERE c.id = :id AND m.role = 'user'"
-            " ORDER BY m.id DESC LIMIT 1"
-        ),
-        {"id": conversation},
-    ).one()
-    return InboundMessage(
-        channel=row.channel,
-        account=row.account,
-        channel_message_id=f"{EVENT}:{approval}",
-        chat_id=row.chat_id,
-        sender_id=row.sender_id,
-        text="",
-        kind=MessageKind.EVENT,
-        received_at=now,
-        sent_at=now,
-        route=row.route,
-        event=f"{EVENT}:{approval}",
-    )
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

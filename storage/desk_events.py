@@ -44,10 +44,11 @@ class DeskEventRow:
     """``conversation_id``, ``channel`` and ``account`` are empty for PRESENCE, which is about
     ``agent``. ``agent``: who did it; empty: the customer, the bot or the clock.
 
-    ``data`` by kind. queued: reason, priority, question. assigned: agent, sticky. taken: from (who
-    had it). transferred: to, skill, from, note. message: message (row id), role, text (its first
-    200 characters). draft: draft, status. note: note. resolved: outcome, by. reopened: handoff.
-    rating: rating. presence: status. mode: mode, from. overdue: agent, times.
+    ``data`` by kind. queued: reason, priority, question. assigned: agent, sticky. taken: from, the
+    agent before. transferred: from, to ("" is the queue), skill, why, note. message: message (row
+    id), role, text (its first 200 characters). draft: draft, status. note: note. resolved: outcome,
+    why, handoff. reopened: handoff. rating: rating, handoff. presence: status. mode: mode. overdue:
+    agent, times.
     """
 
     id: int
@@ -118,11 +119,18 @@ def after(
     are passed where its transactions have ended."""
     ended = connection.dialect.name != "postgresql" or _has_ended(connection, passed)
     rows = _AFTER.all(connection, {"after": last, "limit": limit})
-    events = tuple(DeskEventRow(*row[:7], data=json.loads(row[7])) for row in rows)
+    events = tuple(_event(*row) for row in rows)
     if ended:
         return EventPage(events)
     whole = _without_gap(events, last)
     return EventPage(whole, _begun(connection) if len(whole) < len(events) else None)
+
+
+def _event(number: int, at_ts: float, kind: str, *rest: str) -> DeskEventRow:
+    conversation, channel, account, agent, data = rest
+    return DeskEventRow(
+        number, at_ts, kind, conversation, channel, account, agent, json.loads(data)
+    )
 
 
 def newest(connection: Connection) -> int:

@@ -1,30 +1,46 @@
 """Conversations that wait for a person: at most one open handoff each."""
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
+from domain.desk import EventKind
+from storage import desk_events
 from storage.statements import Statement
 
+DESK = "desk"
+"""``target`` of who waits to talk to a person; a designer's work is another."""
+# Whoever had the customer last is asked first.
 _OPEN = Statement(
     """
     INSERT INTO handoffs (conversation_id, contact_id, turn_id, reason, priority, target, question,
-        status, created_at, updated_at)
+        status, created_at, updated_at, skill, waiting_since_ts, asked_ts, overdue, active_ts,
+        moves, previous_agent, outcome)
     VALUES (:conversation_id, :contact_id, :turn_id, :reason, :priority, :target, :question,
-        'open', :at, :at)
-    ON CONFLICT (conversation_id) WHERE status <> 'closed' DO UPDATE SET
-        updated_at = excluded.updated_at,
-        priority = CASE WHEN excluded.priority = 'high' THEN 'high' ELSE handoffs.priority END
+        'open', :at, :at, :skill, :now, :now, 0, :now, 0,
+        COALESCE((SELECT agent FROM handoffs WHERE conversation_id = :conversation_id
+            AND agent IS NOT NULL ORDER BY id DESC LIMIT 1), ''), '')
+    ON CONFLICT (conversation_id) WHERE status <> 'closed' DO NOTHING RETURNING id
     """
 )
+_AGAIN = Statement(
+    "UPDATE handoffs SET updated_at = :at,"
+    " priority = CASE WHEN :priority = 'high' THEN 'high' ELSE priority END"
+    " WHERE conversation_id = :conversation_id AND status <> 'closed'"
+)
+_QUEUED = Statement("UPDATE conversations SET mode = 'queued' WHERE id = :id AND mode = 'bot'")
 
 
 @dataclass(frozen=True, slots=True)
 class HandoffRow:
+    """``skill``: of the agents it is for; empty: anybody."""
+
     reason: str
     priority: str
     target: str
     question: str
+    skill: str = ""
 
 
 def open_handoff(
@@ -36,6 +52,16 @@ def open_handoff(
     turn_id: str,
     at: str,
 ) -> None:
-    """One that is open stays, at the higher priority of the two."""
+    """One that is open stays, at the higher priority of the two. Who is to talk to a person is
+    queued from then on."""
+    now = datetime.fromisoformat(at).timestamp()
     of = {"conversation_id": conversation_id, "contact_id": contact_id, "turn_id": turn_id}
-    _OPEN.run(connection, asdict(handoff) | of | {"at": at})
+    values = asdict(handoff) | of | {"at": at, "now": now}
+    if _OPEN.first(connection, values) is None:
+        _AGAIN.run(connection, values)
+        return
+    if handoff.target == DESK:
+        _QUEUED.run(connection, {"id": conversation_id})
+    told = {name: values[name] for name in ("reason", "priority", "question")}
+    told["question"] = handoff.question[: desk_events.TEXT_CHARS]
+    desk_events.tell(connection, EventKind.QUEUED, conversation_id, now=now, data=told)

@@ -235,10 +235,10 @@ class Handoff(Row, table=True):
     """A conversation waiting for, or with, a person. ``status``: open, taken, closed.
 
     ``skill``: whom it waits for, empty: anybody. ``waiting_since_ts``: the place in the queue, kept
-    when it comes back from an agent (``moves`` counts that). ``due_ts``: when the agent's, or while
-    it is open somebody's, next act is due; null: the customer's turn; ``overdue``: how often that
-    passed since. ``active_ts``: the last word of either. ``outcome``: solved, unsolved or empty.
-    ``rating``: the customer's, 1 to 5.
+    when it comes back from an agent (``moves`` counts that). ``asked_ts``: since when the customer
+    waits for a person's word, null: it is the customer's turn; ``due_ts``: when that word is due,
+    null: nobody has counted yet; ``overdue``: how often that passed since. ``active_ts``: the last
+    word of either. ``outcome``: solved, unsolved or empty. ``rating``: the customer's, 1 to 5.
     """
 
     __tablename__ = "handoffs"
@@ -275,6 +275,7 @@ class Handoff(Row, table=True):
     skill: str = ""
     waiting_since_ts: float = Field(default=0.0, sa_type=Float)
     assigned_ts: float | None = Field(default=None, sa_type=Float)
+    asked_ts: float | None = Field(default=None, sa_type=Float)
     due_ts: float | None = Field(default=None, sa_type=Float)
     overdue: int = 0
     active_ts: float = Field(default=0.0, sa_type=Float)

@@ -134,6 +134,7 @@ def _handoffs() -> None:
         _filled("skill", sa.String(), "''"),
         _filled("waiting_since_ts", sa.Float(), "0"),
         sa.Column("assigned_ts", sa.Float(), nullable=True),
+        sa.Column("asked_ts", sa.Float(), nullable=True),
         sa.Column("due_ts", sa.Float(), nullable=True),
         _filled("overdue", sa.Integer(), "0"),
         _filled("active_ts", sa.Float(), "0"),
