@@ -19,6 +19,7 @@ from api.approvals.endpoints import router as approvals
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.desk.session import SignInNeeded, sign_in_first
+from api.desk.streams import Streams
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
 from api.guard import LIMIT_HEADER, Guard
 from api.identity import MCP_PATH, Tokens
@@ -62,6 +63,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
             yield
         finally:
             try:
+                app.state.streams.close()
                 await mcp.aclose()
                 await imports.aclose()
             finally:
@@ -79,6 +81,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         redoc_url=None,
     )
     app.state.kefu, app.state.imports = kefu, imports
+    app.state.streams = Streams()
     for router in (platform, campus, channels, knowledge, ops, tools, tianwang, approvals):
         app.include_router(router)
     app.include_router(orders)

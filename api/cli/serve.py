@@ -74,6 +74,7 @@ def _run(settings: "Settings", *, samples: bool) -> None:
     import uvicorn
 
     from api.app import create_app
+    from api.serving import Server
     from engine.bootstrap import build
     from engine.logs import configure_logging
 
@@ -93,7 +94,7 @@ def _run(settings: "Settings", *, samples: bool) -> None:
         timeout_keep_alive=75,  # longer than proxies keep theirs: they close first
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = Server(app, config)
     server.run()
     if not server.started:
         raise typer.Exit(3)

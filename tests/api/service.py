@@ -14,9 +14,11 @@ from typing import Any
 import fastapi.dependencies.models
 import httpx
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from api.app import create_app
+from api.serving import Server
 from engine.bootstrap import Kefu, build
 from engine.settings import PROVIDERS, Settings, load_settings
 
@@ -87,7 +89,8 @@ def running_service(
     if knowledge is not None:
         copy_knowledge(knowledge, data_dir)
     kefu = build(settings_for(data_dir, **overrides))
-    server = uvicorn.Server(_config(kefu))
+    app = create_app(kefu)
+    server = Server(app, _config(app))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],), name="service")
     thread.start()
@@ -111,9 +114,9 @@ def _forget_endpoints() -> None:
             remembered.cache_clear()
 
 
-def _config(kefu: Kefu) -> uvicorn.Config:
+def _config(app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(kefu),
+        app,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
