@@ -23,6 +23,7 @@ from engine.metrics import Metrics
 from engine.model_calls import call_row, count_call
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
+from engine.reviews.records import RecordTurn
 from engine.tasks.turns import TurnTasks
 from engine.waiting import MessageKey, WaitingRoom
 from graphs.context import FiredTask, Services, TurnContext
@@ -64,7 +65,8 @@ class Turns:
     """Runs turns, one at a time a conversation, many conversations at once.
 
     ``on_deliveries`` is told the queues that got something to deliver, ``on_commit`` what was
-    committed; neither may block.
+    committed; neither may block. ``record``: what is kept of a run for who opens it later; None:
+    nothing.
     """
 
     def __init__(
@@ -83,9 +85,10 @@ class Turns:
         on_commit: Callable[[TurnCommit], None] | None = None,
         tasks: TurnTasks | None = None,
         orders: TurnOrders | None = None,
+        record: RecordTurn | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._tasks, self._orders = tasks, orders
+        self._tasks, self._orders, self._record = tasks, orders, record
         self._database = database
         self._graph = graph
         self._saver = saver
@@ -321,7 +324,8 @@ class Turns:
         commit = self._as_commit(claim, context, state, answer, ended)
         shown_in = self._shown_in(claim)
         ordered = tuple(one for one in state["effects"] if one["kind"] == EffectKind.ORDER)
-        commit = replace(commit, run=run)
+        record = self._record(claim, context, given, ended=ended) if self._record else None
+        commit = replace(commit, run=run, record=record)
         return _Ran(commit, answer, tuple(context.acts), shown_in, ordered, approval)
 
     def _asked_for(self, state: dict[str, Any], now: float) -> NewApproval | None:

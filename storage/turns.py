@@ -1,14 +1,14 @@
 """Committing a turn: all that it did becomes visible at once, or not at all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from domain.errors import NotFound, StaleTurn
-from storage import outbox
+from storage import outbox, reviews
 from storage.audit import record
 from storage.checkpoints import StagedRun, save_run
 from storage.clock import iso
@@ -42,7 +42,8 @@ class EffectRecord:
 
 @dataclass(frozen=True, slots=True)
 class TurnCommit:
-    """Everything one turn leaves behind. ``result`` is the answer as JSON text."""
+    """Everything one turn leaves behind. ``result`` is the answer as JSON text; ``record``: what
+    `storage.reviews.keep_record` keeps of it."""
 
     claim: Claim
     turn_id: str
@@ -62,6 +63,7 @@ class TurnCommit:
     model_calls: tuple[dict[str, Any], ...] = ()
     run: StagedRun = field(default_factory=StagedRun)
     keep_checkpoints: int = 2
+    record: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,8 @@ def commit(connection: Connection, turn: TurnCommit) -> Committed:
     _touch_people(connection, turn, session_key, at)
     _insert_effects(connection, turn, at)
     save_run(connection, turn.run, keep=turn.keep_checkpoints)
+    if turn.record is not None:
+        reviews.keep_record(connection, turn.record)
     ids = outbox.add(connection, turn.deliveries, at)
     return Committed(finished[0], ids)
 

@@ -1,0 +1,139 @@
+"""What is kept of a turn so that it can be opened and run again, written and read."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import orjson
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langgraph.types import Command
+
+from domain.decisions import CustomerFacts, as_dict
+from domain.messages import Attachment
+from graphs.context import NodeRun, Prompted, TurnContext
+from graphs.state import ConversationState
+from storage.inbox import Claim
+from storage.reviews import TurnRecord, packed
+from tools.models.calls import ChatMessage
+
+log = logging.getLogger(__name__)
+MAX_PROMPT_CHARS = 20_000
+"""Of one message; the longest that we make is a third of it."""
+_ROLES: dict[str, type[BaseMessage]] = {"human": HumanMessage, "ai": AIMessage}
+Given = ConversationState | Command[Any]
+
+
+class RecordTurn(Protocol):
+    """`record_turn`."""
+
+    def __call__(
+        self, claim: Claim, context: TurnContext, given: Given, *, ended: float
+    ) -> Mapping[str, Any] | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A turn as it ran. ``said``: id and text of the message that it began with; ``resume``: the
+    word with which it went on instead; ``base``: the checkpoint that it began with, serialised."""
+
+    turn_id: str
+    at_ts: float
+    now: float
+    said: tuple[str, str] | None
+    resume: Any
+    attachments: tuple[Attachment, ...]
+    customer: CustomerFacts
+    asks: str
+    tasks: tuple[str, ...]
+    runs: tuple[NodeRun, ...]
+    prompts: tuple[Prompted, ...]
+    base_kind: str
+    base: bytes | None
+
+
+def record_turn(
+    claim: Claim, context: TurnContext, given: Given, *, ended: float
+) -> Mapping[str, Any] | None:
+    """What `storage.reviews.keep_record` writes. None for what cannot be written: no turn fails
+    because nobody will be able to open it."""
+    resume = given.resume if isinstance(given, Command) else None
+    said = None if isinstance(given, Command) else given["messages"][-1]
+    body = {
+        "now": context.now,
+        "said": [said.id, str(said.content)] if said is not None else None,
+        "resume": resume,
+        "attachments": [asdict(one) for one in context.attachments],
+        "customer": as_dict(context.customer),
+        "asks": context.asks,
+        "tasks": [fired.task_id for fired in context.fired],
+        "runs": [[run.name, run.ms, _plain(run.update), run.goes_to] for run in context.runs],
+        "prompts": [_prompt(one) for one in context.prompts],
+    }
+    base = claim.checkpoint
+    try:
+        written = orjson.dumps(body)
+    except TypeError:
+        log.exception("turn %s cannot be kept for review", context.turn_id)
+        return None
+    return packed(
+        TurnRecord(
+            context.turn_id,
+            ended,
+            written,
+            base.kind if base is not None else "",
+            base.body if base is not None else None,
+        )
+    )
+
+
+def recorded(row: TurnRecord) -> Recorded:
+    body = orjson.loads(row.body)
+    said = body["said"]
+    return Recorded(
+        turn_id=row.turn_id,
+        at_ts=row.at_ts,
+        now=body["now"],
+        said=(said[0], said[1]) if said is not None else None,
+        resume=body["resume"],
+        attachments=tuple(Attachment(**one) for one in body["attachments"]),
+        customer=CustomerFacts(**body["customer"]),
+        asks=body["asks"],
+        tasks=tuple(body["tasks"]),
+        runs=tuple(
+            NodeRun(name, ms, _restored(update), tuple(goes_to))
+            for name, ms, update, goes_to in body["runs"]
+        ),
+        prompts=tuple(_prompted(one) for one in body["prompts"]),
+        base_kind=row.base_kind,
+        base=row.base,
+    )
+
+
+def _plain(update: Mapping[str, Any]) -> dict[str, Any]:
+    messages = update.get("messages")
+    if messages is None:
+        return dict(update)
+    return {**update, "messages": [[one.type, one.id, one.content] for one in messages]}
+
+
+def _restored(update: dict[str, Any]) -> dict[str, Any]:
+    if "messages" not in update:
+        return update
+    made = [_ROLES[kind](content=text, id=key) for kind, key, text in update["messages"]]
+    return {**update, "messages": made}
+
+
+def _prompt(one: Prompted) -> dict[str, Any]:
+    """Pictures are no part of it: they are bytes, and have rows of their own."""
+    return {
+        "purpose": one.purpose,
+        "messages": [[m.role, m.content[:MAX_PROMPT_CHARS]] for m in one.messages],
+        "answer": one.answer[:MAX_PROMPT_CHARS] if one.answer is not None else None,
+        "refused": one.refused,
+    }
+
+
+def _prompted(one: dict[str, Any]) -> Prompted:
+    messages = tuple(ChatMessage(role, content) for role, content in one["messages"])
+    return Prompted(one["purpose"], messages, one["answer"], tuple(one["refused"]))
