@@ -98,7 +98,8 @@ class EffectKind(StrEnum):
     text, priority, reason. tag: contact_id, add, remove. customer: contact_id, changes. schedule:
     due_at (s), to, action, arguments. dispatch: title, description, task_type, priority, designer,
     contact_id. image_task: contact_id, conversation_id, title, requirement, images. order: what a
-    turn does to an order (`engine.orders.turns` knows the payloads).
+    turn does to an order (`engine.orders.turns` knows the payloads). desk: what a turn does at the
+    human desk: ``do`` leave, asked or mark, with handoff and rating.
     """
 
     MESSAGE = "message"
@@ -111,6 +112,7 @@ class EffectKind(StrEnum):
     DISPATCH = "dispatch"
     IMAGE_TASK = "image_task"
     ORDER = "order"
+    DESK = "desk"
 
 
 @dataclass(frozen=True, slots=True)

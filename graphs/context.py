@@ -13,6 +13,7 @@ from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from graphs.classifier.model import IntentClassifier
+from graphs.desk import AtDesk, DeskTalk, Stand
 from graphs.orders import OrdersInTalk
 from graphs.templates import Templates
 from tools.models.calls import ChatMessage, ModelCall
@@ -66,6 +67,7 @@ class Services:
     pictures: Looks | None = None
     picture_deadline_s: float = 6.0
     chatter: Chats | None = None
+    desk: DeskTalk = field(default_factory=DeskTalk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class TurnContext:
     ``streams``: somebody watches, so a model is asked to stream its answer to ``emit``. ``fired``:
     tasks that the messages fire, in the order in which they act; ``asks``: what the messages say
     besides; ``acts``: what the run did for them. ``orders``: None where none are kept (Studio).
+    ``desk``: None while the conversation is plainly the bot's; ``stand`` reads how the queue would
+    be for it (None: nobody knows).
     """
 
     services: Services
@@ -135,6 +139,8 @@ class TurnContext:
     asks: str = ""
     acts: list[tuple[FiredTask, Act]] = field(default_factory=list)
     orders: OrdersInTalk | None = None
+    desk: AtDesk | None = None
+    stand: Stand | None = None
     nodes: list[tuple[str, float]] = field(default_factory=list)
     calls: list[ModelCall] = field(default_factory=list)
     runs: list[NodeRun] = field(default_factory=list)

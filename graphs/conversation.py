@@ -14,6 +14,8 @@ from graphs.context import NodeRun, TurnContext
 from graphs.nodes.act import act
 from graphs.nodes.approve import approve
 from graphs.nodes.classify import classify
+from graphs.nodes.desk import desk
+from graphs.nodes.draft import draft
 from graphs.nodes.escalate import escalate
 from graphs.nodes.look import look
 from graphs.nodes.order import order
@@ -25,8 +27,10 @@ from graphs.routing import (
     after_act,
     after_approve,
     after_classify,
+    after_escalate,
     after_look,
     after_order,
+    after_reply,
     after_risk_check,
 )
 from graphs.state import ConversationState, Update
@@ -50,22 +54,24 @@ def build_conversation_graph(
         graph.add_node(node.__name__, _observed(node, make_context, route), destinations=to)
 
     paths = ("retrieve", "price_estimate", "risk_check")
-    add(classify, after_classify, to=("act", "look", "order", *paths))
-    add(act, after_act, to=("look", "order", *paths, END))
+    add(classify, after_classify, to=("act", "desk", "look", "order", *paths))
+    add(act, after_act, to=("desk", "look", "order", *paths, END))
     add(look, after_look, to=("order", *paths))
-    add(order, after_order, to=(*paths, "escalate", END))
+    add(order, after_order, to=(*paths, "escalate", "desk", "draft", END))
     add(retrieve)
     add(price_estimate)
-    add(risk_check, after_risk_check, to=("approve", "reply", "escalate"))
-    add(approve, after_approve, to=("reply", "escalate"))
-    add(reply)
-    add(escalate)
+    add(risk_check, after_risk_check, to=("approve", "reply", "escalate", "desk"))
+    add(approve, after_approve, to=("reply", "escalate", "desk"))
+    add(reply, after_reply, to=("draft", END))
+    add(escalate, after_escalate, to=("draft", END))
+    add(draft)
+    add(desk)
 
     graph.add_edge(START, "classify")
     graph.add_edge("retrieve", "risk_check")
     graph.add_edge("price_estimate", "risk_check")
-    graph.add_edge("reply", END)
-    graph.add_edge("escalate", END)
+    graph.add_edge("draft", END)
+    graph.add_edge("desk", END)
     return graph.compile(checkpointer=checkpointer)
 
 

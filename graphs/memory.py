@@ -1,6 +1,8 @@
 """What a conversation remembers beyond its window, bounded."""
 
-from graphs.state import MAX_ENTITY_VALUES, MAX_SUMMARY_CHARS, ConversationState
+from langchain_core.messages import AIMessage
+
+from graphs.state import MAX_ENTITY_VALUES, MAX_SUMMARY_CHARS, ConversationState, Update
 
 _KEPT = ("order_no", "phone", "error_code", "power_kw", "amount", "quantity", "date")
 
@@ -23,3 +25,15 @@ def summarise(state: ConversationState, outcome: str) -> str:
     while len("\n".join(lines)) > MAX_SUMMARY_CHARS and len(lines) > 1:
         lines.pop(0)
     return "\n".join(lines)
+
+
+def remembered(state: ConversationState, content: str, outcome: str) -> Update:
+    """What the state keeps of a reply; of one that waits for a person's word, nothing before it is
+    sent."""
+    if state["classification"].get("drafts"):
+        return {}
+    return said(state, content, outcome)
+
+
+def said(state: ConversationState, content: str, outcome: str) -> Update:
+    return {"messages": [AIMessage(content=content)], "summary": summarise(state, outcome)}

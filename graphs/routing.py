@@ -1,5 +1,7 @@
 """Routing functions are pure: state in, node names out."""
 
+from typing import Any
+
 from langgraph.graph import END
 
 from domain.decisions import RiskOutcome
@@ -13,6 +15,9 @@ _PERSON = frozenset({Intent.HUMAN, Intent.COMPLAINT})
 _SURE = 0.6
 _ON_EVIDENCE = frozenset({"evidence", "uncertain", "vague", "off_topic"})
 """Reasons of `risk_check` that send the customer to what knowledge says."""
+_AT_DESK = frozenset({"asked", "returned", "leave", "wait"})
+_UNSURE = frozenset({"uncertain", "vague", "off_topic"})
+_SAID_IN_QUEUE = frozenset({Intent.THANKS, Intent.FAREWELL, Intent.CONFIRM})
 
 
 def after_classify(state: ConversationState) -> list[str]:
@@ -25,10 +30,19 @@ def after_act(state: ConversationState) -> list[str]:
 
 
 def what_is_asked(state: ConversationState) -> list[str]:
-    """Pictures are looked at before anything is said of them."""
+    """What is said to the desk is its affair; pictures are looked at before anything is said of
+    them."""
     found = state["classification"]
+    if _is_the_desks(found.get("desk")):
+        return ["desk"]
     handed = found["rule"] and found["rule"]["action"] == "handoff"
     return ["look"] if found.get("looks") and not handed else after_look(state)
+
+
+def _is_the_desks(heard: dict[str, Any] | None) -> bool:
+    if heard is None:
+        return False
+    return heard["does"] in _AT_DESK or (heard["does"] == "mark" and not heard["rest"])
 
 
 def after_look(state: ConversationState) -> list[str]:
@@ -41,9 +55,9 @@ def after_order(state: ConversationState) -> list[str]:
     found = state["classification"]
     if found.get("orders"):
         if state["ordered"].get("person"):
-            return ["escalate"]
+            return [_to_person(state)]
         if not found["orders"]["rest"]:
-            return [END]
+            return [after_reply(state)]
     intent = Intent(found["intent"])
     if found["rule"] and found["rule"]["action"] == "handoff":
         return ["risk_check"]
@@ -64,8 +78,37 @@ def after_risk_check(state: ConversationState) -> str:
 
 
 def after_approve(state: ConversationState) -> str:
-    handed_over = state["risk"]["outcome"] == RiskOutcome.HANDOFF.value
-    return "escalate" if handed_over or _has_nothing_to_say(state) else "reply"
+    if state["risk"]["outcome"] == RiskOutcome.HANDOFF.value or _has_nothing_to_say(state):
+        return _to_person(state)
+    return "desk" if _is_left_to_the_desk(state) else "reply"
+
+
+def after_reply(state: ConversationState) -> str:
+    """In copilot mode a person approves it first."""
+    return "draft" if state["classification"].get("drafts") else END
+
+
+def after_escalate(state: ConversationState) -> str:
+    """Handing over needs nobody's word; what is said instead of it does."""
+    return END if state["decision"]["decision"] in {"handoff", "dispatch"} else after_reply(state)
+
+
+def _to_person(state: ConversationState) -> str:
+    """Who waits for one already is told so; work for a designer goes its way all the same."""
+    risk = state["risk"]
+    designer = risk.get("desk") == "designer" or "order_confirmed" in risk.get("reasons", ())
+    queued = (state.get("classification") or {}).get("queued")
+    return "desk" if queued and not designer else "escalate"
+
+
+def _is_left_to_the_desk(state: ConversationState) -> bool:
+    """While a person is waited for the bot says only what it surely knows."""
+    found = state.get("classification") or {}
+    if not found.get("queued"):
+        return False
+    reasons = state["risk"].get("reasons", ())
+    idle = "chat" in reasons and Intent(found["intent"]) not in _SAID_IN_QUEUE
+    return idle or not _UNSURE.isdisjoint(reasons)
 
 
 def _has_nothing_to_say(state: ConversationState) -> bool:

@@ -24,7 +24,8 @@ class ConversationState(TypedDict, total=False):
     ``wanted``: the words that the open quote is for. ``bargain``: how far a talk about its price
     has come: round, kind, asked (fen).
     ``asked_which``: changes that are clear, where we asked which order they are for: amendments,
-    candidates.
+    candidates. ``desk``: what `graphs.at_desk` keeps. ``unanswered``: messages whose answer waited
+    for a person's word and was not sent.
 
     ``classification``: text, intent, confidence, dialogue_type, sentiment, entities, rule, images.
     ``retrieval``: a domain Retrieval as dict. ``quote``: a Quote as dict. ``risk``: outcome,
@@ -42,6 +43,8 @@ class ConversationState(TypedDict, total=False):
     bargain: dict[str, Any] | None
     wanted: str
     asked_which: dict[str, Any] | None
+    desk: dict[str, Any] | None
+    unanswered: list[str]
 
     classification: dict[str, Any]
     retrieval: dict[str, Any] | None

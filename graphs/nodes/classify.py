@@ -5,6 +5,15 @@ from typing import Any
 from domain.intents import DIALOGUE_TYPE, Intent
 from domain.negotiation import counter_offer
 from domain.rules import RuleHit
+from graphs.at_desk import (
+    beside_desk,
+    heard_at_desk,
+    is_drafted,
+    is_queued,
+    kept_at_desk,
+    wants_person,
+    with_unanswered,
+)
 from graphs.classifier.entities import entities
 from graphs.classifier.sentiment import sentiment
 from graphs.context import TurnContext
@@ -14,6 +23,8 @@ from graphs.state import ConversationState, Update, last_customer_message
 from graphs.talk import chosen_option, is_order_no, was_asked_for, was_quoted
 
 MAX_CLASSIFIED_CHARS = 2_000
+A_PERSON = RuleHit("human_request", "offer", "normal", "handoff")
+"""A yes to the person that was offered."""
 _INTENT_OF_RULE = {"human_request": Intent.HUMAN, "complaint": Intent.COMPLAINT}
 
 
@@ -26,8 +37,12 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
     settled = bool(context.fired) and not (context.asks or images or context.attachments)
     text = context.asks or text
     images += [a.url for a in context.attachments if a.kind == "image"]
-    services = context.services
+    state, text, images = with_unanswered(state, context, text, images)
+    said, services = text, context.services
+    at_desk = None if settled else heard_at_desk(text, state, context)
+    text = beside_desk(at_desk) or text
     hit = services.rules.match(text[:MAX_CLASSIFIED_CHARS], contact_id=context.customer.contact_id)
+    hit = A_PERSON if wants_person(at_desk) else hit
     bargains = was_quoted(state) and counter_offer(text[:MAX_CLASSIFIED_CHARS]) is not None
     heard = None
     if not (settled or (hit is not None and hit.action == "handoff")):
@@ -63,6 +78,9 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "orders": heard,
             "tasks": [fired.task_id for fired in context.fired],
             "settled": settled,
+            "desk": at_desk,
+            "queued": is_queued(context),
+            "drafts": is_drafted(context),
         },
         "entities": merge_entities(state.get("entities", {}), found),
         "retrieval": None,
@@ -73,6 +91,7 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
         "unseen": [],
         "ordered": {},
         "asked_which": None,
+        **kept_at_desk(state, context, at_desk, said),
     }
 
 

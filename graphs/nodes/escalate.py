@@ -8,9 +8,11 @@ from langchain_core.messages import AIMessage
 from domain.decisions import Action, Effect, EffectKind, as_dict
 from domain.intents import Intent
 from domain.pricing import format_yuan
+from graphs.at_desk import MAX_QUESTION_CHARS, goes_round, queue_word, with_handed
 from graphs.chatter import CHATTER, chatted
 from graphs.context import TurnContext
-from graphs.memory import summarise
+from graphs.desk import Standing
+from graphs.memory import remembered, summarise
 from graphs.ordering import confirmed_order, designers_order
 from graphs.state import ConversationState, Update, after_orders
 
@@ -44,7 +46,9 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
     reason = state["risk"]["reasons"][0]
     if reason == "low_confidence" and (said := await chatted(state, context)) is not None:
         return _small_talk(state, context, said)
-    content = _word_to_customer(state, context, reason)
+    if goes_round(state, context, reason):
+        return _offers_person(state, context)
+    content = await _word_to_customer(state, context, reason)
     context.emit("token", {"text": content})
     decision = {
         "action": Action.ESCALATE.value,
@@ -66,7 +70,10 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
     if reason == "low_confidence":
         effects.append(_unknown(state))
     content, follow = after_orders(state, content, [as_dict(one) for one in effects])
+    handed = any(effect.kind is EffectKind.HANDOFF for effect in effects)
     return {
+        **({"desk": with_handed(state, context)} if handed else {}),
+        **({"unanswered": []} if state.get("unanswered") else {}),
         "decision": decision | {"content": content},
         "open_quote": None if reason == "order_confirmed" else state.get("open_quote"),
         "effects": [as_dict(_message(content)), *follow],
@@ -89,8 +96,30 @@ def _small_talk(state: ConversationState, context: TurnContext, said: str) -> Up
     return {
         "decision": decision,
         "effects": [as_dict(_message(said)), as_dict(_unknown(state))],
-        "messages": [AIMessage(content=said)],
-        "summary": summarise(state, "chat"),
+        **remembered(state, said, "chat"),
+    }
+
+
+def _offers_person(state: ConversationState, context: TurnContext) -> Update:
+    """The same question went to a person before: that is said, and a person offered, instead of
+    handing it over for ever. That nobody knew is written down all the same."""
+    said = context.services.templates.render("handoff_again", seed=context.turn_id)
+    context.emit("token", {"text": said})
+    decision = {
+        "action": Action.REPLY.value,
+        "decision": "offer",
+        "content": said,
+        "confidence": round(_confidence(state), 4),
+        "citations": [],
+        "source": "template:handoff_again",
+    }
+    content, effects = after_orders(state, said, [as_dict(_unknown(state))])
+    question = state["classification"]["text"][:MAX_QUESTION_CHARS]
+    return {
+        "decision": decision | {"content": content},
+        "desk": {**(state.get("desk") or {}), "offered": question},
+        "effects": [as_dict(_message(content)), *effects],
+        **remembered(state, content, "offer"),
     }
 
 
@@ -111,7 +140,18 @@ def _orders(state: ConversationState, context: TurnContext, reason: str) -> list
     return []
 
 
-def _word_to_customer(state: ConversationState, context: TurnContext, reason: str) -> str:
+async def _word_to_customer(state: ConversationState, context: TurnContext, reason: str) -> str:
+    """That a person was called, and where it may take long, that too."""
+    templates = context.services.templates
+    to_desk = context.stand is not None and _target(state, reason) == "desk"
+    standing = await context.stand() if context.stand is not None and to_desk else Standing()
+    if not standing.open:
+        return templates.render("handoff_closed", seed=context.turn_id, opens=standing.opens)
+    place = queue_word(context, standing, joined=True)
+    return "\n".join(filter(None, [_called(state, context, reason), place]))
+
+
+def _called(state: ConversationState, context: TurnContext, reason: str) -> str:
     template = state["risk"].get("template") or _TEMPLATES.get(reason, "handoff")
     if template == "handoff" and state["classification"]["sentiment"] == "negative":
         template = "handoff_negative"

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from langchain_core.messages import AIMessage
-
 from domain.decisions import Action, Effect, EffectKind, Quote, as_dict
 from domain.orders import Amendment, ChangeKind, OrderStatus, may_follow
 from domain.pricing import approval_reasons
 from domain.requirements import merged
 from graphs.context import TurnContext
 from graphs.heard import amendments_in
-from graphs.memory import summarise
+from graphs.memory import remembered
 from graphs.order_words import OrderWords
 from graphs.orders import (
     MAX_REQUIREMENT_CHARS,
@@ -65,7 +63,8 @@ async def order(state: ConversationState, context: TurnContext) -> Update:
     """Gives ``ordered``; where nothing else is asked, ``decision`` and the rest of an answer."""
     orders, heard = context.orders, state["classification"]["orders"]
     assert orders is not None
-    done = _Done()
+    before = state.get("ordered") or {}
+    done = _Done(said=list(before.get("said", ())))
     turn = _Turn(state, context, orders)
     _DO[heard["kind"]](turn, heard, done)
     if heard.get("progress"):
@@ -74,7 +73,7 @@ async def order(state: ConversationState, context: TurnContext) -> Update:
         "asked_which": done.asked,
         "ordered": {
             "said": done.said,
-            "effects": [as_dict(one) for one in done.effects],
+            "effects": [*before.get("effects", ()), *map(as_dict, done.effects)],
             "person": done.person is not None,
         },
     }
@@ -82,17 +81,24 @@ async def order(state: ConversationState, context: TurnContext) -> Update:
         kept |= {"open_quote": as_dict(done.offer), "bargain": None}
     if done.person is not None:
         if done.said:
-            show_first("\n".join(done.said), context)
+            show_first(_new(done, before), context)
         return kept | {"risk": _for_a_person(*done.person)}
     if heard["rest"]:
-        show_first("\n".join(done.said), context)
+        show_first(_new(done, before), context)
         return kept
+    context.emit("token", {"text": _new(done, before)})
     content = "\n".join(done.said)
-    context.emit("token", {"text": content})
-    return kept | _whole_answer(state, done, content)
+    return kept | _whole_answer(state, done, content, kept["ordered"]["effects"])
 
 
-def _whole_answer(state: ConversationState, done: _Done, content: str) -> Update:
+def _new(done: _Done, before: dict[str, Any]) -> str:
+    """What was not shown yet."""
+    return "\n".join(done.said[len(before.get("said", ())) :])
+
+
+def _whole_answer(
+    state: ConversationState, done: _Done, content: str, effects: list[dict[str, Any]]
+) -> Update:
     message = Effect(EffectKind.MESSAGE, "reply", {"text": content})
     asks = done.asked is not None
     kind = "clarify" if asks else ("quote" if done.offer is not None else "order")
@@ -113,9 +119,8 @@ def _whole_answer(state: ConversationState, done: _Done, content: str) -> Update
             "missing": ["order"] if asks else [],
             "priority": "normal",
         },
-        "effects": [as_dict(one) for one in (message, *done.effects)],
-        "messages": [AIMessage(content=content)],
-        "summary": summarise(state, kind),
+        "effects": [as_dict(message), *effects],
+        **remembered(state, content, kind),
     }
 
 

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage
-
 from domain.approvals import quote_of
 from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
 from domain.grounding import cited, without_marks
@@ -14,7 +12,7 @@ from domain.pricing import format_yuan, quote_lines
 from graphs.chatter import CHATTER, chatted
 from graphs.checked import CheckedStream
 from graphs.context import Prompted, TurnContext
-from graphs.memory import summarise
+from graphs.memory import remembered
 from graphs.order_words import OrderWords
 from graphs.ordering import confirmed_order, quoted_order, waiting_for_yes
 from graphs.prompts import NO_ANSWER, RULES, grounded_answer
@@ -67,8 +65,7 @@ def _finish(
     return {
         "decision": decision | {"content": content},
         "effects": [as_dict(message), *effects],
-        "messages": [AIMessage(content=content)],
-        "summary": summarise(state, decision["decision"]),
+        **remembered(state, content, decision["decision"]),
     }
 
 
