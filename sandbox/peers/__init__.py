@@ -1,6 +1,7 @@
 """One file a peer; a new one is added to ``PEERS``."""
 
 from sandbox.peer import Peer
+from sandbox.peers.agents import AgentsPeer
 from sandbox.peers.images import ImagesPeer
 from sandbox.peers.model import ModelPeer
 from sandbox.peers.qingjian import QingjianPeer
@@ -20,6 +21,7 @@ PEERS: tuple[type[Peer], ...] = (
     QingyunkePeer,
     WebhookPeer,
     StaffPeer,
+    AgentsPeer,
     WecomPeer,
     WechatPeer,
     TianwangPeer,
