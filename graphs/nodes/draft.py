@@ -11,7 +11,8 @@ from graphs.state import ConversationState, Update
 
 
 async def draft(state: ConversationState, context: TurnContext) -> Update:
-    """Resumed with ``{"verdict": approved | edited | discarded, "text"}``.
+    """Resumed with ``{"verdict": approved | edited | discarded, "text"}``, the text being what that
+    person saw or wrote.
 
     What is not sent is not remembered, and nothing that hangs on it is done.
     """
@@ -28,7 +29,7 @@ async def draft(state: ConversationState, context: TurnContext) -> Update:
     if word["verdict"] == "discarded":
         nothing = {"action": Action.NONE.value, "decision": "discarded", "content": ""}
         return {"decision": decision | nothing, "effects": [], "quote": None, "unanswered": []}
-    content = word["text"] if word["verdict"] == "edited" else decision["content"]
+    content = word["text"]
     return {
         "decision": decision | {"content": content},
         "effects": [_told(effect, content) for effect in state["effects"]],
