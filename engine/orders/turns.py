@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from domain.decisions import EffectKind, Quote
+from domain.decisions import CustomerFacts, EffectKind, Quote
 from domain.errors import InvalidInput, StaleTurn
 from domain.orders import Amendment, ChangeKind, OrderStatus, Workflow
 from domain.picture_risk import CustomerRecord
@@ -41,13 +41,26 @@ class TurnOrders:
         pictured = any(message.attachments for message in claim.messages)
         if not claim.has_orders and not pictured:
             return OrdersInTalk(_no_price, dispatching=self._desk.policy.dispatching)
-        return await self._desk.database.read(lambda c: self._read(c, claim, book, pictured))
+        return await self.of_talk(claim.conversation_id, claim.customer, book, pictured=pictured)
+
+    async def of_talk(
+        self, conversation_id: str, customer: CustomerFacts, book: PriceBook, *, pictured: bool
+    ) -> OrdersInTalk:
+        """As they are now. ``pictured``: a picture came, so that the customer's record counts."""
+        return await self._desk.database.read(
+            lambda c: self._read(c, conversation_id, customer, book, pictured)
+        )
 
     def _read(
-        self, connection: Connection, claim: Claim, book: PriceBook, pictured: bool
+        self,
+        connection: Connection,
+        conversation_id: str,
+        customer: CustomerFacts,
+        book: PriceBook,
+        pictured: bool,
     ) -> OrdersInTalk:
-        rows, opened, facts = self._desk.read_open(connection, claim.conversation_id)
-        level, by_the_book = claim.customer.level, requoting(book)
+        rows, opened, facts = self._desk.read_open(connection, conversation_id)
+        level, by_the_book = customer.level, requoting(book)
 
         def requote(order: OrderRow, requirement: str) -> Quote | None:
             return by_the_book(order, requirement, facts[order.id], level)
@@ -55,7 +68,7 @@ class TurnOrders:
         record = None
         if pictured:
             since = iso(self._clock() - RECORD_S)
-            orders, refunds = record_of(connection, claim.contact_id, since=since)
+            orders, refunds = record_of(connection, customer.contact_id, since=since)
             record = CustomerRecord(level, orders, refunds)
         return OrdersInTalk(
             requote, tuple(rows), tuple(opened), self._desk.policy.dispatching, record
