@@ -17,7 +17,7 @@ from domain.decisions import Effect, EffectKind, as_dict
 from domain.errors import InvalidInput, NotFound
 from domain.ids import contact_id, conversation_id, new_message_id
 from graphs.templates import Templates
-from storage import desk, effects, history
+from storage import desk, desk_talks, effects
 from storage.clock import iso
 from storage.database import Database
 from storage.desk import Place
@@ -214,7 +214,7 @@ class HumanDesk:
         assert place is not None
         if place.status == "open" or ends:
             status = "closed" if ends else "taken"
-            history.set_handoff(connection, place.handoff, status=status, agent=by, now=now)
+            desk_talks.set_handoff(connection, place.handoff, status=status, agent=by, now=now)
 
     def _tell(
         self, connection: Connection, who: RecipientRow, said: str, *, key: str, by: str, now: float

@@ -11,10 +11,10 @@ from typing import Literal
 from sqlalchemy import Connection, bindparam, text
 
 from storage.clock import iso
+from storage.handoffs import DESK as DESK
 from storage.recipients import RecipientRow
 from storage.statements import Statement
 
-DESK = "desk"
 _LOCK = 7_106_340  # any constant that no other lock of ours has
 _LOCK_QUEUE = Statement(f"SELECT pg_advisory_xact_lock({_LOCK})")
 _KNOW = Statement(

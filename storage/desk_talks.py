@@ -4,9 +4,10 @@ the caller's transaction. False or None: somebody else was first."""
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from domain.desk import EventKind, Mode
+from domain.errors import NotFound
 from storage import desk_events
 from storage.audit import record
 from storage.clock import iso
@@ -49,15 +50,15 @@ _RELEASE = Statement(
     """
     UPDATE handoffs SET status = 'open', previous_agent = :agent, agent = NULL, assigned_ts = NULL,
         asked_ts = :now, due_ts = NULL, overdue = 0, moves = moves + 1, updated_at = :at,
-        skill = CASE WHEN :skill = '' THEN skill ELSE :skill END
-    WHERE id = :id AND status = 'taken' AND agent = :agent
+        skill = COALESCE(NULLIF(:skill, ''), skill)
+    WHERE id = :id AND status = 'taken' AND COALESCE(agent, '') = :holder
     """
 )
 _PASS_ON = Statement(
     """
     UPDATE handoffs SET agent = :to, previous_agent = :agent, assigned_ts = :now, due_ts = :due,
         overdue = 0, moves = moves + 1, updated_at = :at
-    WHERE id = :id AND status = 'taken' AND agent = :agent
+    WHERE id = :id AND status = 'taken' AND COALESCE(agent, '') = :holder
     """
 )
 _SEND_ON = Statement(
@@ -81,6 +82,7 @@ _CLOSE = Statement(
     WHERE id = :id AND status <> 'closed'
     """
 )
+_ROW = text("SELECT * FROM handoffs WHERE id = :id")
 _LAST_CLOSED = Statement(
     "SELECT id FROM handoffs WHERE conversation_id = :id AND status = 'closed'"
     " ORDER BY id DESC LIMIT 1"
@@ -173,7 +175,7 @@ def hold(connection: Connection, conversation: str) -> Talk | None:
 # From the queue, or the bot, to an agent ------------------------------------------------------
 
 
-def take(connection: Connection, talk: Talk, agent: str, *, now: float, due: float) -> bool:
+def take(connection: Connection, talk: Talk, agent: str, *, now: float, due: float | None) -> bool:
     """By the agent's own act; a conversation that waits for nobody is handed over first."""
     if talk.handoff is None:
         open_handoff(
@@ -185,7 +187,7 @@ def take(connection: Connection, talk: Talk, agent: str, *, now: float, due: flo
             at=iso(now),
         )
         talk = talk_of(connection, talk.conversation) or talk
-    values = {"id": talk.handoff, "agent": agent, "now": now, "due": due, "at": iso(now)}
+    values = {"id": talk.handoff, "agent": agent or None, "now": now, "due": due, "at": iso(now)}
     if _TAKE.run(connection, values) != 1:
         return False
     _turn_to(connection, talk.conversation, Mode.HUMAN, now=now, agent=agent)
@@ -223,8 +225,8 @@ def release(
 ) -> bool:
     """Back to the front of the queue. ``why``: transfer, offline, gone, overdue, mode. ``by``: ""
     is the clock."""
-    values = {"id": talk.handoff, "agent": talk.agent, "now": now, "at": iso(now), "skill": skill}
-    if _RELEASE.run(connection, values) != 1:
+    of = {"id": talk.handoff, "agent": talk.agent, "holder": talk.agent}
+    if _RELEASE.run(connection, of | {"now": now, "at": iso(now), "skill": skill}) != 1:
         return False
     _turn_to(connection, talk.conversation, Mode.QUEUED, now=now, agent=by)
     data = {"from": talk.agent, "to": "", "skill": skill or talk.skill, "why": why, "note": note}
@@ -244,8 +246,8 @@ def pass_on(
     note: str = "",
 ) -> bool:
     """``due``: when the new agent's word is due, None: it is the customer's turn."""
-    values = {"id": talk.handoff, "agent": talk.agent, "to": to, "now": now, "due": due}
-    if _PASS_ON.run(connection, values | {"at": iso(now)}) != 1:
+    of = {"id": talk.handoff, "agent": talk.agent, "holder": talk.agent, "to": to}
+    if _PASS_ON.run(connection, of | {"now": now, "due": due, "at": iso(now)}) != 1:
         return False
     _turn_to(connection, talk.conversation, Mode.HUMAN, now=now, agent=by)
     data = {"from": talk.agent, "to": to, "skill": talk.skill, "why": why, "note": note}
@@ -262,6 +264,25 @@ def send_on(
     data = {"from": "", "to": "", "skill": skill, "why": "transfer", "note": note}
     _tell(connection, EventKind.TRANSFERRED, talk, by, now, data)
     return True
+
+
+def set_handoff(
+    connection: Connection, handoff: int, *, status: str, agent: str | None, now: float
+) -> dict[str, Any]:
+    """An operator's word instead of an agent's act: taken or closed. Raises NotFound."""
+    found = connection.execute(_ROW, {"id": handoff}).mappings().first()
+    if found is None or found["status"] == "closed":
+        raise NotFound("handoff_id", str(handoff))
+    talk = hold(connection, found["conversation_id"])
+    if talk is None or talk.handoff != handoff:
+        raise NotFound("handoff_id", str(handoff))
+    if status == "closed":
+        close(connection, talk, by=agent or "operator", agent=agent, now=now)
+    elif not talk.taken:
+        take(connection, talk, agent or "", now=now, due=None)
+    elif agent and agent != talk.agent:
+        pass_on(connection, talk, agent, by=agent, why="transfer", now=now, due=None)
+    return dict(connection.execute(_ROW, {"id": handoff}).mappings().one())
 
 
 # While an agent has it ------------------------------------------------------------------------

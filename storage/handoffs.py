@@ -19,7 +19,7 @@ _OPEN = Statement(
         moves, previous_agent, outcome)
     VALUES (:conversation_id, :contact_id, :turn_id, :reason, :priority, :target, :question,
         'open', :at, :at, :skill, :now, :now, 0, :now, 0,
-        COALESCE((SELECT agent FROM handoffs WHERE conversation_id = :conversation_id
+        COALESCE((SELECT agent FROM handoffs WHERE conversation_id = :whose
             AND agent IS NOT NULL ORDER BY id DESC LIMIT 1), ''), '')
     ON CONFLICT (conversation_id) WHERE status <> 'closed' DO NOTHING RETURNING id
     """
@@ -56,7 +56,7 @@ def open_handoff(
     queued from then on."""
     now = datetime.fromisoformat(at).timestamp()
     of = {"conversation_id": conversation_id, "contact_id": contact_id, "turn_id": turn_id}
-    values = asdict(handoff) | of | {"at": at, "now": now}
+    values = asdict(handoff) | of | {"at": at, "now": now, "whose": conversation_id}
     if _OPEN.first(connection, values) is None:
         _AGAIN.run(connection, values)
         return

@@ -4,8 +4,6 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from domain.errors import NotFound
-from storage.audit import record
 from storage.clock import iso
 
 
@@ -70,35 +68,6 @@ def handoffs(
         limit=limit,
         offset=offset,
     )
-
-
-def set_handoff(
-    connection: Connection, handoff: int, *, status: str, agent: str | None, now: float
-) -> dict[str, Any]:
-    """Take or close a hand-over; the conversation's mode follows. Raises NotFound."""
-    row = connection.execute(
-        text(
-            "UPDATE handoffs SET status = :status, agent = COALESCE(:agent, agent),"
-            " updated_at = :at WHERE id = :id AND status <> 'closed' RETURNING *"
-        ),
-        {"status": status, "agent": agent, "at": iso(now), "id": handoff},
-    ).first()
-    if row is None:
-        raise NotFound("handoff_id", str(handoff))
-    found = dict(row._mapping)
-    connection.execute(
-        text("UPDATE conversations SET mode = :mode WHERE id = :id"),
-        {"mode": "human" if status == "taken" else "bot", "id": found["conversation_id"]},
-    )
-    record(
-        connection,
-        at=iso(now),
-        actor=agent or "operator",
-        action=f"handoff.{status}",
-        subject=found["conversation_id"],
-        detail={"handoff": handoff},
-    )
-    return found
 
 
 def dead_letters(

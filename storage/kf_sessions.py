@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import outbox
+from domain.desk import EventKind
+from storage import desk_events, outbox
 from storage.audit import record
 from storage.clock import iso
 from storage.desk import DESK
@@ -26,20 +27,33 @@ LASTS_S = 48 * 3_600.0
 _AT_ONCE = 100
 
 _MODE = Statement("UPDATE conversations SET mode = :mode WHERE id = :id AND mode <> :mode")
+_BACK = Statement(
+    "UPDATE conversations SET mode = 'bot' WHERE id = :id AND mode IN ('human', 'copilot')"
+)
+_BOTS_AGAIN = Statement(
+    """
+    UPDATE conversations SET mode = CASE WHEN EXISTS (SELECT 1 FROM handoffs
+        WHERE conversation_id = :id AND status = 'open' AND target = :target)
+        THEN 'queued' ELSE 'bot' END
+    WHERE id = :id
+    """
+)
 _TAKEN = Statement(
-    "UPDATE handoffs SET status = 'taken', agent = COALESCE(:agent, agent), updated_at = :at"
+    "UPDATE handoffs SET status = 'taken', agent = COALESCE(:agent, agent), assigned_ts = :now,"
+    " asked_ts = NULL, due_ts = NULL, updated_at = :at"
     " WHERE conversation_id = :id AND status = 'open'"
 )
 _CLOSED = Statement(
-    "UPDATE handoffs SET status = 'closed', agent = COALESCE(:agent, agent), updated_at = :at"
-    " WHERE conversation_id = :id AND status <> 'closed'"
+    "UPDATE handoffs SET status = 'closed', agent = COALESCE(:agent, agent), resolved_ts = :now,"
+    " asked_ts = NULL, due_ts = NULL, updated_at = :at"
+    " WHERE conversation_id = :id AND status <> 'closed' RETURNING id"
 )
 _DUE = Statement(
     """
     SELECT h.id, h.updated_at, c.id, c.account, c.sender_id
     FROM handoffs h JOIN conversations c ON c.id = h.conversation_id
     WHERE h.status = 'open' AND h.target = :target
-        AND h.updated_at >= :since AND c.channel = :channel AND c.mode = 'bot'
+        AND h.updated_at >= :since AND c.channel = :channel AND c.mode IN ('bot', 'queued')
         AND NOT EXISTS (SELECT 1 FROM outbox o
             WHERE o.message_id = 'kf-session:' || h.id || ':' || h.updated_at)
     ORDER BY h.id LIMIT :most
@@ -96,11 +110,12 @@ class Unsaid:
 
 def hand_to_person(connection: Connection, conversation: str, *, agent: str, now: float) -> bool:
     """A servicer has the session: we keep quiet. False if that was known."""
-    values = {"id": conversation, "agent": agent or None, "at": iso(now)}
+    values = {"id": conversation, "agent": agent or None, "now": now, "at": iso(now)}
     quiet = _MODE.run(connection, values | {"mode": "human"}) == 1
     taken = _TAKEN.run(connection, values) > 0
     if quiet or taken:
         _record(connection, "taken", conversation, agent, now)
+        desk_events.tell(connection, EventKind.TAKEN, conversation, now=now, agent=agent)
     return quiet or taken
 
 
@@ -116,10 +131,13 @@ def queued(connection: Connection, conversation: str, *, now: float) -> None:
 
 
 def give_back(connection: Connection, conversation: str, *, agent: str, now: float) -> bool:
-    if _MODE.run(connection, {"id": conversation, "mode": "bot"}) != 1:
+    if _BACK.run(connection, {"id": conversation}) != 1:
         return False
-    _CLOSED.run(connection, {"id": conversation, "agent": agent or None, "at": iso(now)})
+    values = {"id": conversation, "agent": agent or None, "now": now, "at": iso(now)}
+    closed = _CLOSED.first(connection, values)
     _record(connection, "closed", conversation, agent, now)
+    data = {"why": "session", "handoff": closed[0] if closed is not None else None}
+    desk_events.tell(connection, EventKind.RESOLVED, conversation, now=now, agent=agent, data=data)
     return True
 
 
@@ -182,7 +200,7 @@ def said(connection: Connection, delivery: int, *, now: float) -> None:
 def keep(connection: Connection, conversation: str, *, since: float, now: float) -> bool:
     """The session stays ours. What the customer wrote meanwhile is answered after all; returns
     whether there is any."""
-    _MODE.run(connection, {"id": conversation, "mode": "bot"})
+    _BOTS_AGAIN.run(connection, {"id": conversation, "target": DESK})
     _record(connection, "kept", conversation, "", now)
     unheard = _UNHEARD.run(connection, {"id": conversation, "since": since}) > 0
     if unheard:

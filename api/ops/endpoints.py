@@ -18,7 +18,7 @@ from domain.errors import InvalidInput, KefuError
 from domain.pricing import Service
 from engine.bootstrap import Kefu
 from engine.prices import Prices
-from storage import history, kf
+from storage import desk_talks, history, kf
 from storage.clock import iso
 
 router = APIRouter(tags=["ops"])
@@ -138,7 +138,9 @@ async def change_handoff(handoff_id: RowId, body: HandoffChange, kefu: TheKefu) 
     """``taken``: the engine keeps quiet in that conversation; ``closed``: it answers again."""
     now = time.time()
     row = await kefu.engine.database.write(
-        lambda c: history.set_handoff(c, handoff_id, status=body.status, agent=body.agent, now=now)
+        lambda c: desk_talks.set_handoff(
+            c, handoff_id, status=body.status, agent=body.agent, now=now
+        )
     )
     return Json(row)
 

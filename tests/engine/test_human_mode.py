@@ -5,7 +5,7 @@ import time
 
 from sqlalchemy import Connection
 
-from storage import history
+from storage import desk_talks, history
 from tests.engine.processes import Process, a_message, answer_to, shown
 from tests.sandbox_server import SandboxServer
 
@@ -15,7 +15,7 @@ async def set_handoff(process: Process, status: str) -> None:
 
     def change(connection: Connection) -> None:
         open_one = history.handoffs(connection, status=None, limit=1, offset=0)[0]
-        history.set_handoff(
+        desk_talks.set_handoff(
             connection, open_one["id"], status=status, agent="小王", now=time.time()
         )
 

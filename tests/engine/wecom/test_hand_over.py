@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from storage import history, kf_sessions
+from storage import desk_talks, kf_sessions
 from tests.engine.wecom.acting import dead, met, notices, put, question
 from tests.engine.wecom.desk import Desk, serving
 from tests.sandbox.wecom import KF
@@ -208,7 +208,7 @@ async def test_what_a_customer_wrote_while_the_platform_was_asked_in_vain_is_ans
     assert len(await desk.answers("wmOne")) == 2
     await asyncio.to_thread(sandbox_server.clear_faults)
     assert (await desk.answered("wmOne", 3))[2] == f"答:{question('乙')}"
-    assert (await where(desk))[:2] == ("bot", "open")
+    assert (await where(desk))[:2] == ("queued", "open")
 
 
 async def test_nothing_is_composed_that_would_come_too_late_for_the_move(
@@ -233,7 +233,7 @@ async def test_a_hand_over_that_our_desk_has_closed_meanwhile_moves_nothing(desk
     def unit(connection: Connection) -> str:
         (found,) = kf_sessions.due(connection, now=time.time())
         assert kf_sessions.begin(connection, found, now=time.time())
-        history.set_handoff(connection, found.handoff, status="closed", agent="小王", now=1.0)
+        desk_talks.set_handoff(connection, found.handoff, status="closed", agent="小王", now=1.0)
         return found.conversation
 
     desk.process.deliverer.wake(await desk.process.write(unit))
