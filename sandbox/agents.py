@@ -45,7 +45,7 @@ class Hiring(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """``did``: signed_in, took, lost (another agent has it), said, resolved, left, refused, away."""
+    """``did``: signed_in, took, lost (somebody has it), said, resolved, left, refused, away."""
 
     seq: int
     at: float
