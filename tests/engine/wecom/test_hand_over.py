@@ -161,7 +161,7 @@ async def test_what_the_platform_refuses_stays_with_our_own_desk(desk: Desk) -> 
     await nobody_serves(desk)
     await handed(desk)
     assert await state(desk) == SessionState.ASSISTANT
-    assert await where(desk) == ("bot", "open", None)
+    assert await where(desk) == ("queued", "open", None)
     await put(desk, "wmOne", ["我是小王"], turn="")
     assert (await desk.answered("wmOne", 3))[2] == "我是小王"
     await desk.say("wmOne", question("乙"))
@@ -177,7 +177,7 @@ async def test_a_process_that_comes_late_does_not_silence_what_was_refused(desk:
     await desk.quiet()
     begun = await desk.process.write(lambda c: kf_sessions.begin(c, found, now=time.time()))
     assert not begun
-    assert await where(desk) == ("bot", "open", None)
+    assert await where(desk) == ("queued", "open", None)
 
 
 async def test_who_asks_again_after_a_refusal_is_tried_to_be_moved_again(desk: Desk) -> None:
