@@ -34,7 +34,7 @@ def build_answer(state: dict[str, Any], context: TurnContext, *, latency_ms: int
         "evidence": [as_dict(item) for item in trusted_evidence(retrieval)[:MAX_EVIDENCE_SHOWN]],
         "retrieval_confidence": retrieval.get("confidence"),
         "citations": decision["citations"],
-        "quote": _quote(state.get("quote")),
+        "quote": quote_shown(state.get("quote")),
         "risk": state["risk"],
         "model": _model(context),
         "tasks": [{name: act[name] for name in ("task_id", "tool", "error")} for act in acts],
@@ -42,7 +42,8 @@ def build_answer(state: dict[str, Any], context: TurnContext, *, latency_ms: int
     }
 
 
-def _quote(quote: dict[str, Any] | None) -> dict[str, Any] | None:
+def quote_shown(quote: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A quote of the graph's state as callers see it: money in yuan."""
     if quote is None:
         return None
     return {

@@ -5,7 +5,7 @@ Pure. What must not be learned is refused with its reason; personal data never l
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +44,15 @@ _ADDRESS = re.compile(
     r"[\u4e00-\u9fff]{2,8}(?:省|市|区|县|镇|路|街|大道|小区|花园|公寓|村)"
     r"[\u4e00-\u9fff\d]{0,12}?\d+\s*(?:号|弄|栋|幢|单元|室|楼)"
 )
+_NOBODY = "13800000000"
+_STAND_INS: dict[str, Callable[[re.Match[str]], str]] = {
+    "证件或卡号": lambda _found: "110101190001010000",
+    "电话": lambda _found: _NOBODY,
+    "邮箱": lambda _found: "someone@example.com",
+    "单号": lambda found: found[0] if _NOBODY in found[0] else re.sub(r"\d", "1", found[0]),
+    "微信号": lambda found: re.sub(r"[a-z0-9_-]{5,}$", "kefu00000", found[0], flags=re.IGNORECASE),
+    "地址": lambda _found: "某某市某某路1号",
+}
 _SERVICE_LINE = re.compile(r"(?<!\d)(?:400|800)[- ]?\d{3}[- ]?\d{4}(?!\d)")
 
 _GREETING = re.compile(
@@ -115,6 +124,18 @@ def masked(text: str) -> tuple[str, tuple[str, ...]]:
     for line in lines:
         text = text.replace("\x00", line, 1)
     return text, tuple(kinds)
+
+
+def with_stand_ins(text: str) -> str:
+    """``text`` with made-up values in the place of personal data, so that it still reads and is
+    understood as before: who keeps a conversation as a test keeps nobody's number."""
+    lines = _SERVICE_LINE.findall(text)
+    text = _SERVICE_LINE.sub("\x00", text)
+    for kind, pattern in (*_DATA.items(), ("地址", _ADDRESS)):
+        text = pattern.sub(_STAND_INS[kind], text)
+    for line in lines:
+        text = text.replace("\x00", line, 1)
+    return text
 
 
 def safe_wording(text: str) -> str:

@@ -202,11 +202,7 @@ def listed(
         if value is not None:
             where.append(f"{column} = :{column}")
             params[column] = value
-    if scopes is not None:
-        names = {f"scope{at}": scope for at, scope in enumerate(scopes)}
-        marks = ", ".join(f":{name}" for name in names) or "NULL"
-        where.append(f"(channel IN ({marks}) OR channel || ':' || account IN ({marks}))")
-        params |= names
+    where.append(_within(scopes, params))
     condition = f" FROM reviews WHERE {' AND '.join(where)}"
     total = connection.execute(text(f"SELECT COUNT(*){condition}"), params).scalar_one()
     page = rows(
@@ -219,9 +215,26 @@ def listed(
     return int(total), [Review(**row) for row in page]
 
 
-def counts(connection: Connection) -> dict[str, int]:
-    found = connection.execute(text("SELECT state, COUNT(*) FROM reviews GROUP BY state"))
-    return {row[0]: int(row[1]) for row in found}
+def counts(connection: Connection, *, scopes: Sequence[str] | None) -> dict[str, int]:
+    """By state."""
+    params = dict[str, Any]()
+    condition = _within(scopes, params)
+    found = connection.execute(
+        text(f"SELECT state, COUNT(*) FROM reviews WHERE {condition} GROUP BY state"),  # noqa: S608
+        params,
+    )
+    known = {row[0]: int(row[1]) for row in found}
+    return {state: known.get(state, 0) for state in ("open", *SETTLED)}
+
+
+def _within(scopes: Sequence[str] | None, params: dict[str, Any]) -> str:
+    """The condition that a row is in one of ``scopes``, whose values go to ``params``."""
+    if scopes is None:
+        return "1 = 1"
+    names = {f"scope{at}": scope for at, scope in enumerate(scopes)}
+    params |= names
+    marks = ", ".join(f":{name}" for name in names) or "NULL"
+    return f"(channel IN ({marks}) OR channel || ':' || account IN ({marks}))"
 
 
 def _audit(
@@ -306,23 +319,27 @@ def turn_facts(connection: Connection, turn_id: str) -> TurnFacts | None:
 
 def turns_until(
     connection: Connection, facts: TurnFacts, *, limit: int
-) -> list[tuple[str, tuple[SaidMessage, ...]]]:
-    """The turns of ``facts``' session up to it, the oldest first, at most ``limit``: id and what
-    the customer said in each."""
+) -> list[tuple[dict[str, Any], tuple[SaidMessage, ...]]]:
+    """The turns of ``facts``' session up to it, the oldest first, at most ``limit``: the answer as
+    it was given, and what the customer said for it."""
     last = facts.messages[-1].id if facts.messages else 0
     said = rows(
         connection,
-        "SELECT id, content, kind, event, attachments, received_at, turn_id FROM messages"
-        " WHERE conversation_id = :conversation AND session_key = :session AND role = 'user'"
-        " AND turn_id IS NOT NULL AND id <= :last ORDER BY id",
+        "SELECT m.id, m.content, m.kind, m.event, m.attachments, m.received_at, m.turn_id, t.result"
+        " FROM messages m JOIN turns t ON t.turn_id = m.turn_id"
+        " WHERE m.conversation_id = :conversation AND m.session_key = :session"
+        " AND m.role = 'user' AND m.id <= :last ORDER BY m.id",
         conversation=facts.conversation_id,
         session=facts.session_key,
         last=last,
     )
-    found: dict[str, list[SaidMessage]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for one in said:
-        found.setdefault(one.pop("turn_id"), []).append(_said(one))
-    return [(turn, tuple(messages)) for turn, messages in list(found.items())[-limit:]]
+        found.setdefault(one["turn_id"], []).append(one)
+    return [
+        (json.loads(messages[0]["result"]), tuple(map(_said, messages)))
+        for messages in list(found.values())[-limit:]
+    ]
 
 
 def _said(row: Mapping[str, Any]) -> SaidMessage:

@@ -37,6 +37,20 @@ def failures(expect: Expect, answer: Answer) -> list[Failure]:
     return sorted(found, key=lambda one: order.index(one.check))
 
 
+def expectation_of(answer: Answer) -> Expect:
+    """What a right answer gives to expect: its kind, what it stands on, its price, its hand-over.
+    Its words are not among it: wordings take turns."""
+    reason, quote = handoff_of(answer), answer.get("quote")
+    cited = [str(entry["question"]) for entry in answer.get("citations") or ()][:1]
+    found: dict[str, Any] = {
+        "decision": answer["decision"],
+        "evidence": cited or None,
+        "quote": quote["total"] if quote else None,
+        "handoff": reason,
+    }
+    return Expect.model_validate({key: value for key, value in found.items() if value is not None})
+
+
 def handoff_of(answer: Answer) -> str | None:
     """Why a person was called; None: nobody was."""
     if answer["action"] != Action.ESCALATE.value:

@@ -134,12 +134,14 @@ class Customer(BaseModel):
 
 
 class Script(BaseModel):
-    """A conversation. Without one ``expect`` nothing could fail, so that is none."""
+    """A conversation. Without one ``expect`` nothing could fail, so that is none. ``source``:
+    channel:account that it was saved from; agents who may not see that do not see the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     note: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2_000)] = ""
+    source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=300)] = ""
     customer: Customer = Customer()
     turns: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_TURNS)]
 
@@ -265,7 +267,7 @@ def _reason(error: ErrorDetails, path: Sequence[str | int]) -> str:
 def written(script: Script, *, comment: str = "") -> str:
     """As a person would have written it: nothing that is the default, one value without a list."""
     plain: dict[str, Any] = {}
-    for key in ("name", "note"):
+    for key in ("name", "note", "source"):
         if value := getattr(script, key):
             plain[key] = value
     if customer := script.customer.model_dump(exclude_defaults=True):
