@@ -32,6 +32,7 @@ class Service:
     url: str
     kefu: Kefu
     client: httpx.Client
+    app: FastAPI
 
     def rows(self, table: str) -> int:
         """How many rows ``table`` has."""
@@ -98,7 +99,7 @@ def running_service(
     try:
         with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as client:
             _await_warm(server, thread, kefu)
-            yield Service(url, kefu, client)
+            yield Service(url, kefu, client, app)
     finally:
         server.should_exit = True
         thread.join(timeout=30)
