@@ -1,6 +1,7 @@
 """Reviews: a turn opened, run again, judged, and its conversation kept as a test."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from tools.models.calls import ModelCall
 MAX_TURNS = 20
 """Of a kept conversation, the last ones: more do not fit the graph's memory anyway."""
 MAX_CALLS = 50
+MAX_CLAUSE_CHARS = 60
+_SENTENCE_END = re.compile(r"(?<=\S)[。！？!?；;，,\n]")
 BEFORE_ORDERS = frozenset({"act", "look", "order"})
 """Nodes from which a re-run comes to what was said of open orders, as it was heard then."""
 _LEVELS = ("white", "gray", "black")
@@ -285,10 +288,11 @@ class Reviews:
         replace: bool = False,
     ) -> RegressionView:
         """The conversation up to this turn as a script; ``expect``: of this turn's answer, else
-        what the given answer was (`expectation_of`). Personal data become made-up values, pictures
-        that are kept go beside the file.
+        what was said of it when it was judged, else the answer as it was. Personal data become
+        made-up values, pictures that are kept go beside the file.
 
-        Raises InvalidInput: 409 for a name that is taken, 422 where the customer said nothing.
+        Raises InvalidInput: 409 for a name that is taken, 422 where the customer said nothing, or
+        where the answer was judged wrong and nobody said what is right.
         """
         _acts(who)
         facts, kept = await self._turn(who, turn_id)
@@ -298,7 +302,8 @@ class Reviews:
         turns = [step for one in spoken if (step := await self._step(name, one, pictures))]
         if not turns or not facts.messages or not _speaks(facts.messages):
             raise InvalidInput("turn_id", "这一轮客户没有说话，不能存成回归用例")
-        turns[-1] = turns[-1].model_copy(update={"expect": expect or expectation_of(facts.result)})
+        wanted = expect or await self._expected(facts)
+        turns[-1] = turns[-1].model_copy(update={"expect": wanted})
         script = Script(
             name=with_stand_ins(asked(facts, kept)).replace("\n", " ")[:60] or name,
             note=clean(note),
@@ -312,6 +317,16 @@ class Reviews:
         )
         await self._database.write(lambda c: reviews.note_regression(c, turn_id, name))
         return _kept(file)
+
+    async def _expected(self, facts: TurnFacts) -> Expect:
+        judged = await self._database.read(lambda c: reviews.of_turn(c, facts.turn_id))
+        standing = [one for one in judged if one.state != "dismissed"]
+        if not standing:
+            return expectation_of(facts.result)
+        found = expectation_after(standing[-1])
+        if found is None:
+            raise InvalidInput("expect", "这一轮的回答被标为有误，请填写正确回答应满足的期望")
+        return found
 
     async def _step(
         self,
@@ -424,6 +439,16 @@ def _waiting(services: Services, context: TurnContext, stopped: str) -> dict[str
         "citations": [],
         "source": "template:awaiting_approval",
     }
+
+
+def expectation_after(review: Review) -> Expect | None:
+    """What its answer must be once it is put right; None: nobody has said."""
+    if review.correct:
+        clause = _SENTENCE_END.split(with_stand_ins(review.correct), maxsplit=1)[0]
+        return Expect(decision=("answer",), contains=(clause[:MAX_CLAUSE_CHARS],))
+    if review.fault == Fault.HANDOVER:
+        return Expect(handoff="any")
+    return Expect(decision=("answer",)) if review.fault == Fault.MISSING else None
 
 
 def _speaks(messages: Sequence[SaidMessage]) -> bool:
