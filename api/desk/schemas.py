@@ -29,7 +29,8 @@ class Shown(Response):
     media_type = "application/json"
 
     def __init__(self, content: Any, status_code: int = 200) -> None:
-        super().__init__(content, status_code, {"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        super().__init__(content, status_code, headers)
 
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content, default=_listed)

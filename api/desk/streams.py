@@ -87,7 +87,7 @@ class EventStream(Response):
     """``after``: the last event that the reader knows, None: none. ``still_may`` is asked with each
     heartbeat who the reader is now; None ends the stream with the event ``goodbye``. More behind
     than is worth telling one by one is told as ``reset``: look anew. A reader that does not take
-    one piece within ``SEND_S`` is cut off."""
+    one piece within ``send_s`` is cut off."""
 
     media_type = "text/event-stream"
 
@@ -100,11 +100,13 @@ class EventStream(Response):
         *,
         after: int | None,
         heartbeat_s: float = HEARTBEAT_S,
+        send_s: float = SEND_S,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._desk, self._streams, self._agent = desk, streams, agent
-        self._still_may, self._after, self._heartbeat_s = still_may, after, heartbeat_s
+        self._still_may, self._after = still_may, after
+        self._heartbeat_s, self._send_s = heartbeat_s, send_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stream = self._streams.enter(self._agent.id)
@@ -133,7 +135,7 @@ class EventStream(Response):
         elif error is not None and not isinstance(error, TimeoutError):
             log.error("a stream of the desk's events ends", exc_info=error)
         try:
-            async with asyncio.timeout(1.0):
+            async with asyncio.timeout(min(self._send_s, 1.0)):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             log.info("a reader of the desk's events took nothing any more")
@@ -176,7 +178,7 @@ class EventStream(Response):
         return lived < LIFE_S
 
     async def _send(self, send: Send, body: bytes) -> None:
-        async with asyncio.timeout(SEND_S):
+        async with asyncio.timeout(self._send_s):
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
