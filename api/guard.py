@@ -24,7 +24,7 @@ LIMIT_HEADER = "X-Kefu-Body-Limit"
 _SIGNED = "/api/channels/webhook/"
 _ASSETS = "/assets/"
 _LINKED = f"{PATH}/"
-DESK_API, CONSOLE = "/api/desk", "/desk"
+DESK_API, CONSOLE, REVIEWS = "/api/desk", "/desk", "/api/reviews"
 _NO_KEY = "缺少或错误的 API key"
 _NO_TOKENS = "未配置 SECRET_KEY，不接受令牌"
 
@@ -114,7 +114,7 @@ class Guard:
 
 
 def _is_desk(path: str) -> bool:
-    return any(path == root or path.startswith(f"{root}/") for root in (DESK_API, CONSOLE))
+    return any(path == root or path.startswith(f"{root}/") for root in (DESK_API, CONSOLE, REVIEWS))
 
 
 def _refusal(path: str, error: TokenRefused | NotAllowed) -> ASGIApp:

@@ -154,7 +154,9 @@ async def replay_beside(
     kefu: Kefu, scripts: Sequence[ReadScript], *, models: bool = False
 ) -> Report:
     """In a running service, with what it knows now; its conversations are not touched."""
+    if not scripts:
+        return Report()
     await kefu.knowledge.retriever.refresh()
     services = kefu.services if models else replace(kefu.services, models=None)
-    async with replaying(kefu.settings, services) as replayer:
+    async with kefu.reviews.playing, replaying(kefu.settings, services) as replayer:
         return await replayer.play_all(scripts)

@@ -86,6 +86,8 @@ class Reviews:
         self._orders, self._refresh, self._keep_calls = orders, refresh, keep_calls
         self._picture, self._clock = picture, clock
         self._forks: Forks | None = None
+        self.playing = asyncio.Lock()
+        """Held by who plays kept conversations: one at a time."""
 
     # Opening and running again ---------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Reviews:
         and models of now; ``text``, ``intent`` and the customer's ``level`` may be others.
 
         Raises NotFound; InvalidInput: 409 where its steps are not kept, 422 for a node that it did
-        not pass or an edit that cannot be; TimeoutError.
+        not pass or an edit that cannot be, 503 where it takes too long.
         """
         _acts(who)
         edits = _edits(text, intent, level)
@@ -127,6 +129,9 @@ class Reviews:
         try:
             async with asyncio.timeout(self.policy.timeout_s):
                 forked = await self._run(kept, from_node, edits, context)
+        except TimeoutError as error:
+            reason = f"重跑超过 {self.policy.timeout_s:g} 秒，没有结果"
+            raise InvalidInput("from_node", reason, status=503) from error
         finally:
             await self._keep_calls(f"rerun:{turn_id}", context.calls)
         await self._note_rerun(who, turn_id, from_node, edits)

@@ -117,6 +117,17 @@ OPERATIONS = [
     ("post", "/api/tools/{name}"),
     ("get", "/api/approvals"),
     ("post", "/api/approvals/{approval_id}"),
+    ("get", "/api/reviews"),
+    ("get", "/api/reviews/turns/{turn_id}"),
+    ("post", "/api/reviews/turns/{turn_id}/rerun"),
+    ("post", "/api/reviews/turns/{turn_id}/mark"),
+    ("post", "/api/reviews/turns/{turn_id}/save"),
+    ("post", "/api/reviews/{review_id}"),
+    ("get", "/api/reviews/regressions"),
+    ("post", "/api/reviews/regressions/run"),
+    ("get", "/api/reviews/regressions/{name}"),
+    ("put", "/api/reviews/regressions/{name}"),
+    ("delete", "/api/reviews/regressions/{name}"),
 ]
 
 

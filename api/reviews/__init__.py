@@ -1,0 +1,1 @@
+"""Learning from the desk over HTTP: turns, re-runs, judgements, kept conversations."""
