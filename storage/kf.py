@@ -348,7 +348,8 @@ _ACTION = Statement("SELECT action FROM turns WHERE turn_id = :turn_id")
 _BUSY = Statement(
     """
     SELECT 1 FROM conversations WHERE id = :id AND due_at IS NOT NULL
-    UNION ALL SELECT 1 FROM kf_accounts WHERE open_kfid = :account AND lease_until >= :now
+    UNION ALL SELECT 1 FROM kf_accounts WHERE open_kfid = :account
+        AND (lease_until >= :now OR wanted_ts IS NOT NULL)
     """
 )
 _STATUS = Statement("SELECT status FROM outbox WHERE message_id = :message_id")
@@ -377,7 +378,7 @@ def action_of(connection: Connection, turn_id: str) -> str:
 
 def is_busy(connection: Connection, conversation: str, account: str, *, now: float) -> bool:
     """The customer has written something that is being answered, or will be; or it may be among
-    what is being read."""
+    what is being read, or is still to be read where that has failed."""
     values = {"id": conversation, "account": account, "now": now}
     return _BUSY.first(connection, values) is not None
 

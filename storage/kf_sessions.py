@@ -15,7 +15,7 @@ from domain.desk import EventKind
 from storage import desk_events, outbox
 from storage.audit import record
 from storage.clock import iso
-from storage.desk import DESK
+from storage.handoffs import DESK
 from storage.kf import CHANNEL
 from storage.outbox import NewDelivery
 from storage.statements import Statement
@@ -26,7 +26,15 @@ LASTS_S = 48 * 3_600.0
 """A session ends that long after its last word."""
 _AT_ONCE = 100
 
-_MODE = Statement("UPDATE conversations SET mode = :mode WHERE id = :id AND mode <> :mode")
+_QUIET = Statement("UPDATE conversations SET mode = 'human' WHERE id = :id AND mode <> 'human'")
+_BACK = Statement("UPDATE conversations SET mode = 'bot' WHERE id = :id AND mode = 'human'")
+_KEPT = Statement(
+    """
+    UPDATE conversations SET mode = CASE WHEN EXISTS (SELECT 1 FROM handoffs
+        WHERE conversation_id = :id AND status = 'open') THEN 'queued' ELSE 'bot' END
+    WHERE id = :id AND mode = 'human'
+    """
+)
 _BACK = Statement(
     "UPDATE conversations SET mode = 'bot' WHERE id = :id AND mode IN ('human', 'copilot')"
 )
@@ -88,7 +96,7 @@ _DUE_AGAIN = Statement(
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """An open hand-over whose session is the bot's. ``at``: when it was asked for last."""
+    """An open hand-over whose session is ours. ``at``: when it was asked for last."""
 
     handoff: int
     at: str
@@ -111,7 +119,7 @@ class Unsaid:
 def hand_to_person(connection: Connection, conversation: str, *, agent: str, now: float) -> bool:
     """A servicer has the session: we keep quiet. False if that was known."""
     values = {"id": conversation, "agent": agent or None, "now": now, "at": iso(now)}
-    quiet = _MODE.run(connection, values | {"mode": "human"}) == 1
+    quiet = _QUIET.run(connection, values) == 1
     taken = _TAKEN.run(connection, values) > 0
     if quiet or taken:
         _record(connection, "taken", conversation, agent, now)
@@ -121,7 +129,7 @@ def hand_to_person(connection: Connection, conversation: str, *, agent: str, now
 
 def keep_quiet(connection: Connection, conversation: str) -> None:
     """It waits in the pool, and whoever takes it is still to come."""
-    _MODE.run(connection, {"id": conversation, "mode": "human"})
+    _QUIET.run(connection, {"id": conversation})
 
 
 def queued(connection: Connection, conversation: str, *, now: float) -> None:

@@ -80,6 +80,24 @@ async def test_an_urgent_word_takes_no_place_from_what_is_still_being_composed(
     assert await dead(desk) == []
 
 
+async def test_a_place_is_left_for_the_answer_to_what_is_still_to_be_read(desk: Desk) -> None:
+    await met(desk)
+    # As after a pull that has failed: something is there, and nobody knows of whom.
+    await desk.process.write(
+        lambda c: c.exec_driver_sql(
+            f"UPDATE kf_accounts SET wanted_ts = {time.time() + 3_600}"
+        ).close()
+    )
+    await put(desk, "wmOne", [f"第{number}条" for number in range(3)])
+
+    async def all_sent() -> bool:
+        return not await desk.process.rows("SELECT 1 FROM outbox WHERE status = 'pending'")
+
+    await desk.process.until(all_sent)
+    assert (await desk.answers("wmOne"))[1:] == ["第0条", "第1条\n\n第2条"]
+    assert await dead(desk) == []
+
+
 async def test_a_long_answer_is_cut_between_characters_and_what_does_not_fit_is_told(
     desk: Desk, sandbox_server: SandboxServer
 ) -> None:
