@@ -18,6 +18,8 @@ from starlette.routing import Route
 from api.approvals.endpoints import router as approvals
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
+from api.console.knowledge import UPLOAD_PATH
+from api.console.pages import router as console
 from api.desk.session import SignInNeeded, sign_in_first
 from api.desk.streams import Streams
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
@@ -34,6 +36,7 @@ from api.orders.links import router as links
 from api.orders.pictures import MAX_PICTURE_BODY_BYTES, PICTURES_PATH
 from api.orders.pictures import router as pictures
 from api.platform.endpoints import router as platform
+from api.reviews.endpoints import router as reviews
 from api.tianwang.addresses import Addresses
 from api.tianwang.endpoints import conflict
 from api.tianwang.endpoints import router as tianwang
@@ -90,6 +93,8 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(wechat)
     app.include_router(links)
     app.include_router(wecom)
+    app.include_router(reviews)
+    app.include_router(console)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
     _handle_errors(app, kefu.settings.max_body_bytes)
@@ -100,7 +105,11 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         signed=kefu.settings.webhook_secret is not None,
         keyed=_keyed(kefu),
         max_body_bytes=kefu.settings.max_body_bytes,
-        uploads={IMPORTS_PATH: MAX_UPLOAD_BYTES, PICTURES_PATH: MAX_PICTURE_BODY_BYTES},
+        uploads={
+            IMPORTS_PATH: MAX_UPLOAD_BYTES,
+            UPLOAD_PATH: MAX_UPLOAD_BYTES,
+            PICTURES_PATH: MAX_PICTURE_BODY_BYTES,
+        },
         tokens=_tokens(kefu.settings),
     )
     app.add_middleware(Addresses, settings=kefu.settings)

@@ -1,0 +1,48 @@
+"""The queue: who waits, who is with whom, and what was done."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.console.failures import PageRoute
+from api.console.reader import TheReader
+from api.console.shell import shown
+from api.desk.session import TheDesk
+from engine.desk.views import View
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+VIEWS: tuple[View, ...] = ("waiting", "mine", "open", "all", "closed")
+Search = Annotated[str, Query(max_length=100)]
+
+
+@router.get("/desk")
+async def queue(
+    request: Request,
+    desk: TheDesk,
+    reader: TheReader,
+    view: View = "waiting",
+    q: Search = "",
+    channel: Annotated[str, Query(max_length=64)] = "",
+    before: Annotated[str | None, Query(max_length=200)] = None,
+) -> Response:
+    """The page keeps itself new by `/api/desk/events`."""
+    found = await desk.queue(
+        reader.agent, view=view, search=q.strip(), channel=channel.strip(), before=before
+    )
+    return await shown(
+        request,
+        reader,
+        "queue.html",
+        waiting=found.counts["waiting"],
+        found=found,
+        views=VIEWS,
+        view=view,
+        search=q,
+        channel=channel,
+        before=before,
+        now=time.time(),
+        here="",
+    )
