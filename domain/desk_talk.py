@@ -3,11 +3,13 @@ question again. Pure.
 """
 
 import re
+from datetime import datetime
 from difflib import SequenceMatcher
 
 from domain.text import letters
 
 MAX_READ_CHARS = 200
+_WEEKDAYS = "一二三四五六日"
 MARKS = range(1, 6)
 _ALIKE = 0.9
 _CODES = re.compile(r"[0-9a-z]+")
@@ -16,7 +18,10 @@ _POLITE = (
     r"(?:好|行|可以|嗯+|恩|哦+|噢|啊|呀|哈+|的|了|啦|吧|呢|哟|谢谢|多谢|感谢|谢|辛苦|你们?|您|客服|老师|亲|再见|拜拜|thanks?"
     r"|thankyou|thx)*"
 )
-_LEAD = r"(?:我|就|给|打|评|选|你们?|您|客服|个|一个|回复|服务|这次|本次|人工|分数|评分|评价|是|满分|对)*"
+_LEAD = (
+    r"(?:我|就|给|打|评|选|你们?|您|客服|个|一个|回复|服务|这次|本次"
+    r"|人工|分数|评分|评价|是|满分|对)*"
+)
 _NUMERALS = {"一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5}
 _FIGURE = r"(?P<figure>[1-5一二两三四五])(?:分|星|颗星|星级|星好评|分好评)?"
 _VERY = r"(?:非常|十分|特别|很|超级|太|挺|最|相当|极其|极度|超|蛮)"
@@ -79,3 +84,12 @@ def is_same_question(one: str, other: str) -> bool:
     if not first or not second or _CODES.findall(first) != _CODES.findall(second):
         return False
     return first == second or SequenceMatcher(None, first, second).ratio() >= _ALIKE
+
+
+def opening_words(opens: datetime, now: datetime) -> str:
+    """«今天 14:00», «明天 09:00», «周一（11月23日）09:00»; both in the desk's own time zone."""
+    days = (opens.date() - now.date()).days
+    if days in (0, 1):
+        return f"{'明天' if days else '今天'} {opens:%H:%M}"
+    day = f"周{_WEEKDAYS[opens.weekday()]}（{opens.month}月{opens.day}日）"
+    return f"{day}{opens:%H:%M}"

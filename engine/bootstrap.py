@@ -23,6 +23,7 @@ from engine import collector
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
+from engine.desk_turns import TurnDesk
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
 from engine.dispatching import DispatchRunner
 from engine.engine import Engine
@@ -43,6 +44,10 @@ from engine.orders.work import OrderRunner
 from engine.policy import EnginePolicy
 from engine.prices import Prices
 from engine.qingjian import QingjianChannel, QingjianLink
+from engine.reviews.build import build_record_keeping, build_reviews, recording
+from engine.reviews.keeping import RecordKeeping
+from engine.reviews.records import RecordTurn
+from engine.reviews.reviews import Reviews
 from engine.settings import Settings
 from engine.settling import Settling
 from engine.tasks.acting import ActingPolicy
@@ -130,6 +135,8 @@ class Kefu:
     links: PictureLinks
     keeping: PictureKeeping | None
     human_desk: HumanDesk
+    reviews: Reviews
+    record_keeping: RecordKeeping
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
     wecom: Wecom | None = None
@@ -168,6 +175,7 @@ class Kefu:
         self.upkeep.start()
         if self.keeping is not None:
             self.keeping.start()
+        self.record_keeping.start()
         if self.models is not None:
             await self.models.warm()
         collector.hold_back()
@@ -184,6 +192,7 @@ class Kefu:
             await self.wechat.stop()
         if self.keeping is not None:
             await self.keeping.stop()
+        await self.record_keeping.stop()
         await self.order_runner.stop()
         if self.dispatching is not None:
             await self.dispatching.stop()
@@ -267,6 +276,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             on_delivered=notices.delivered if notices else None,
         ),
     )
+    turn_orders = TurnOrders(orders)
     parts = assemble_engine(
         database,
         services,
@@ -281,7 +291,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             *((wecom.committed,) if wecom else ()),
         ),
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
-        orders=TurnOrders(orders),
+        orders=turn_orders,
+        record=recording(settings),
     )
     work.on_queues = orders.on_queues = parts.wake_queues
     if wechat is not None:
@@ -376,6 +387,16 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             book=work.book,
             on_queues=parts.wake_queues,
         ),
+        build_reviews(
+            settings,
+            database,
+            lambda: kefu.services,
+            knowledge,
+            metrics,
+            store,
+            turn_orders,
+        ),
+        build_record_keeping(settings, database),
     )
 
     def take(book: PriceBook) -> None:
@@ -428,9 +449,12 @@ def assemble_engine(
     on_commit: Callable[[TurnCommit], None] | None = None,
     tasks: TaskParts | None = None,
     orders: TurnOrders | None = None,
+    desk: TurnDesk | None = None,
+    record: RecordTurn | None = None,
 ) -> EngineParts:
     """The engine over a started database. ``owner`` names this process in leases; ``on_commit`` is
-    told of each turn that was committed."""
+    told of each turn that was committed. ``desk``: None: customers are told no places.
+    ``record``: what is kept of a run."""
     metrics, waiting, saver = metrics or Metrics(), WaitingRoom(), RowCheckpointSaver(database)
     deliverer = Deliverer(
         database,
@@ -460,6 +484,8 @@ def assemble_engine(
         on_commit=on_commit,
         tasks=tasks.turns if tasks else None,
         orders=orders,
+        record=record,
+        desk=desk or TurnDesk(database),
         clock=clock,
     )
     engine = Engine(

@@ -16,6 +16,7 @@ from domain.errors import InvalidInput, StorageError
 from domain.messages import InboundMessage
 from engine.answers import answer_for, bare_answer
 from engine.delivery import Deliverer, sweep_outbox
+from engine.desk_turns import heard
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
 from engine.turns import Turns
@@ -117,6 +118,7 @@ class Engine:
                 merge_limit=policy.merge_limit,
                 merge_polled=policy.merge_polled,
             )
+            heard(connection, message, receipt)
             if beside is not None:
                 beside(connection, receipt)
             return receipt
@@ -134,12 +136,14 @@ class Engine:
         """Store ``message`` once, in a unit of somebody who stores more than it: to be followed by
         `taken` when that is committed. ``message.received_at`` is set."""
         policy = self.policy
-        return inbox.receive(
+        receipt = inbox.receive(
             connection,
             message,
             debounce=policy.debounce(message.channel, message.route),
             max_debounce=policy.debounce_max_s,
         )
+        heard(connection, message, receipt)
+        return receipt
 
     def taken(self, message: InboundMessage, receipt: Receipt) -> None:
         """What `intake` stored is committed: see to it that it is answered."""
@@ -207,6 +211,10 @@ class Engine:
             lambda c: outbox.resend(c, delivery, now=now, actor=actor)
         )
         self._deliverer.wake(queue)
+
+    def look(self, conversation: str) -> None:
+        """It wants a turn: somebody has put a word into its inbox."""
+        self._turns.wake(conversation, self._clock())
 
     async def decide_approval(
         self, approval: int, verdict: Verdict, *, by: str, note: str = "", total: int | None = None

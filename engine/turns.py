@@ -8,49 +8,62 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
-from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 from sqlalchemy import Connection
 
-from domain.approvals import Verdict
 from domain.decisions import Action, EffectKind
+from domain.desk import Mode
 from domain.errors import StaleTurn, TaskTaken
-from domain.ids import TurnId, effect_key, turn_id
+from domain.ids import TurnId, effect_key
 from domain.messages import MessageKind
 from engine.answers import answer_for, bare_answer, build_answer, default_answer
+from engine.desk_turns import TurnDesk
 from engine.metrics import Metrics
 from engine.model_calls import call_row, count_call
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.reviews.records import RecordTurn
 from engine.tasks.turns import TurnTasks
-from engine.waiting import MessageKey, WaitingRoom
+from engine.turn_rows import (
+    NOTHING_SAID,
+    effect_records,
+    handoff_in,
+    keys_of,
+    message_delivery,
+    notice_delivery,
+    outcome_of,
+    reply_row,
+    said_in,
+    turn_of,
+    unknown_in,
+)
+from engine.turn_stops import Stop, keep, spoken, stopped
+from engine.waiting import WaitingRoom
 from graphs.context import FiredTask, Services, TurnContext
 from graphs.conversation import Graph
 from graphs.nodes.act import act_on
 from graphs.state import ConversationState
-from storage import approvals, inbox, turns
-from storage.approvals import NewApproval
+from storage import inbox, turns
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.inbox import Claim
 from storage.outbox import NewDelivery
-from storage.turns import Committed, EffectRecord, HandoffRow, ReplyRow, TurnCommit
+from storage.turns import Committed, ReplyRow, TurnCommit
 from tools.models.calls import ModelCall
 from tools.perform import Act
 
 log = logging.getLogger(__name__)
 _Acts = tuple[tuple[FiredTask, Act], ...]
-_SOLVED = frozenset({"answer", "quote", "chat", "task", "order"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Ran:
     """A run that succeeded: what to commit, and what to tell the callers.
 
-    ``acts``: of the tasks that it fired; ``ordered``: its ORDER effects; ``shown_in``: the
-    conversation, where its caller gets everything in the response.
+    ``acts``: of the tasks that it fired; ``ordered``: its ORDER effects, ``at_desk``: payloads of
+    its DESK effects; ``shown_in``: the conversation, where its caller gets everything in the
+    response; ``stop``: where it waits for a person's word.
     """
 
     commit: TurnCommit
@@ -58,7 +71,8 @@ class _Ran:
     acts: _Acts = ()
     shown_in: str = ""
     ordered: tuple[dict[str, Any], ...] = ()
-    approval: NewApproval | None = None
+    at_desk: tuple[dict[str, Any], ...] = ()
+    stop: Stop | None = None
 
 
 class Turns:
@@ -85,10 +99,12 @@ class Turns:
         on_commit: Callable[[TurnCommit], None] | None = None,
         tasks: TurnTasks | None = None,
         orders: TurnOrders | None = None,
+        desk: TurnDesk | None = None,
         record: RecordTurn | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tasks, self._orders, self._record = tasks, orders, record
+        self._desk = desk
         self._database = database
         self._graph = graph
         self._saver = saver
@@ -231,7 +247,7 @@ class Turns:
     ) -> Committed | float | None:
         """Committed; or when to retry after a failure; or None where new messages made it stale."""
         started = self._clock()
-        keys = _keys(claim)
+        keys = keys_of(claim)
         try:
             ran = await self._run(claim, calls, started)
             committed = await self._commit(claim, ran, may_rebuild=may_rebuild)
@@ -265,32 +281,22 @@ class Turns:
         ):
             return self._parked(claim, started, *await self._last_acts(claim, calls, started))
         context = await self._context(claim, calls, started)
-        if claim.mode == "human":
+        if _with_person(claim):
             return await self._silent(claim, context)
+        if context.desk is not None and context.desk.returned is not None:
+            return await self._run_graph(claim, context, NOTHING_SAID)
         if all(message.kind == MessageKind.EVENT for message in claim.messages):
-            verdict = await self._verdict(claim)
-            if verdict is None:
+            word = await self._database.read(lambda c: spoken(c, claim))
+            if word is None:
                 return await self._silent(claim, context)
-            return await self._run_graph(claim, context, Command(resume=verdict))
-        return await self._run_graph(claim, context, _said(claim))
-
-    async def _verdict(self, claim: Claim) -> dict[str, Any] | None:
-        """A person's word on the quote at which this conversation's last run stopped."""
-        if claim.checkpoint is None or not claim.checkpoint.pending:
-            return None
-        event = claim.messages[-1].event
-        row = await self._database.read(lambda c: approvals.spoken(c, event))
-        if row is None or row["conversation_id"] != claim.conversation_id:
-            return None
-        if row["status"] not in set(Verdict):
-            return None
-        return {"verdict": row["status"], "total": row["quote"]["total"], "note": row["note"]}
+            return await self._run_graph(claim, context, Command(resume=word))
+        return await self._run_graph(claim, context, said_in(claim))
 
     async def _context(self, claim: Claim, calls: list[ModelCall], started: float) -> TurnContext:
-        keys = _keys(claim)
+        keys = keys_of(claim)
         context = TurnContext(
             services=self._services,
-            turn_id=_turn_id(claim),
+            turn_id=turn_of(claim),
             conversation_id=claim.conversation_id,
             channel=claim.channel,
             account=claim.account,
@@ -306,6 +312,9 @@ class Turns:
             context.fired, context.asks = await self._tasks.fired_by(claim, started)
         if self._orders is not None:
             context.orders = await self._orders.in_talk(claim, context.services.price_book)
+        if self._desk is not None and claim.mode != Mode.HUMAN:
+            context.desk = await self._desk.in_talk(claim, started)
+            context.stand = self._desk.stand(claim, started)
         return context
 
     async def _run_graph(
@@ -317,52 +326,20 @@ class Turns:
             state = await self._graph.ainvoke(given, config, context=context, durability="exit")
         run = self._saver.collect(claim.conversation_id)
         ended = self._clock()
-        approval = self._asked_for(state, ended)
-        if approval is not None:
-            state |= self._waits(context)
+        stop = stopped(state, context, approval_s=self._policy.approval_s, now=ended)
+        if stop is not None:
+            state |= stop.shows
         answer = build_answer(state, context, latency_ms=round((ended - context.now) * 1000))
         commit = self._as_commit(claim, context, state, answer, ended)
         shown_in = self._shown_in(claim)
-        ordered = tuple(one for one in state["effects"] if one["kind"] == EffectKind.ORDER)
-        record = self._record(claim, context, given, ended=ended) if self._record else None
+        effects = state["effects"]
+        ordered = tuple(one for one in effects if one["kind"] == EffectKind.ORDER)
+        at_desk = tuple(one["payload"] for one in effects if one["kind"] == EffectKind.DESK)
+        record = None
+        if self._record is not None and given != NOTHING_SAID:
+            record = self._record(claim, context, given, ended=ended)
         commit = replace(commit, run=run, record=record)
-        return _Ran(commit, answer, tuple(context.acts), shown_in, ordered, approval)
-
-    def _asked_for(self, state: dict[str, Any], now: float) -> NewApproval | None:
-        """The quote at which the run stopped to be approved."""
-        for stop in state.pop("__interrupt__", ()):
-            asked = stop.value
-            if asked.get("kind") == "quote_approval":
-                expires = now + self._policy.approval_s
-                return NewApproval(
-                    asked["quote"], tuple(asked["reasons"]), asked["request"], expires
-                )
-        return None
-
-    def _waits(self, context: TurnContext) -> dict[str, Any]:
-        """What the customer is told meanwhile, and staff."""
-        templates = self._services.templates
-        content = templates.render("awaiting_approval", seed=context.turn_id)
-        decision = {
-            "action": Action.REPLY.value,
-            "decision": "approval",
-            "content": content,
-            "confidence": 1.0,
-            "citations": [],
-            "source": "template:awaiting_approval",
-        }
-        notice = {
-            "title": "报价待审批",
-            "text": f"会话 {context.conversation_id} 的报价需要主管确认后才会发给客户。",
-            "priority": "high",
-            "reason": "quote_approval",
-        }
-        effects = [
-            {"kind": "message", "name": "reply", "payload": {"text": content}},
-            {"kind": "notice", "name": "notice", "payload": notice},
-        ]
-        # The quote is not the customer's to see before somebody has approved it.
-        return {"decision": decision, "effects": effects, "quote": None}
+        return _Ran(commit, answer, tuple(context.acts), shown_in, ordered, at_desk, stop)
 
     def _shown_in(self, claim: Claim) -> str:
         return "" if self._is_pushed(claim) else claim.conversation_id
@@ -378,7 +355,7 @@ class Turns:
         answer["answers"] = claim.messages[-1].channel_message_id
         decision = state["decision"]
         tokens = sum(call.tokens_in + call.tokens_out for call in context.calls)
-        handoff, unknown = _handoff(state), _unknown(state)
+        handoff, unknown = handoff_in(state), unknown_in(state)
         return TurnCommit(
             claim=claim,
             turn_id=context.turn_id,
@@ -388,9 +365,9 @@ class Turns:
             result=orjson.dumps(answer).decode(),
             started=context.now,
             ended=ended,
-            outcome=_outcome(decision, handed=handoff is not None),
-            reply=_reply_row(context, decision, tokens, answer["latency_ms"]),
-            effects=_effect_records(context.turn_id, state["effects"]),
+            outcome=outcome_of(decision, handed=handoff is not None),
+            reply=reply_row(context, decision, tokens, answer["latency_ms"]),
+            effects=effect_records(context.turn_id, state["effects"]),
             handoff=handoff,
             unknown_question=unknown,
             deliveries=self._deliveries(claim, context.turn_id, state["effects"], ended),
@@ -405,10 +382,10 @@ class Turns:
         for effect in effects:
             kind, key = effect["kind"], effect_key(TurnId(turn_id), effect["name"])
             if kind == EffectKind.MESSAGE and self._is_pushed(claim):
-                made = _message_delivery(claim, turn_id, key, effect["payload"], now)
+                made = message_delivery(claim, turn_id, key, effect["payload"], now)
                 found.append(replace(made, not_before=self._not_before(claim)))
             elif kind == EffectKind.NOTICE and self._notices:
-                found.append(_notice_delivery(claim, turn_id, key, effect["payload"]))
+                found.append(notice_delivery(claim, turn_id, key, effect["payload"]))
         return tuple(found)
 
     def _not_before(self, claim: Claim) -> float:
@@ -425,7 +402,7 @@ class Turns:
 
     async def _commit(self, claim: Claim, ran: _Ran, *, may_rebuild: bool) -> Committed | None:
         rebuildable = may_rebuild and claim.messages[-1].route == "push"
-        for key in _keys(claim):
+        for key in keys_of(claim):
             self._waiting.take(key)
 
         def unit(connection: Connection) -> tuple[Committed | None, list[str]]:
@@ -434,7 +411,9 @@ class Turns:
             queues = self._fire(connection, claim, ran)
             queues += self._order(connection, claim, ran)
             committed = turns.commit(connection, ran.commit)
-            self._keep_approval(connection, claim, ran)
+            keep(connection, claim, ran.commit, ran.stop)
+            if self._desk is not None:
+                self._desk.commit(connection, claim, ran.commit, ran.at_desk)
             return committed, queues
 
         committed, queues = await self._database.write(unit, key=claim.conversation_id)
@@ -455,22 +434,6 @@ class Turns:
             return ()
         turn, now = ran.commit.turn_id, ran.commit.ended
         return self._orders.commit(connection, claim, turn, ran.ordered, now)
-
-    def _keep_approval(self, connection: Connection, claim: Claim, ran: _Ran) -> None:
-        now = ran.commit.ended
-        if ran.approval is not None:
-            approvals.open_approval(
-                connection,
-                ran.approval,
-                conversation_id=claim.conversation_id,
-                contact_id=claim.contact_id,
-                turn_id=ran.commit.turn_id,
-                now=now,
-            )
-        elif (
-            claim.checkpoint is not None and claim.checkpoint.pending and ran.commit.run.checkpoints
-        ):
-            approvals.supersede(connection, claim.conversation_id, now=now)
 
     def _fire(self, connection: Connection, claim: Claim, ran: _Ran) -> list[str]:
         """What tasks said stands in the outbox before the turn's own reply."""
@@ -541,7 +504,7 @@ class Turns:
     def _parked(self, claim: Claim, started: float, lines: list[str], acts: _Acts) -> _Ran:
         """Give up on these messages: dead letter, default sentence, word to the staff. ``lines``:
         what tasks said all the same."""
-        turn = _turn_id(claim)
+        turn = turn_of(claim)
         error = claim.last_error or f"the process died {claim.attempts - 1} times in this turn"
         content = self._services.templates.render("default_sentence", seed=turn)
         whole = "\n".join([*lines, content])
@@ -570,7 +533,7 @@ class Turns:
             outcome="unsolved",
             reply=ReplyRow(effect_key(turn, "reply"), content, 0.0, (), 0, 0),
             error=error,
-            effects=_effect_records(turn, effects),
+            effects=effect_records(turn, effects),
             deliveries=self._deliveries(claim, turn, effects, now),
         )
         log.error("conversation %s: messages parked: %s", claim.conversation_id, error)
@@ -592,102 +555,15 @@ class Turns:
             result=orjson.dumps(answer).decode(),
             started=context.now,
             ended=self._clock(),
-            outcome="transferred" if claim.mode == "human" else "unsolved",
+            outcome="transferred" if _with_person(claim) else "unsolved",
         )
         return _Ran(commit, answer, tuple(context.acts), self._shown_in(claim))
+
+
+def _with_person(claim: Claim) -> bool:
+    return claim.mode == Mode.HUMAN or claim.to_person
 
 
 async def _act_on_all(context: TurnContext) -> list[str]:
     """What they said, in order."""
     return [line for fired in context.fired for line in (await act_on(fired, context))["said"]]
-
-
-def _reply_row(
-    context: TurnContext, decision: dict[str, Any], tokens: int, latency_ms: int
-) -> ReplyRow | None:
-    """None where tasks said all that was to be said."""
-    if not decision["content"]:
-        return None
-    return ReplyRow(
-        message_id=effect_key(TurnId(context.turn_id), "reply"),
-        content=decision["content"],
-        confidence=decision["confidence"],
-        evidence_ids=tuple(item["id"] for item in decision["citations"]),
-        tokens_total=tokens,
-        latency_ms=latency_ms,
-    )
-
-
-def _said(claim: Claim) -> ConversationState:
-    text = "\n".join(m.text for m in claim.messages if m.text)
-    return {"messages": [HumanMessage(content=text, id=f"m{claim.messages[-1].row_id}")]}
-
-
-def _turn_id(claim: Claim) -> TurnId:
-    return turn_id(claim.conversation_id, claim.messages[0].row_id, claim.received)
-
-
-def _keys(claim: Claim) -> list[MessageKey]:
-    return [(claim.channel, claim.account, m.channel_message_id) for m in claim.messages]
-
-
-def _outcome(decision: dict[str, Any], *, handed: bool) -> str:
-    if handed or decision["decision"] == "dispatch":
-        return "transferred"
-    return "solved" if decision["decision"] in _SOLVED else "unsolved"
-
-
-def _handoff(state: dict[str, Any]) -> HandoffRow | None:
-    for effect in state["effects"]:
-        if effect["kind"] == EffectKind.HANDOFF:
-            return HandoffRow(**effect["payload"])
-    return None
-
-
-def _unknown(state: dict[str, Any]) -> tuple[str, float] | None:
-    for effect in state["effects"]:
-        if effect["kind"] == EffectKind.UNKNOWN_QUESTION:
-            return effect["payload"]["content"], effect["payload"]["confidence"]
-    return None
-
-
-def _effect_records(turn_id: str, effects: list[dict[str, Any]]) -> tuple[EffectRecord, ...]:
-    """Messages are rows of the history; every other effect is recorded under its key."""
-    return tuple(
-        EffectRecord(effect_key(TurnId(turn_id), e["name"]), str(e["kind"]), e["payload"])
-        for e in effects
-        if e["kind"] != EffectKind.MESSAGE
-    )
-
-
-def _message_delivery(
-    claim: Claim, turn_id: str, key: str, payload: dict[str, Any], now: float
-) -> NewDelivery:
-    return NewDelivery(
-        message_id=key,
-        queue=claim.conversation_id,
-        kind="message",
-        channel=claim.channel,
-        account=claim.account,
-        conversation_id=claim.conversation_id,
-        turn_id=turn_id,
-        payload={
-            "chat_id": claim.chat_id,
-            "to": claim.sender_id,
-            "text": payload["text"],
-            "created_at": now,
-        },
-    )
-
-
-def _notice_delivery(claim: Claim, turn_id: str, key: str, payload: dict[str, Any]) -> NewDelivery:
-    return NewDelivery(
-        message_id=key,
-        queue=f"notice:{key}",
-        kind="notice",
-        channel="staff",
-        account="",
-        conversation_id=claim.conversation_id,
-        turn_id=turn_id,
-        payload=payload,
-    )

@@ -81,10 +81,12 @@ def with_unanswered(
 ) -> tuple[ConversationState, str, list[str]]:
     """An answer that waited for a person's word was not sent: nothing of it was said, and what it
     was to is asked still, unless that person has answered it."""
-    waiting = state.get("unanswered")
+    waiting, desk = state.get("unanswered"), context.desk
+    if desk is not None and desk.returned is not None:
+        return {**state, **_UNSAID}, "", []  # type: ignore[typeddict-item]
     if not waiting:
         return state, text, images
-    if context.desk is not None and context.desk.answered:
+    if desk is not None and desk.answered:
         return {**state, **_UNSAID}, text, images  # type: ignore[typeddict-item]
     images = images or list(state["classification"]["images"])
     text = "\n".join(filter(None, [*waiting, text]))

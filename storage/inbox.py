@@ -17,7 +17,8 @@ from storage.tasks import watch_version
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What intake says. For a duplicate: the state of the first delivery, and its turn's result."""
+    """What intake says. For a duplicate: the state of the first delivery, and its turn's result.
+    ``mode``: who had the conversation when it came."""
 
     row_id: int
     conversation_id: str
@@ -27,6 +28,7 @@ class Receipt:
     result: str | None = None
     due_at: float | None = None
     claim: "Claim | None" = None
+    mode: str = "bot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ class Claim:
     """The right to run one turn, and all that the turn needs to know. Valid until ``until``.
 
     ``tasks_version``: number of the newest task that these messages may fire. ``has_orders``: the
-    conversation has open ones.
+    conversation has open ones. ``to_person``: they were written to a person, who has given the
+    conversation back since.
     """
 
     conversation_id: str
@@ -71,8 +74,12 @@ class Claim:
     checkpoint: StoredCheckpoint | None = None
     tasks_version: int = 0
     has_orders: bool = False
+    to_person: bool = False
 
 
+WORDS = ("approval:", "desk_draft:", "desk_returned:")
+"""Events that we put into the inbox ourselves: each makes a turn of its own, in its place."""
+_RETURNED = WORDS[2]
 _INSERT_MESSAGE = Statement(
     """
     INSERT INTO messages (contact_id, content, role, received_at, channel, account,
@@ -111,7 +118,7 @@ _TOUCH_CONVERSATION = Statement(
                 THEN conversations.first_unread_ts + :max_debounce
             ELSE excluded.due_at END,
         first_unread_ts = COALESCE(conversations.first_unread_ts, excluded.first_unread_ts)
-    RETURNING due_at
+    RETURNING due_at, mode
     """
 )
 _CLAIM = Statement(
@@ -208,7 +215,7 @@ def receive(
             merge_limit=merge_limit,
             merge_polled=merge_polled,
         )
-    return Receipt(row[0], message.conversation, due_at=due, claim=claimed)
+    return Receipt(row[0], message.conversation, due_at=due, claim=claimed, mode=touched[1])
 
 
 def _message_values(message: InboundMessage) -> dict[str, Any]:
@@ -267,6 +274,7 @@ def claim(
     messages = _unread(connection, conversation, merge_limit + 1)
     if messages and messages[0].route == "poll" and not merge_polled:
         merge_limit = 1
+    taken, to_person = _one_turns(messages[:merge_limit])
     if not messages:
         _NOTHING_DUE.run(connection, {"id": conversation, "fence": found.fence})
         return None
@@ -287,13 +295,26 @@ def claim(
         attempts=found.attempts,
         failures=found.failures,
         last_error=found.last_error,
-        messages=messages[:merge_limit],
-        more=len(messages) > merge_limit,
+        messages=taken,
+        more=len(messages) > len(taken),
         customer=_customer(connection, found.contact_id, found.customer_name),
         checkpoint=latest_checkpoint(connection, conversation),
         tasks_version=watch_version(connection),
         has_orders=has_open(connection, conversation),
+        to_person=to_person,
     )
+
+
+def _one_turns(messages: tuple[UnreadMessage, ...]) -> tuple[tuple[UnreadMessage, ...], bool]:
+    """As many as one turn takes: a person's word goes alone, and ahead of what came after it. True:
+    what is taken came before a person gave the conversation back."""
+    if not any(message.event for message in messages):
+        return messages, False
+    if messages[0].event.startswith(WORDS):
+        return messages[:1], False
+    returned = (at for at, one in enumerate(messages) if one.event.startswith(_RETURNED))
+    at = next(returned, None)
+    return (messages, False) if at is None else (messages[:at], True)
 
 
 def _unread(connection: Connection, conversation: str, limit: int) -> tuple[UnreadMessage, ...]:
