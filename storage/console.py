@@ -75,11 +75,11 @@ def orders(connection: Connection, part: Slice, statuses: Sequence[str], search:
     known = "AND o.status IN :statuses" if statuses else ""
     return _page(
         connection,
-        "SELECT o.id, v.customer_name, v.sender_id, v.channel FROM image_tasks o"
+        "SELECT o.id, v.customer_name, v.sender_id, v.channel FROM image_tasks o"  # noqa: S608
         " LEFT JOIN conversations v ON v.id = o.conversation_id WHERE (:search = ''"
         " OR CAST(o.id AS TEXT) = :search OR LOWER(o.title) LIKE :like ESCAPE '\\'"
         " OR LOWER(o.requirement) LIKE :like ESCAPE '\\'"
-        f" OR LOWER(v.customer_name) LIKE :like ESCAPE '\\') {known}",  # noqa: S608
+        f" OR LOWER(v.customer_name) LIKE :like ESCAPE '\\') {known}",
         "ORDER BY o.id DESC",
         part,
         search=search,
@@ -92,11 +92,11 @@ def messages(connection: Connection, part: Slice, search: str) -> Page:
     """Messages that say ``search``, the newest first."""
     return _page(
         connection,
-        "SELECT m.id, m.conversation_id, m.role, m.received_at,"
+        "SELECT m.id, m.conversation_id, m.role, m.received_at,"  # noqa: S608
         f" SUBSTR(m.content, 1, {MAX_FOUND_CHARS}) AS content,"
         " v.customer_name, v.sender_id, v.channel"
         " FROM messages m JOIN conversations v ON v.id = m.conversation_id"
-        " WHERE LOWER(m.content) LIKE :like ESCAPE '\\'",  # noqa: S608
+        " WHERE LOWER(m.content) LIKE :like ESCAPE '\\'",
         "ORDER BY m.id DESC",
         part,
         like=_like(search),
@@ -121,12 +121,12 @@ def counts(connection: Connection, scopes: Collection[str]) -> dict[str, int]:
     """What waits for a person's act: pending approvals, dead deliveries and parked messages."""
     scoped, params = _scoped(scopes)
     sql = (
-        "SELECT (SELECT COUNT(*) FROM approvals a LEFT JOIN conversations v"
+        "SELECT (SELECT COUNT(*) FROM approvals a LEFT JOIN conversations v"  # noqa: S608
         f" ON v.id = a.conversation_id WHERE a.status = 'pending' AND {scoped}),"
         " (SELECT COUNT(*) FROM outbox o LEFT JOIN conversations v ON v.id = o.conversation_id"
         f" WHERE o.status = 'dead' AND {scoped}),"
         " (SELECT COUNT(*) FROM dead_letters d LEFT JOIN conversations v"
-        f" ON v.id = d.conversation_id WHERE d.status = 'parked' AND {scoped})"  # noqa: S608
+        f" ON v.id = d.conversation_id WHERE d.status = 'parked' AND {scoped})"
     )
     row = connection.execute(_statement(sql, params), params).one()
     return {"approvals": int(row[0]), "deliveries": int(row[1]), "parked": int(row[2])}
