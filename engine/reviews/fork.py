@@ -3,7 +3,7 @@
 The thread is built anew in memory: the checkpoint that the turn began with, then what each node
 gave up to the chosen one (`update_state` as that node), then the graph goes on by itself. Nothing
 that it decides is done: effects are values, and nobody commits them. Tasks are not fired, since
-their tools act.
+their tools act, and no place in the queue is told, since nobody joins it.
 """
 
 import uuid

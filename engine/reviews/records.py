@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import orjson
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langgraph.types import Command
 
 from domain.decisions import CustomerFacts, as_dict
+from domain.desk import Mode
 from domain.messages import Attachment
 from graphs.context import NodeRun, Prompted, TurnContext
+from graphs.desk import AtDesk, Returned, Standing
 from graphs.state import ConversationState
 from storage.inbox import Claim
 from storage.reviews import TurnRecord, packed
@@ -46,6 +48,7 @@ class Recorded:
     customer: CustomerFacts
     asks: str
     tasks: tuple[str, ...]
+    desk: AtDesk | None
     runs: tuple[NodeRun, ...]
     prompts: tuple[Prompted, ...]
     base_kind: str
@@ -67,6 +70,7 @@ def record_turn(
         "customer": as_dict(context.customer),
         "asks": context.asks,
         "tasks": [fired.task_id for fired in context.fired],
+        "desk": asdict(context.desk) if context.desk is not None else None,
         "runs": [[run.name, run.ms, _plain(run.update), run.goes_to] for run in context.runs],
         "prompts": [_prompt(one) for one in context.prompts],
     }
@@ -100,6 +104,7 @@ def recorded(row: TurnRecord) -> Recorded:
         customer=CustomerFacts(**body["customer"]),
         asks=body["asks"],
         tasks=tuple(body["tasks"]),
+        desk=_at_desk(body["desk"]),
         runs=tuple(
             NodeRun(name, ms, _restored(update), tuple(goes_to))
             for name, ms, update, goes_to in body["runs"]
@@ -120,8 +125,26 @@ def _plain(update: Mapping[str, Any]) -> dict[str, Any]:
 def _restored(update: dict[str, Any]) -> dict[str, Any]:
     if "messages" not in update:
         return update
-    made = [_ROLES[kind](content=text, id=key) for kind, key, text in update["messages"]]
-    return {**update, "messages": made}
+    return {**update, "messages": [_message(*one) for one in update["messages"]]}
+
+
+def _message(kind: str, key: str | None, text: str) -> BaseMessage:
+    if kind == "remove":
+        return RemoveMessage(id=str(key))
+    return _ROLES[kind](content=text, id=key)
+
+
+def _at_desk(stored: dict[str, Any] | None) -> AtDesk | None:
+    if stored is None:
+        return None
+    returned = stored["returned"]
+    return AtDesk(
+        Mode(stored["mode"]),
+        stored["reason"],
+        Standing(**stored["standing"]),
+        answered=stored["answered"],
+        returned=Returned(**returned) if returned is not None else None,
+    )
 
 
 def _prompt(one: Prompted) -> dict[str, Any]:

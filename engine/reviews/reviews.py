@@ -166,6 +166,7 @@ class Reviews:
             now=kept.now,
             asks=kept.asks if edits.text is None else "",
             orders=orders,
+            desk=kept.desk,
         )
 
     def _told(
