@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from domain.desk import EventKind, Mode
 from domain.errors import NotFound
-from storage import desk_events
+from storage import desk_events, drafts
 from storage.audit import record
 from storage.clock import iso
 from storage.handoffs import DESK, HandoffRow, open_handoff
@@ -99,10 +99,6 @@ _ASKED_FOR_RATING = Statement("UPDATE handoffs SET rating_asked_ts = :now WHERE 
 _RATE = Statement(
     "UPDATE handoffs SET rating = :rating WHERE id = :id AND rating IS NULL"
     " RETURNING conversation_id"
-)
-_DRAFT_STALE = Statement(
-    "UPDATE desk_drafts SET status = 'stale', decided_at = :at"
-    " WHERE conversation_id = :id AND status = 'pending' RETURNING id"
 )
 
 
@@ -384,10 +380,7 @@ def _turn_to(
     """A draft of the bot's is nobody's any more once the mode has changed."""
     if _MODE.run(connection, {"id": conversation, "mode": mode.value}) != 1:
         return False
-    draft = _DRAFT_STALE.first(connection, {"id": conversation, "at": iso(now)})
-    if draft is not None:
-        data: dict[str, Any] = {"draft": draft[0], "status": "stale"}
-        desk_events.tell(connection, EventKind.DRAFT, conversation, now=now, data=data)
+    drafts.supersede(connection, conversation, now=now)
     desk_events.tell(
         connection, EventKind.MODE, conversation, now=now, agent=agent, data={"mode": mode.value}
     )

@@ -67,13 +67,15 @@ _ONCE = Statement(
     " VALUES (:key, :turn_id, :conversation_id, :kind, :payload, :at)"
     " ON CONFLICT (key) DO NOTHING RETURNING key"
 )
+SAID_BY = "by:"
+"""Before the agent's id, in ``event`` of what a person said."""
 _SAID = Statement(
     """
     INSERT INTO messages (contact_id, content, role, received_at, channel, account,
         channel_message_id, conversation_id, kind, event, attachments, sent_ts, received_ts, route,
         status, turn_id)
     VALUES (:contact_id, :content, :role, :at, :channel, :account, :key, :conversation_id,
-        :kind, '', :attachments, :now, :now, 'push', 'sent', :turn_id)
+        :kind, :event, :attachments, :now, :now, 'push', 'sent', :turn_id)
     ON CONFLICT (channel, account, channel_message_id) DO NOTHING
     """
 )
@@ -144,6 +146,7 @@ def _message(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
             "key": key,
             "conversation_id": to["conversation_id"],
             "kind": kind,
+            "event": f"{SAID_BY}{cause.actor}" if cause.said_by == "staff" else "",
             "attachments": json.dumps(attachments) if attachments else None,
             "now": writing.now,
             "turn_id": cause.turn_id or None,
@@ -198,9 +201,18 @@ def _deliver(
         writing.deliveries += 1
 
 
+def notice_channel(kind: str) -> str:
+    """The outbox's channel for notices to places of one kind."""
+    return f"notice_{kind}"
+
+
 def _notice(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
-    if "staff" in writing.channels:
-        about = payload.get("conversation_id", "")
+    """``place`` in the payload: the notice is for that one alone, behind what waits for it."""
+    about, place = payload.get("conversation_id", ""), payload.get("place")
+    if place:
+        to = (notice_channel(place["kind"]), place["name"], f"notices:{place['name']}")
+        _deliver(writing, key, "notice", *to, payload, conversation=about)
+    elif "staff" in writing.channels:
         _deliver(writing, key, "notice", "staff", "", f"notice:{key}", payload, conversation=about)
 
 

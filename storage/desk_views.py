@@ -1,0 +1,250 @@
+"""The desk's lists and one conversation, as rows. Only what is in scope is found."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, bindparam, text
+
+from domain.desk import EVERYTHING
+from storage.history import rows
+
+_SPOKEN = "(m.kind <> 'event' OR m.content <> '')"
+_COLUMNS = """
+    c.id AS conversation_id, h.id AS handoff, c.customer_name, c.sender_id, c.contact_id,
+    COALESCE(u.level, 'gray') AS level, c.channel, c.account, c.mode,
+    COALESCE(h.status, '') AS status, COALESCE(h.priority, '') AS priority,
+    COALESCE(h.reason, '') AS reason, COALESCE(h.skill, '') AS skill,
+    COALESCE(h.question, '') AS question, COALESCE(h.agent, '') AS agent,
+    COALESCE(a.name, h.agent, '') AS agent_name, h.waiting_since_ts, h.asked_ts, h.due_ts,
+    h.first_reply_ts, COALESCE(h.outcome, '') AS outcome, h.rating
+    """
+_PEOPLE = """
+    LEFT JOIN customers u ON u.contact_id = c.contact_id LEFT JOIN agents a ON a.id = h.agent
+    """
+_HANDED = f"FROM handoffs h JOIN conversations c ON c.id = h.conversation_id {_PEOPLE}"
+_EVERY = f"""
+    FROM conversations c
+    LEFT JOIN handoffs h ON h.conversation_id = c.id AND h.status <> 'closed' {_PEOPLE}
+    """
+# `domain.desk.place_key` in SQL.
+_PLACE = """
+    CASE WHEN h.priority = 'high' THEN 0 ELSE 1 END AS k1,
+    CASE WHEN h.moves > 0 THEN 0 ELSE 1 END AS k2,
+    CASE u.level WHEN 'white' THEN 0 WHEN 'black' THEN 2 ELSE 1 END AS k3,
+    h.waiting_since_ts AS k4, h.id AS k5
+    """
+# Who waits for our word first, the longest first; then who was active last.
+_ATTENTION = """
+    CASE WHEN h.asked_ts IS NULL THEN 1 ELSE 0 END AS k1,
+    COALESCE(h.asked_ts, -h.active_ts) AS k2, h.id AS k3
+    """
+_LAST = f"""
+    SELECT m.conversation_id, m.role, m.content, m.received_at,
+        (SELECT COUNT(*) FROM messages n WHERE n.conversation_id = m.conversation_id
+            AND n.role = 'user' AND (n.kind <> 'event' OR n.content <> '') AND n.id > COALESCE(
+                (SELECT s.id FROM messages s WHERE s.conversation_id = m.conversation_id
+                    AND s.role <> 'user' ORDER BY s.id DESC LIMIT 1), 0)) AS unread
+    FROM messages m WHERE m.id IN (
+        SELECT (SELECT m.id FROM messages m WHERE m.conversation_id = c.id AND {_SPOKEN}
+            ORDER BY m.id DESC LIMIT 1) FROM conversations c WHERE c.id IN :ids)
+    """  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """``keys``: how many columns k1, k2 … order it."""
+
+    source: str
+    where: str
+    order: str
+    keys: int
+
+
+_KINDS = {
+    "waiting": _Kind(_HANDED, "h.status = 'open'", _PLACE, 5),
+    "mine": _Kind(_HANDED, "h.status = 'taken' AND h.agent = :agent", _ATTENTION, 3),
+    "open": _Kind(_HANDED, "h.status <> 'closed'", _ATTENTION, 3),
+    "closed": _Kind(_HANDED, "h.status = 'closed'", "-h.id AS k1", 1),
+    "all": _Kind(_EVERY, "1 = 1", "c.last_active_at AS k1, c.id AS k2", 2),
+}
+KEYS = {name: kind.keys for name, kind in _KINDS.items()}
+_ESCAPE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """``after``: the keys of the last row of the page before, as many as KEYS says."""
+
+    view: str
+    agent: str
+    scopes: tuple[str, ...]
+    search: str = ""
+    channel: str = ""
+    limit: int = 50
+    after: tuple[Any, ...] | None = None
+
+
+def scoped(scopes: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """A condition on c.channel and c.account, and its parameters."""
+    if EVERYTHING in scopes:
+        return "1 = 1", {}
+    accounts = [one for one in scopes if ":" in one]
+    channels = [one for one in scopes if ":" not in one]
+    return (
+        "(c.channel IN :channels OR c.channel || ':' || c.account IN :accounts)",
+        {"channels": channels or [""], "accounts": accounts or [""]},
+    )
+
+
+def page(connection: Connection, wanted: Wanted) -> list[dict[str, Any]]:
+    """One row more than ``limit`` where there are more; each with ``keys`` for the next page."""
+    kind = _KINDS[wanted.view]
+    within, params = scoped(wanted.scopes)
+    names = [f"k{at}" for at in range(1, kind.keys + 1)]
+    down = wanted.view == "all"
+    direction = " DESC" if down else ""
+    beyond = ""
+    if wanted.after is not None:
+        marks = ", ".join(f":{name}" for name in names)
+        beyond = f"WHERE ({', '.join(names)}) {'<' if down else '>'} ({marks})"
+        params |= dict(zip(names, wanted.after, strict=True))
+    if wanted.search:
+        params["like"] = f"%{wanted.search.lower().translate(_ESCAPE)}%"
+    found = _found(
+        connection,
+        f"SELECT * FROM (SELECT {_COLUMNS}, {kind.order} {kind.source}"  # noqa: S608
+        f" WHERE {kind.where} AND {within} AND (:channel = '' OR c.channel = :of_channel)"
+        f" {_SEARCHED if wanted.search else ''}) q {beyond}"
+        f" ORDER BY {', '.join(name + direction for name in names)} LIMIT :limit",
+        params
+        | {"channel": wanted.channel, "of_channel": wanted.channel, "limit": wanted.limit + 1}
+        | ({"agent": wanted.agent} if wanted.view == "mine" else {}),
+    )
+    for row in found:
+        row["keys"] = [row.pop(name) for name in names]
+    return found
+
+
+_SEARCHED = """
+    AND (LOWER(c.customer_name) LIKE :like ESCAPE '\\' OR LOWER(c.sender_id) LIKE :like ESCAPE '\\'
+        OR c.id LIKE :like ESCAPE '\\' OR LOWER(h.question) LIKE :like ESCAPE '\\')
+    """
+
+
+def counts(connection: Connection, agent: str, scopes: Collection[str]) -> dict[str, int]:
+    within, params = scoped(scopes)
+    found = _found(
+        connection,
+        "SELECT COUNT(*) AS open, COALESCE(SUM(CASE WHEN h.status = 'open' THEN 1 ELSE 0 END), 0)"  # noqa: S608
+        " AS waiting, COALESCE(SUM(CASE WHEN h.status = 'taken' AND h.agent = :agent THEN 1"
+        " ELSE 0 END), 0) AS mine FROM handoffs h JOIN conversations c ON c.id = h.conversation_id"
+        f" WHERE h.status <> 'closed' AND {within}",
+        params | {"agent": agent},
+    )
+    return {name: int(found[0][name]) for name in ("waiting", "mine", "open")}
+
+
+def last_words(connection: Connection, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By conversation: the last message, and how many of the customer's nobody has answered."""
+    if not ids:
+        return {}
+    found = _found(connection, _LAST, {"ids": list(ids)})
+    return {row["conversation_id"]: row for row in found}
+
+
+def head(connection: Connection, conversation: str) -> dict[str, Any] | None:
+    """The conversation itself, with what is known of the customer."""
+    found = rows(
+        connection,
+        "SELECT c.id, c.channel, c.account, c.sender_id, c.contact_id, c.customer_name, c.mode,"
+        " COALESCE(u.level, 'gray') AS level, COALESCE(u.score, 60) AS score,"
+        " COALESCE(u.state, 'new') AS state, COALESCE(u.total_messages, 0) AS total_messages,"
+        " COALESCE(u.remark, '') AS remark, COALESCE(u.name, '') AS known_name"
+        " FROM conversations c LEFT JOIN customers u ON u.contact_id = c.contact_id"
+        " WHERE c.id = :id",
+        id=conversation,
+    )
+    return found[0] if found else None
+
+
+def tags(connection: Connection, contact: str) -> list[str]:
+    found = rows(
+        connection, "SELECT tag FROM customer_tags WHERE contact_id = :id ORDER BY tag", id=contact
+    )
+    return [row["tag"] for row in found]
+
+
+def messages(
+    connection: Connection, conversation: str, *, before: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """The newest older than row ``before``, oldest first; one more than ``limit`` where there are
+    more."""
+    found = rows(
+        connection,
+        "SELECT m.id, m.role, m.content, m.kind, m.event, m.received_at, m.status, m.turn_id,"
+        " m.confidence, m.attachments, m.rag_evidence_ids, m.channel_message_id,"
+        " COALESCE(o.status, '') AS delivery FROM messages m"
+        " LEFT JOIN outbox o ON o.message_id = m.channel_message_id"
+        f" WHERE m.conversation_id = :conversation AND m.id < :before AND {_SPOKEN}"  # noqa: S608
+        " ORDER BY m.id DESC LIMIT :limit",
+        conversation=conversation,
+        before=before if before is not None else 2**62,
+        limit=limit + 1,
+    )
+    return found[::-1]
+
+
+def handoffs(connection: Connection, conversation: str, *, limit: int = 10) -> list[dict[str, Any]]:
+    """The newest first."""
+    return rows(
+        connection,
+        "SELECT h.*, COALESCE(a.name, h.agent, '') AS agent_name FROM handoffs h"
+        " LEFT JOIN agents a ON a.id = h.agent"
+        " WHERE h.conversation_id = :id ORDER BY h.id DESC LIMIT :limit",
+        id=conversation,
+        limit=limit,
+    )
+
+
+def turns(connection: Connection, ids: Collection[str]) -> list[dict[str, Any]]:
+    """The newest last."""
+    if not ids:
+        return []
+    return _found(
+        connection,
+        "SELECT turn_id, status, action, intent, result, error, started_ts FROM turns"
+        " WHERE turn_id IN :ids ORDER BY ended_ts, turn_id",
+        {"ids": list(ids)},
+    )
+
+
+def pending_draft(connection: Connection, conversation: str) -> dict[str, Any] | None:
+    found = rows(
+        connection,
+        "SELECT * FROM desk_drafts WHERE conversation_id = :id AND status = 'pending'",
+        id=conversation,
+    )
+    return found[0] if found else None
+
+
+def orders(connection: Connection, contact: str, *, limit: int = 20) -> list[dict[str, Any]]:
+    """The customer's orders, the newest first."""
+    return rows(
+        connection,
+        "SELECT id, title, status, workflow, service, quote, designer, priority, deadline_ts,"
+        " conversation_id, created_at, updated_at FROM image_tasks WHERE contact_id = :id"
+        " ORDER BY id DESC LIMIT :limit",
+        id=contact,
+        limit=limit,
+    )
+
+
+def _found(connection: Connection, sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+    statement = _statement(sql, params)
+    return [dict(row) for row in connection.execute(statement, params).mappings()]
+
+
+def _statement(sql: str, params: dict[str, Any]) -> TextClause:
+    lists = [name for name, value in params.items() if isinstance(value, list)]
+    return text(sql).bindparams(*(bindparam(name, expanding=True) for name in lists))

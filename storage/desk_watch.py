@@ -1,0 +1,156 @@
+"""What the clock finds at the desk: who waits, whose word is overdue, what is over. One process at
+a time looks, by a lease; each act is a conditional update all the same."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from domain.desk import EventKind, Waiting
+from storage import desk_events
+from storage.handoffs import DESK
+from storage.statements import Statement
+
+_LEASE = Statement(
+    "UPDATE desk_watch SET lease_owner = :owner, lease_until = :until"
+    " WHERE name = 'desk' AND (lease_until < :now OR lease_owner = :holder)"
+)
+_LET_GO = Statement(
+    "UPDATE desk_watch SET lease_owner = NULL, lease_until = 0 WHERE lease_owner = :owner"
+)
+_WAITING = Statement(
+    """
+    SELECT h.id, c.id, c.channel, c.account, h.priority, COALESCE(u.level, 'gray'), h.skill,
+        h.waiting_since_ts, h.moves, h.previous_agent
+    FROM handoffs h JOIN conversations c ON c.id = h.conversation_id
+    LEFT JOIN customers u ON u.contact_id = c.contact_id
+    WHERE h.status = 'open' AND h.target = :target
+    """
+)
+_POOLED = Statement(
+    "SELECT h.updated_at, c.mode FROM handoffs h JOIN conversations c ON c.id = h.conversation_id"
+    " WHERE h.id = :id"
+)
+_MOVED = Statement("SELECT 1 FROM outbox WHERE message_id = :message_id")
+# Only agents of ours have clocks: servicers of a platform and operators' names have none.
+_COUNT_WAITING = Statement(
+    "UPDATE handoffs SET due_ts = asked_ts + :first"
+    " WHERE status = 'open' AND target = :target AND due_ts IS NULL AND asked_ts IS NOT NULL"
+)
+_COUNT_TAKEN = Statement(
+    """
+    UPDATE handoffs SET due_ts = asked_ts + CASE WHEN first_reply_ts IS NULL THEN :first
+        ELSE :next END
+    WHERE status = 'taken' AND due_ts IS NULL AND asked_ts IS NOT NULL
+        AND agent IN (SELECT id FROM agents)
+    """
+)
+_OVERDUE = Statement(
+    """
+    SELECT id, conversation_id, status, overdue FROM handoffs
+    WHERE status <> 'closed' AND target = :target AND due_ts <= :now
+        AND (status = 'open' OR agent IN (SELECT id FROM agents))
+    ORDER BY due_ts, id LIMIT :limit
+    """
+)
+_PUT_OFF = Statement(
+    "UPDATE handoffs SET due_ts = :due, overdue = overdue + 1"
+    " WHERE id = :id AND status <> 'closed' AND due_ts <= :now"
+)
+_IDLE = Statement(
+    """
+    SELECT conversation_id FROM handoffs
+    WHERE status = 'taken' AND active_ts < :before AND asked_ts IS NULL
+        AND agent IN (SELECT id FROM agents)
+    ORDER BY active_ts LIMIT :limit
+    """
+)
+_IS_IDLE = Statement(
+    "SELECT 1 FROM handoffs WHERE id = :id AND status = 'taken' AND active_ts < :before"
+    " AND asked_ts IS NULL"
+)
+AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    handoff: int
+    conversation: str
+    status: str
+    times: int
+
+
+def hold_watch(connection: Connection, owner: str, *, now: float, lease_s: float) -> bool:
+    """Whether ``owner`` is the one process that looks."""
+    values = {"owner": owner, "holder": owner, "now": now, "until": now + lease_s}
+    return _LEASE.run(connection, values) == 1
+
+
+def let_go(connection: Connection, owner: str) -> None:
+    _LET_GO.run(connection, {"owner": owner})
+
+
+def waiting(connection: Connection) -> list[Waiting]:
+    """Who waits to talk to a person."""
+    return [_waiting(*row) for row in _WAITING.all(connection, {"target": DESK})]
+
+
+def in_pool(connection: Connection, one: Waiting, *, channels: frozenset[str]) -> bool:
+    """Whether a platform's own servicers are asked first, or are being asked: it is ours only once
+    the platform has refused."""
+    if one.channel not in channels:
+        return False
+    row = _POOLED.first(connection, {"id": one.handoff})
+    if row is None:
+        return False
+    updated_at, mode = row
+    refused = mode == "queued" and _MOVED.first(
+        connection, {"message_id": f"kf-session:{one.handoff}:{updated_at}"}
+    )
+    return not refused
+
+
+def count_down(connection: Connection, *, first_s: float, next_s: float) -> None:
+    """Deadlines for what is awaited and has none yet."""
+    _COUNT_WAITING.run(connection, {"first": first_s, "target": DESK})
+    _COUNT_TAKEN.run(connection, {"first": first_s, "next": next_s})
+
+
+def overdue(connection: Connection, *, now: float) -> list[Overdue]:
+    values = {"now": now, "target": DESK, "limit": AT_ONCE}
+    return [Overdue(*row) for row in _OVERDUE.all(connection, values)]
+
+
+def put_off(connection: Connection, one: Overdue, agent: str, *, due: float, now: float) -> bool:
+    """It passed once more; ``due``: when we look again. False where the word has come meanwhile."""
+    if _PUT_OFF.run(connection, {"id": one.handoff, "due": due, "now": now}) != 1:
+        return False
+    data = {"agent": agent, "times": one.times + 1}
+    desk_events.tell(connection, EventKind.OVERDUE, one.conversation, now=now, data=data)
+    return True
+
+
+def idle(connection: Connection, *, before: float) -> list[str]:
+    """Conversations in which it is the customer's turn since ``before``."""
+    values = {"before": before, "limit": AT_ONCE}
+    return [str(row[0]) for row in _IDLE.all(connection, values)]
+
+
+def is_idle(connection: Connection, handoff: int, *, before: float) -> bool:
+    return _IS_IDLE.first(connection, {"id": handoff, "before": before}) is not None
+
+
+def _waiting(
+    handoff: int,
+    conversation: str,
+    channel: str,
+    account: str,
+    priority: str,
+    level: str,
+    skill: str,
+    since: float,
+    moves: int,
+    previous: str,
+) -> Waiting:
+    return Waiting(
+        handoff, conversation, channel, account, priority, level, skill, since, moves > 0, previous
+    )
