@@ -49,7 +49,14 @@ def sound() -> KfRecords:
             messages=[stored(row, f"m{row}", turn) for row, turn in sorted(turn_of.items())],
             replies=[{"turn_id": turn, "content": f"答 {turn}"} for turn in TURNS],
             turns=[
-                {"turn_id": turn, "message_ids": json.dumps(rows)} for turn, rows in TURNS.items()
+                {
+                    "turn_id": turn,
+                    "message_ids": json.dumps(rows),
+                    "conversation_id": turn,
+                    "action": "reply",
+                    "ended_ts": 0.0,
+                }
+                for turn, rows in TURNS.items()
             ],
             deliveries=[delivery(number, turn) for number, turn in enumerate(TURNS)],
             dead_letters=0,

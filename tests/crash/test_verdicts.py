@@ -22,6 +22,11 @@ def reply(turn: str) -> dict[str, Any]:
     return {"turn_id": turn, "channel_message_id": f"{turn}:reply", "content": f"答{turn}"}
 
 
+def turn(name: str, messages: str, *, ended: float) -> dict[str, Any]:
+    of = {"turn_id": name, "conversation_id": "甲", "action": "reply"}
+    return of | {"message_ids": messages, "ended_ts": ended}
+
+
 def shown(turn: str) -> dict[str, Any]:
     return {
         "message_id": f"{turn}:reply",
@@ -36,8 +41,8 @@ def sound() -> Records:
         messages=[message(0, "t1"), message(1, "t1"), message(2, "t2")],
         replies=[reply("t1"), reply("t2")],
         turns=[
-            {"turn_id": "t1", "message_ids": "[0, 1]"},
-            {"turn_id": "t2", "message_ids": "[2]"},
+            turn("t1", "[0, 1]", ended=1.0),
+            turn("t2", "[2]", ended=2.0),
         ],
         deliveries=[{"message_id": f"{t}:reply", "status": "delivered"} for t in ("t1", "t2")],
         dead_letters=0,
@@ -62,7 +67,9 @@ INTAKE_DAMAGE: dict[str, Callable[[Records], object]] = {
     "message '甲-2' was handled by 2 turns": lambda r: r.turns[0].update(message_ids="[0, 1, 2]"),
     "message '甲-2' was handled by 0 turns": lambda r: r.turns.pop(),
     "do not name each other": lambda r: r.messages[2].update(turn_id="t1"),
-    "not every turn has exactly one reply": lambda r: r.replies.append(reply("t2")),
+    "turn 't2' has 2 replies": lambda r: r.replies.append(reply("t2")),
+    "turn 't2' has 0 replies": lambda r: (r.replies.pop(), r.turns[1].update(action="none")),
+    "turn 't1' has 0 replies": lambda r: (r.replies.pop(0), r.turns[1].update(action="escalate")),
     "message '甲-0' is stored 2 times": lambda r: r.messages.insert(0, message(0, "t1")),
 }
 
@@ -96,6 +103,14 @@ DELIVERY_DAMAGE: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = 
 def test_damage_to_what_the_customer_saw_is_reported(problem: str) -> None:
     chat, requests = DELIVERY_DAMAGE[problem]
     assert any(problem in found for found in delivery_problems(SOUND, {"甲": chat}, requests))
+
+
+def test_who_was_handed_over_before_may_be_left_without_a_word() -> None:
+    silent = sound()
+    silent.turns[0].update(action="escalate")
+    silent.turns[1].update(action="none")
+    silent.replies.pop()
+    assert intake_problems(set(SENT), silent) == []
 
 
 def test_replies_out_of_order_are_reported() -> None:
