@@ -2,9 +2,7 @@
 
 import random
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pydantic import Field
 
@@ -25,11 +23,11 @@ from sandbox.wechat.codes import (
 )
 from sandbox.wx.calls import Body, Clock, JsonObject, Setting, require
 from sandbox.wx.limits import Limiter
+from sandbox.wx.token_book import TokenBook
 
 _GRANT = "client_credential"
 _OVERLAP_S = 300.0
 _FORCED_APART_S = 30.0
-_KEPT = 1_000
 _DAY_S = 86_400.0
 
 
@@ -61,44 +59,37 @@ class TicketWanted(Body):
     type: str = ""
 
 
-@dataclass(slots=True)
-class _Token:
-    expires_at: float
-    replaced: bool = False
-
-
 class Tokens:
     """What it gives out and what it believes. Both kinds live beside each other, and calls take
     either. Of the newest of a kind the one before is good for five minutes more."""
 
     def __init__(self, clock: Clock, chance: random.Random) -> None:
-        self._clock, self._chance = clock, chance
+        self._clock, self._book = clock, TokenBook(clock, chance, 102)
         self.settings = TokenSettings()
-        self._known: OrderedDict[str, _Token] = OrderedDict()
         self._classic = self._stable = self._ticket = ""
         self._ticket_ends = self._forced_at = 0.0
         self._limits = Limiter(clock)
-        self.calls = self.issued = self.forced = self.bad_uses = self.tickets = 0
+        self.calls = self.forced = self.tickets = 0
 
     def classic(self, wanted: Classic) -> JsonObject:
         """``token``: another one each time. Raises Refused."""
         self._believe(wanted)
         taken = self._limits.take("classic", self.settings.per_day, _DAY_S)
         require(taken, DAILY_QUOTA, "reach max api daily quota limit", "frequency")
-        self._fade(self._classic)
-        self._classic = self._issue()
-        return self._answer(self._classic)
+        now = self._clock.now()
+        self._book.end_within(self._classic, _OVERLAP_S)
+        self._classic = self._book.issue(now, self.settings.lifetime_s)
+        return self._book.answer(self._classic, now)
 
     def stable(self, wanted: Stable) -> JsonObject:
         """``stable_token``: the same one until five minutes before its end. Raises Refused."""
         self._believe(wanted)
         if wanted.force_refresh:
             return self._force()
-        known = self._known.get(self._stable)
-        ends = self._clock.now() + _OVERLAP_S
-        if known is None or known.replaced or known.expires_at <= ends:
-            self._stable = self._issue()
-        return self._answer(self._stable)
+        now = self._clock.now()
+        if not self._book.lasts(self._stable, _OVERLAP_S):
+            self._stable = self._book.issue(now, self.settings.lifetime_s)
+        return self._book.answer(self._stable, now)
 
     def ticket(self, wanted: TicketWanted) -> JsonObject:
         """``ticket/getticket``: the same one until it expires. Raises Refused."""
@@ -111,59 +102,44 @@ class Tokens:
 
     def check(self, query: Mapping[str, str]) -> None:
         """Raises Refused unless the call shows a token that is good."""
-        token = query.get("access_token", "")
-        known, now = self._known.get(token), self._clock.now()
-        if known is not None and self._chance.random() < self.settings.early_end_rate:
-            known.replaced = True
-        good = known is not None and not known.replaced and known.expires_at > now
-        self.bad_uses += not good
-        require(token, NO_TOKEN, "access_token missing", "token")
-        require(known, BAD_TOKEN, "invalid access_token", "token")
-        assert known is not None
+        found = self._book.use(query, self.settings.early_end_rate)
+        require(found != "missing", NO_TOKEN, "access_token missing", "token")
+        require(found != "unknown", BAD_TOKEN, "invalid access_token", "token")
         latest = "invalid credential, access_token is invalid or not latest,"
-        require(not known.replaced, BAD_SECRET_OR_TOKEN, latest, "token")
-        require(known.expires_at > now, EXPIRED_TOKEN, "access_token expired", "token")
+        require(found != "taken back", BAD_SECRET_OR_TOKEN, latest, "token")
+        require(found != "expired", EXPIRED_TOKEN, "access_token expired", "token")
         self._admit()
 
     def take_back(self) -> int:
         """No token that is out is good any more (40001)."""
-        out = [known for known in self._known.values() if not known.replaced]
-        for known in out:
-            known.replaced = True
-        return len(out)
+        return self._book.take_back()
 
     def expire(self) -> int:
         """Every token that is out has expired (42001)."""
-        now = self._clock.now()
-        out = [known for known in self._known.values() if known.expires_at > now]
-        for known in out:
-            known.expires_at = now
-        return len(out)
+        return self._book.expire()
 
     def forget(self) -> int:
         """No token that is out was ever given (40014)."""
-        count = len(self._known)
-        self._known.clear()
-        return count
+        return self._book.forget()
 
     def shown(self) -> JsonObject:
         """How often tokens were asked for and made, and how often a call showed a bad one."""
         return {
             "calls": self.calls,
-            "issued": self.issued,
+            "issued": self._book.issued,
             "forced": self.forced,
-            "bad_uses": self.bad_uses,
+            "bad_uses": self._book.bad_uses,
             "tickets": self.tickets,
             "lifetime_s": self.settings.lifetime_s,
         }
 
     def clear(self) -> None:
         self.settings = TokenSettings()
-        self._known.clear()
+        self._book.clear()
         self._limits.clear()
         self._classic = self._stable = self._ticket = ""
         self._ticket_ends = self._forced_at = 0.0
-        self.calls = self.issued = self.forced = self.bad_uses = self.tickets = 0
+        self.calls = self.forced = self.tickets = 0
 
     def _believe(self, wanted: Classic) -> None:
         self.calls += 1
@@ -185,27 +161,8 @@ class Tokens:
         require(apart, TOO_OFTEN, "api minute-quota reach limit", "frequency")
         taken = self._limits.take("forced", self.settings.forced_per_day, _DAY_S)
         require(taken, DAILY_QUOTA, "reach max api daily quota limit", "frequency")
-        old = self._known.get(self._stable)
-        if old is not None:
-            old.replaced = True
+        self._book.take_back(self._stable)
         self._forced_at = now
         self.forced += 1
-        self._stable = self._issue()
-        return self._answer(self._stable)
-
-    def _fade(self, token: str) -> None:
-        known = self._known.get(token)
-        if known is not None:
-            known.expires_at = min(known.expires_at, self._clock.now() + _OVERLAP_S)
-
-    def _issue(self) -> str:
-        token = secrets.token_urlsafe(102)
-        self._known[token] = _Token(self._clock.now() + self.settings.lifetime_s)
-        self.issued += 1
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
-        return token
-
-    def _answer(self, token: str) -> JsonObject:
-        left = int(self._known[token].expires_at - self._clock.now())
-        return {"access_token": token, "expires_in": left}
+        self._stable = self._book.issue(now, self.settings.lifetime_s)
+        return self._book.answer(self._stable, now)
