@@ -7,7 +7,7 @@ UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 
 # Without a home that can be written uv has no place for its cache.
 HOME_USABLE := $(shell test -n "$$HOME" -a -w "$$HOME" && echo yes)
@@ -55,8 +55,9 @@ run: setup
 	@echo "按 Ctrl-C 停止。"
 	@exec $(BIN)/kefu serve --sandbox --samples
 
-# A test file stays in one process, for its fixtures; files in order, so that the long browser and
-# service tests come early. A process that dies is not replaced: that can hang (pytest-xdist 3.8).
+# Three processes keep two cores busy: tests wait for services a third of their time. A test file
+# stays in one process, for its fixtures; files in order, so that the long browser and service tests
+# come early. A process that dies is not replaced: that can hang (pytest-xdist 3.8).
 # More threads of linear algebra than cores wait for each other, spinning.
 test: lint browser
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0

@@ -20,8 +20,18 @@ from tests.databases import (
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, min(_hard, 4_096)), _hard))
 
+# Half a minute each, and last by their names: they would end alone. What reads pictures yields to
+# all else that runs, so it is done while others wait.
+_LONG = ("tools/pictures/test_intake.py", "tools/pictures/test_reading.py")
+
 settings.register_profile("untimed", deadline=None)  # a busy machine is no finding
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first; all others stay in their order."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(here).as_posix() not in _LONG)
 
 
 @pytest.fixture(scope="session")

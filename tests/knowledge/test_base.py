@@ -194,17 +194,16 @@ async def test_edits_go_on_during_an_import_which_still_has_the_last_word(
 
 
 async def test_other_writes_go_on_between_the_batches(base: KnowledgeBase) -> None:
-    written: list[int] = []
+    writing: list[asyncio.Future[int]] = []
 
-    async def write_messages() -> None:
-        while True:
-            await base.database.write(lambda c: c.execute(text("DELETE FROM audit")).rowcount)
-            written.append(1)
+    def write_a_message(done: int, total: int) -> None:
+        write = base.database.write(lambda c: c.execute(text("DELETE FROM audit")).rowcount)
+        writing.append(asyncio.ensure_future(write))
 
-    writing = asyncio.create_task(write_messages())
-    await base.import_entries(entries_of("退货.md", 90))
-    writing.cancel()
-    assert len(written) > 20
+    await base.import_entries(entries_of("退货.md", 90), progress=write_a_message)
+    written = sum(one.done() for one in writing)
+    await asyncio.gather(*writing)
+    assert written > 20
 
 
 async def test_a_failed_import_leaves_nothing_and_lets_the_next_one_in(

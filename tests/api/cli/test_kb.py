@@ -445,7 +445,7 @@ def test_beside_a_running_service_the_index_is_not_made_anew(beside: Service) ->
     assert "先停止它" in str(ended.exception)
 
 
-MANY = 20_000
+MANY = 6_000
 """So many that a busy machine still sees the import at work."""
 
 
