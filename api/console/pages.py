@@ -15,6 +15,7 @@ from api.console import (
     queue,
     search,
     tasks,
+    turns,
 )
 from api.console.failures import PageRoute
 from api.console.reader import TheReader
@@ -31,6 +32,7 @@ for _part in (
     tasks,
     knowledge,
     search,
+    turns,
     agents,
 ):
     router.include_router(_part.router)

@@ -1,6 +1,7 @@
 """Templates into pages: autoescaped, under a strict content security policy, in two languages."""
 
 import functools
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ PLACES = (
     Place("knowledge", f"{CONSOLE_PATH}/knowledge", "book", "k"),
     Place("search", f"{CONSOLE_PATH}/search", "search", "s"),
     Place("approvals", f"{CONSOLE_PATH}/approvals", "check", "p", extra=True),
+    Place("reviews", f"{CONSOLE_PATH}/reviews", "again", "v", extra=True),
     Place("tasks", f"{CONSOLE_PATH}/tasks", "clock", "t", extra=True, needs="unscoped"),
     Place("letters", f"{CONSOLE_PATH}/deliveries", "send", "d", extra=True),
     Place("canned", f"{CONSOLE_PATH}/canned", "bolt", "c", extra=True),
@@ -114,6 +116,7 @@ def _environment() -> Environment:
     environment.filters["yuan"] = yuan
     environment.filters["percent"] = percent
     environment.filters["initial"] = initial
+    environment.filters["shown_json"] = shown_json
     return environment
 
 
@@ -123,6 +126,11 @@ def yuan(amount: float | None) -> str:
 
 def percent(share: float | None) -> str:
     return "—" if share is None else f"{round(max(0.0, min(1.0, share)) * 100)}%"
+
+
+def shown_json(value: Any) -> str:
+    """For people to read; long lists and texts are kept whole."""
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
 def initial(name: str) -> str:

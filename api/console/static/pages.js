@@ -36,7 +36,7 @@ async function take(response, sent = false) {
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   if (!fresh.body.dataset.csrf) return location.assign(document.body.dataset.signIn);
   const there = new URL(response.url);
-  if (sent && there.pathname !== location.pathname) return location.assign(there);
+  if (sent && response.redirected && there.pathname !== location.pathname) return location.assign(there);
   document.body.dataset.csrf = fresh.body.dataset.csrf;
   document.title = fresh.title;
   show(fresh);
