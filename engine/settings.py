@@ -32,6 +32,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from domain.desk_hours import Hours, HoursRefused, parse_holidays, parse_hours
 from domain.errors import ConfigurationError
 from tools.wx.addresses import network
 
@@ -202,6 +203,22 @@ def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
             network(entry)
     except ValueError:
         raise _refuse("addresses such as 101.226.103.0/24, 1.2.3.4 or 1.2.3.*") from None
+    return value
+
+
+def _desk_hours(value: str) -> str:
+    try:
+        parse_hours(value)
+    except HoursRefused as error:
+        raise _refuse(error.expected) from None
+    return value
+
+
+def _desk_holidays(value: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        parse_holidays(value)
+    except HoursRefused as error:
+        raise _refuse(error.expected) from None
     return value
 
 
@@ -652,6 +669,64 @@ class ChannelSettings(BaseSettings):
         return tuple(filter(None, named.split("|"))) if kind == "wecom" else ()
 
 
+class DeskSettings(BaseSettings):
+    """The human desk"""
+
+    desk_hours: Annotated[str, AfterValidator(_desk_hours)] = _setting(
+        "DESK_HOURS",
+        "",
+        "When people are at the desk, weekdays from Monday 1, e.g. "
+        "1-5 09:00-12:00,13:30-18:00; 6 10:00-16:00. Default: always.",
+    )
+    desk_holidays: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(_listed), AfterValidator(_desk_holidays)
+    ] = _setting(
+        "DESK_HOLIDAYS",
+        (),
+        "Days on which nobody is, with commas between them, e.g. 2026-10-01; with ! before it a "
+        "day is worked though its weekday is not, e.g. !2026-10-10.",
+    )
+    desk_assign: bool = _setting(
+        "DESK_ASSIGN",
+        True,
+        "true: who waits is given to the online agent with the least to do. false: agents take.",
+    )
+    desk_first_reply_s: PositiveSeconds = _setting(
+        "DESK_FIRST_REPLY_S",
+        60,
+        "Seconds in which a person has to say the first word; then another agent gets the "
+        "customer, or staff is notified.",
+    )
+    desk_reply_s: PositiveSeconds = _setting(
+        "DESK_REPLY_S", 180, "The same for each later word that the customer waits for."
+    )
+    desk_agent_away_s: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] = _setting(
+        "DESK_AGENT_AWAY_S",
+        90,
+        "Seconds without a sign of life of an agent's console, after which their customers go back "
+        "to the front of the queue.",
+    )
+    desk_idle_s: PositiveSeconds = _setting(
+        "DESK_IDLE_S",
+        1_800,
+        "Seconds of a customer's silence after which their talk with a person is resolved.",
+    )
+    desk_max_load: int = _setting(
+        "DESK_MAX_LOAD", 8, "Customers that a new agent has at once at most.", ge=1, le=1_000
+    )
+    desk_session_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = _setting(
+        "DESK_SESSION_HOURS", 12, "Hours for which an agent stays signed in."
+    )
+    desk_rating: bool = _setting(
+        "DESK_RATING", True, "true: customers are asked how it was when a person has resolved it."
+    )
+
+    def hours(self) -> Hours:
+        """When people are at the desk, in the service's time zone."""
+        closed, worked = parse_holidays(self.desk_holidays)
+        return Hours(parse_hours(self.desk_hours), closed, worked)
+
+
 class TaskSettings(BaseSettings):
     """Tasks, tools and the peers behind them"""
 
@@ -1034,6 +1109,7 @@ class Settings(
     AnswerSettings,
     ModelSettings,
     ChannelSettings,
+    DeskSettings,
     TaskSettings,
     PictureSettings,
     WecomSettings,
@@ -1390,6 +1466,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     AnswerSettings,
     ModelSettings,
     ChannelSettings,
+    DeskSettings,
     TaskSettings,
     PictureSettings,
     WecomSettings,
