@@ -20,7 +20,8 @@ from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.console.knowledge import UPLOAD_PATH
 from api.console.pages import router as console
-from api.desk.session import SignInNeeded, sign_in_first
+from api.desk.endpoints import router as desk
+from api.desk.session import SignInNeeded, sign_in_first, slow_down
 from api.desk.streams import Streams
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, describe, error_response, too_large
 from api.guard import LIMIT_HEADER, Guard
@@ -49,6 +50,7 @@ from api.wecom.endpoints import CALLBACK_PATH as WECOM_CALLBACK_PATH
 from api.wecom.endpoints import router as wecom
 from domain.errors import InvalidInput, KefuError, StorageError
 from engine.bootstrap import Kefu
+from engine.desk.people import SignInRefused
 from engine.settings import Settings
 from engine.tasks.desk import TaskConflict
 
@@ -93,6 +95,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(wechat)
     app.include_router(links)
     app.include_router(wecom)
+    app.include_router(desk)
     app.include_router(reviews)
     app.include_router(console)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
@@ -173,6 +176,7 @@ def _handle_errors(app: FastAPI, max_body_bytes: int) -> None:
 
     app.exception_handler(TaskConflict)(conflict)
     app.exception_handler(SignInNeeded)(sign_in_first)
+    app.exception_handler(SignInRefused)(slow_down)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

@@ -43,7 +43,7 @@ from api.desk.session import (
     token_of,
     whoever,
 )
-from api.desk.streams import EventStream, Streams
+from api.desk.streams import HEARTBEAT_S, EventStream, Streams
 from api.fields import Identifier
 from domain.desk import Agent
 from domain.messages import Attachment
@@ -165,7 +165,12 @@ async def events(
             return None
         return signed.agent if signed is not None else None
 
-    return EventStream(desk, streams, session.agent, still_may, after=_number(last_event_id, after))
+    # An open stream is its agent's sign of life.
+    heartbeat_s = min(HEARTBEAT_S, desk.policy.away_s / 3)
+    after = _number(last_event_id, after)
+    return EventStream(
+        desk, streams, session.agent, still_may, after=after, heartbeat_s=heartbeat_s
+    )
 
 
 def _number(last: str, otherwise: int | None) -> int | None:

@@ -6,6 +6,7 @@ the machine is an administrator: the same trust that the rest of the API has the
 """
 
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from domain.desk import EVERYTHING, Agent, AgentRole, Presence
 from domain.errors import InvalidInput
 from engine.bootstrap import Kefu
 from engine.desk.desk import Desk
+from engine.desk.people import SignInRefused
 from engine.desk.views import Session
 from engine.settings import is_loopback
 from tools.registry import Caller, NotAllowed, Role
@@ -218,6 +220,13 @@ async def _check_csrf(request: Request, session: Signed) -> None:
         given = value if isinstance(value, str) else None
     if given is None or not hmac.compare_digest(given.encode(), session.csrf.encode()):
         raise NotAllowed(CSRF_HEADER, "页面已过期，请刷新后重试")
+
+
+async def slow_down(request: Request, error: Exception) -> Response:
+    """Whoever guesses passwords is told when the next one is tried."""
+    assert isinstance(error, SignInRefused)
+    wait = {"Retry-After": str(math.ceil(error.retry_after))} if error.retry_after else None
+    return error_response(request.url.path, error.status, error.reason, error.field, wait)
 
 
 async def sign_in_first(request: Request, _error: Exception) -> Response:
