@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from domain.errors import KnowledgeError
@@ -133,6 +134,21 @@ def test_what_is_added_changed_and_removed_is_followed(make: Make) -> None:
     assert follower.corpus.size == 20
     assert follower.revision == source.newest_revision()
     assert not follower.sync()
+
+
+def test_a_closed_follower_holds_no_file_and_follows_nothing(make: Make, tmp_path: Path) -> None:
+    follower = make(ListSource(FIRST))
+    follower.sync()
+    assert open_in(tmp_path)
+    follower.close()
+    assert open_in(tmp_path) == []
+    with pytest.raises(KnowledgeError, match="closed"):
+        follower.sync()
+
+
+def open_in(folder: Path) -> list[Path]:
+    held = [file.path for file in psutil.Process().open_files()]
+    return [path for path in map(Path, held) if path.is_relative_to(folder)]
 
 
 def test_a_corpus_that_a_search_holds_never_changes(make: Make) -> None:
