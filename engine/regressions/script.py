@@ -191,7 +191,9 @@ def _read(document: Document, folder: Path) -> ReadScript:
     try:
         script = Script.model_validate(document.value)
     except ValidationError as error:
-        raise _told(document, error.errors()[0]) from None
+        # A misspelt field is often why another one is missing.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise _told(document, first) from None
     lines = tuple(document.line(("turns", at)) for at in range(len(script.turns)))
     return ReadScript(script, document.file, document.line(), lines, folder)
 
