@@ -192,7 +192,7 @@ def take(connection: Connection, talk: Talk, agent: str, *, now: float, due: flo
 
 
 def assign(
-    connection: Connection, talk: Talk, agent: str, *, sticky: bool, now: float, due: float
+    connection: Connection, talk: Talk, agent: str, *, sticky: bool, now: float, due: float | None
 ) -> bool:
     """By the clock. False also where the agent has no room any more, or has gone."""
     values = {"id": talk.handoff, "agent": agent, "now": now, "due": due, "at": iso(now)}

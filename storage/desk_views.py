@@ -182,11 +182,11 @@ def messages(
     more."""
     found = rows(
         connection,
-        "SELECT m.id, m.role, m.content, m.kind, m.event, m.received_at, m.status, m.turn_id,"
+        "SELECT m.id, m.role, m.content, m.kind, m.event, m.received_at, m.status, m.turn_id,"  # noqa: S608
         " m.confidence, m.attachments, m.rag_evidence_ids, m.channel_message_id,"
         " COALESCE(o.status, '') AS delivery FROM messages m"
         " LEFT JOIN outbox o ON o.message_id = m.channel_message_id"
-        f" WHERE m.conversation_id = :conversation AND m.id < :before AND {_SPOKEN}"  # noqa: S608
+        f" WHERE m.conversation_id = :conversation AND m.id < :before AND {_SPOKEN}"
         " ORDER BY m.id DESC LIMIT :limit",
         conversation=conversation,
         before=before if before is not None else 2**62,
@@ -205,6 +205,11 @@ def handoffs(connection: Connection, conversation: str, *, limit: int = 10) -> l
         id=conversation,
         limit=limit,
     )
+
+
+def question(connection: Connection, handoff: int) -> str:
+    found = rows(connection, "SELECT question FROM handoffs WHERE id = :id", id=handoff)
+    return str(found[0]["question"]) if found else ""
 
 
 def turns(connection: Connection, ids: Collection[str]) -> list[dict[str, Any]]:

@@ -33,8 +33,24 @@ _POOLED = Statement(
 _MOVED = Statement("SELECT 1 FROM outbox WHERE message_id = :message_id")
 # Only agents of ours have clocks: servicers of a platform and operators' names have none.
 _COUNT_WAITING = Statement(
-    "UPDATE handoffs SET due_ts = asked_ts + :first"
-    " WHERE status = 'open' AND target = :target AND due_ts IS NULL AND asked_ts IS NOT NULL"
+    "UPDATE handoffs SET due_ts = :now + :first"
+    " WHERE status = 'open' AND target = :target AND due_ts IS NULL"
+)
+# Nobody is awaited while nobody is there.
+_STOP_WAITING = Statement(
+    "UPDATE handoffs SET due_ts = NULL WHERE status = 'open' AND due_ts IS NOT NULL"
+)
+_UNCOUNTED = Statement(
+    """
+    SELECT 1 FROM handoffs WHERE (status = 'taken' AND due_ts IS NULL AND asked_ts IS NOT NULL
+            AND agent IN (SELECT id FROM agents))
+        OR (status = 'open' AND target = :target AND (due_ts IS NULL) = :is_open)
+    LIMIT 1
+    """
+)
+_BUSY = Statement(
+    "SELECT 1 FROM handoffs WHERE status <> 'closed'"
+    " UNION ALL SELECT 1 FROM agents WHERE status <> 'offline' LIMIT 1"
 )
 _COUNT_TAKEN = Statement(
     """
@@ -109,9 +125,26 @@ def in_pool(connection: Connection, one: Waiting, *, channels: frozenset[str]) -
     return not refused
 
 
-def count_down(connection: Connection, *, first_s: float, next_s: float) -> None:
-    """Deadlines for what is awaited and has none yet."""
-    _COUNT_WAITING.run(connection, {"first": first_s, "target": DESK})
+def is_busy(connection: Connection) -> bool:
+    """Whether there is anything to look after."""
+    return _BUSY.first(connection, {}) is not None
+
+
+def uncounted(connection: Connection, *, is_open: bool) -> bool:
+    """Whether `count_down` would change anything."""
+    values = {"target": DESK, "is_open": is_open}
+    return _UNCOUNTED.first(connection, values) is not None
+
+
+def count_down(
+    connection: Connection, *, first_s: float, next_s: float, now: float, is_open: bool
+) -> None:
+    """Deadlines for what is awaited and has none yet; while the desk is closed, none for who
+    waits."""
+    if is_open:
+        _COUNT_WAITING.run(connection, {"first": first_s, "target": DESK, "now": now})
+    else:
+        _STOP_WAITING.run(connection, {})
     _COUNT_TAKEN.run(connection, {"first": first_s, "next": next_s})
 
 

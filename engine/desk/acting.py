@@ -101,7 +101,7 @@ class Acting(DeskParts):
             return done, applied
 
         done, applied = await self._database.write(unit, key=conversation)
-        self._on_queues(applied.queues)
+        self.on_queues(applied.queues)
         self._told()
         return done
 

@@ -75,7 +75,7 @@ class Looking(DeskParts):
         return QueuePage(items, _cursor(found[limit - 1]["keys"]) if more else None, counts)
 
     def _item(self, row: dict[str, Any], last: dict[str, Any], now: float) -> QueueItem:
-        due = self._due(row)
+        due = self._due(row, now)
         waits = row["status"] == "open"
         return QueueItem(
             conversation_id=row["conversation_id"],
@@ -103,10 +103,12 @@ class Looking(DeskParts):
             rating=row["rating"],
         )
 
-    def _due(self, row: dict[str, Any]) -> float | None:
+    def _due(self, row: dict[str, Any], now: float) -> float | None:
         """What the watch has written, or will."""
         if row["due_ts"] is not None or row["asked_ts"] is None:
             return float(row["due_ts"]) if row["due_ts"] is not None else None
+        if row["status"] == "open" and not self.policy.is_open(now):
+            return None
         return next_deadline(row["asked_ts"], self.policy.limit(row["first_reply_ts"]))
 
     async def conversation(

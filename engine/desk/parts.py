@@ -95,7 +95,7 @@ class DeskParts:
         self.policy = policy
         self.feed = Feed(database, clock=clock)
         self._database, self._templates, self._book = database, templates, book
-        self._on_queues, self._on_conversations = on_queues, on_conversations
+        self.on_queues, self.on_conversations = on_queues, on_conversations
         self._clock = clock
         self._passwords = Passwords()
         self._seen: dict[str, float] = {}
@@ -104,7 +104,7 @@ class DeskParts:
         """Something has changed: whoever looks on learns of it at once."""
         self.feed.wake()
         if conversation:
-            self._on_conversations(conversation)
+            self.on_conversations(conversation)
 
 
 def hold(connection: Connection, who: Agent, conversation: str) -> Talk:
