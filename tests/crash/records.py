@@ -47,6 +47,10 @@ class Records:
                 handed.add(row["conversation_id"])
         return frozenset(found)
 
+    def to_answer(self, messages: list[str]) -> list[str]:
+        """Those of ``messages`` that a reply is due to."""
+        return [one for one in messages if self.turn_of.get(one) not in self.waiting]
+
 
 @dataclass(frozen=True)
 class Verdict:
