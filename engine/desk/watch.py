@@ -1,6 +1,6 @@
 """The desk's clock: gives who waits to agents, passes on what is overdue, takes back what agents
-who are gone had, ends what is over. One process at a time looks, by a lease; each act is a conditional
-update of its own, so that a process that was paused does no harm."""
+had who are gone, ends what is over. One process at a time looks, by a lease; each act is a
+conditional update of its own, so that a process that was paused does no harm."""
 
 import asyncio
 import logging
@@ -43,15 +43,12 @@ class DeskWatch:
         templates: Templates,
         *,
         book: TaskBook,
-        on_queues: Callable[[Sequence[str]], None],
-        on_conversations: Callable[[str], None],
         owner: str,
         alone: bool,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._desk, self._policy = desk, desk.policy
         self._database, self._templates, self._book = database, templates, book
-        self._on_queues, self._on_conversations = on_queues, on_conversations
         self._owner, self._alone, self._clock = owner, alone, clock
         self._leased_until = self._pruned = 0.0
         self._told_closed: set[int] = set()
@@ -220,7 +217,7 @@ class DeskWatch:
             return self._bring_about(connection, talk, [effect], key, now)
 
         done = await self._database.write(unit, key=one.conversation)
-        self._on_queues(done.queues)
+        self._desk.on_queues(done.queues)
 
     # Whose word is overdue ----------------------------------------------------------------------
 
@@ -229,7 +226,7 @@ class DeskWatch:
             if one.status == "open" and not is_open:
                 continue
             done = await self._database.write(self._passing(one, now), key=one.conversation)
-            self._on_queues(done.queues)
+            self._desk.on_queues(done.queues)
             self._desk.feed.wake()
 
     def _passing(self, one: Overdue, now: float) -> Callable[[Connection], Applied]:
@@ -285,7 +282,7 @@ class DeskWatch:
         for conversation in await self._database.read(lambda c: desk_watch.idle(c, before=before)):
             if await self._database.write(self._ending(conversation, before, now)):
                 self._desk.feed.wake()
-                self._on_conversations(conversation)
+                self._desk.on_conversations(conversation)
 
     def _ending(self, conversation: str, before: float, now: float) -> Callable[[Connection], bool]:
         def unit(connection: Connection) -> bool:
