@@ -23,6 +23,9 @@ from engine import collector
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
+from engine.desk.build import build_desk, build_watch
+from engine.desk.desk import Desk
+from engine.desk.watch import DeskWatch
 from engine.desk_turns import TurnDesk
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
 from engine.dispatching import DispatchRunner
@@ -137,6 +140,8 @@ class Kefu:
     human_desk: HumanDesk
     reviews: Reviews
     record_keeping: RecordKeeping
+    desk: Desk
+    desk_watch: DeskWatch
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
     wecom: Wecom | None = None
@@ -155,6 +160,8 @@ class Kefu:
         if self.dispatching is not None:
             await self.dispatching.start()
         await self.order_runner.start()
+        await self.desk.start()
+        await self.desk_watch.start()
         self.prices.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
@@ -193,6 +200,8 @@ class Kefu:
         if self.keeping is not None:
             await self.keeping.stop()
         await self.record_keeping.stop()
+        await self.desk_watch.stop()
+        await self.desk.stop()
         await self.order_runner.stop()
         if self.dispatching is not None:
             await self.dispatching.stop()
@@ -277,6 +286,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         ),
     )
     turn_orders = TurnOrders(orders)
+    desk = build_desk(settings, database, services.templates, channels, book=work.book)
     parts = assemble_engine(
         database,
         services,
@@ -292,9 +302,11 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         ),
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
         orders=turn_orders,
+        desk=TurnDesk(database, desk.standing, settings.max_queue_length, settings.zone()),
         record=recording(settings),
     )
-    work.on_queues = orders.on_queues = parts.wake_queues
+    work.on_queues = orders.on_queues = desk.on_queues = parts.wake_queues
+    desk.on_conversations = parts.engine.look
     if wechat is not None:
         wechat.connect(parts.engine, services.templates, parts.wake_queues, pictures)
     if wecom is not None:
@@ -397,6 +409,15 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             turn_orders,
         ),
         build_record_keeping(settings, database),
+        desk,
+        build_watch(
+            desk,
+            database,
+            services.templates,
+            book=work.book,
+            owner=owner,
+            alone=database.is_sqlite,
+        ),
     )
 
     def take(book: PriceBook) -> None:
