@@ -34,6 +34,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.desk_hours import Hours, HoursRefused, parse_holidays, parse_hours
 from domain.errors import ConfigurationError
+from tools.notify.targets import Target, parse_targets
 from tools.wx.addresses import network
 
 ENV_FILES = (Path(".env.tianwang"), Path(".env"))
@@ -44,6 +45,8 @@ PROVIDERS = ("deepseek", "openai", "claude", "moonshot", "qwen", "gemini", "erni
 CUSTOM_PROVIDER = "custom"
 _SANDBOX_CREDENTIAL = "sandbox-credential"
 _SANDBOX_MODEL = "sandbox-images"
+SANDBOX_TELEGRAM_TOKEN = "1000001:sandbox-credential"  # noqa: S105 - of the sandbox
+SANDBOX_MAIL_FROM = "kefu@sandbox.example"
 _OTHER_PROVIDER_NAMES = {
     "kimi": "moonshot",
     "anthropic": "claude",
@@ -112,6 +115,13 @@ def _database_url(value: SecretStr | None) -> SecretStr | None:
     if scheme not in {"sqlite", "postgresql", "postgres"}:
         raise _refuse("a URL that starts with sqlite:/// or postgresql://")
     return value
+
+
+def _notice_targets(value: str) -> str:
+    try:
+        return ",".join(target.name for target in parse_targets(value))
+    except ValueError as error:
+        raise _refuse(str(error)) from None
 
 
 def _path(value: str) -> str:
@@ -625,28 +635,6 @@ class ChannelSettings(BaseSettings):
         min_length=1,
         max_length=128,
     )
-    staff_notice_url: SecretUrl = _setting(
-        "STAFF_NOTICE_URL",
-        None,
-        "Where notices to staff are posted. A secret, since such addresses carry keys.",
-    )
-    wecom_robot_url: SecretUrl = _setting(
-        "WECOM_ROBOT_URL",
-        None,
-        "A WeCom group robot, its whole address with the key: notices to staff and designers go to "
-        "its group, and no more to STAFF_NOTICE_URL.",
-    )
-    notification_channel: str = _setting(
-        "NOTIFICATION_CHANNEL",
-        "",
-        "Who of staff is notified: wecom:USERID or wecom:USERID|USERID by messages of the WeCom "
-        "application WECOM_AGENT_ID. Goes before WECOM_ROBOT_URL, which goes before "
-        "STAFF_NOTICE_URL. Other kinds, as telegram:123456789, are accepted without effect.",
-        pattern=r"^(|[a-z]+:\S+)$",
-    )
-    notification_enabled: bool = _setting(
-        "NOTIFICATION_ENABLED", True, "false: staff is not notified."
-    )
     service_status: Annotated[Literal["online", "offline"], BeforeValidator(_lower)] = _setting(
         "SERVICE_STATUS",
         "online",
@@ -662,11 +650,94 @@ class ChannelSettings(BaseSettings):
         le=100_000,
     )
 
+
+class NoticeSettings(BaseSettings):
+    """Notices to staff"""
+
+    notification_enabled: bool = _setting(
+        "NOTIFICATION_ENABLED", True, "false: staff is not notified."
+    )
+    notification_channel: Annotated[str, AfterValidator(_notice_targets)] = _setting(
+        "NOTIFICATION_CHANNEL",
+        "",
+        "Where staff is notified, a comma list of telegram:ID, feishu, dingtalk, mail:ADDRESS, "
+        "wecom:USERID|USERID (messages of the application WECOM_AGENT_ID), wecom (the group of "
+        "WECOM_ROBOT_URL) and url (STAFF_NOTICE_URL); each gets every notice. Empty: "
+        "WECOM_ROBOT_URL, or else STAFF_NOTICE_URL.",
+    )
+    staff_notice_url: SecretUrl = _setting(
+        "STAFF_NOTICE_URL",
+        None,
+        "Where notices to staff are posted. A secret, since such addresses carry keys.",
+    )
+    wecom_robot_url: SecretUrl = _setting(
+        "WECOM_ROBOT_URL",
+        None,
+        "A WeCom group robot, its whole address with the key: notices to staff and designers go to "
+        "its group, and no more to STAFF_NOTICE_URL.",
+    )
+    telegram_token: SecretStr | None = _setting(
+        "TELEGRAM_TOKEN TELEGRAM_TOKEN TELEGRAM_BOT_TOKEN", None, "Token of the Telegram bot."
+    )
+    telegram_api_base: HttpUrl = _setting(
+        "TELEGRAM_API_BASE",
+        "https://api.telegram.org",
+        "Telegram's API, or a Bot API server of your own.",
+    )
+    feishu_robot_url: SecretUrl = _setting(
+        "FEISHU_ROBOT_URL", None, "A Feishu or Lark custom robot, its whole address."
+    )
+    feishu_robot_secret: SecretStr | None = _setting(
+        "FEISHU_ROBOT_SECRET", None, "Its signing secret, where signatures are switched on."
+    )
+    dingtalk_robot_url: SecretUrl = _setting(
+        "DINGTALK_ROBOT_URL", None, "A DingTalk custom robot, its whole address with access_token."
+    )
+    dingtalk_robot_secret: SecretStr | None = _setting(
+        "DINGTALK_ROBOT_SECRET", None, "Its signing secret (SEC…), where signatures are on."
+    )
+    smtp_host: str = _setting(
+        "SMTP_HOST",
+        "",
+        "Mail server that takes notices.",
+        pattern=r"^[A-Za-z0-9._:\-]*$",
+        max_length=253,
+    )
+    smtp_port: int = _setting(
+        "SMTP_PORT", 0, "Its port; 0: 465, 587 or 25, as SMTP_SECURITY has it.", ge=0, le=65_535
+    )
+    smtp_security: Annotated[Literal["tls", "starttls", "none"], BeforeValidator(_lower)] = (
+        _setting(
+            "SMTP_SECURITY",
+            "tls",
+            "tls, starttls, or none: a relay that asks for no password.",
+        )
+    )
+    smtp_user: str = _setting("SMTP_USER", "", "User name there.", max_length=254)
+    smtp_password: SecretStr | None = _setting(
+        "SMTP_PASSWORD", None, "Password or authorisation code of that user."
+    )
+    smtp_from: str = _setting(
+        "SMTP_FROM",
+        "",
+        "Address that the mails come from; default: SMTP_USER.",
+        pattern=r"^([^\s<>@,;:\"]+@[A-Za-z0-9.\-]+)?$",
+        max_length=254,
+    )
+    smtp_ca_file: ExistingFile = _setting(
+        "SMTP_CA_FILE", None, "PEM file of the authority that signed the mail server's certificate."
+    )
+
+    @property
+    def notice_targets(self) -> tuple[Target, ...]:
+        """The places that NOTIFICATION_CHANNEL names."""
+        return parse_targets(self.notification_channel)
+
     @property
     def wecom_staff(self) -> tuple[str, ...]:
         """UserIDs that NOTIFICATION_CHANNEL names."""
-        kind, _, named = self.notification_channel.partition(":")
-        return tuple(filter(None, named.split("|"))) if kind == "wecom" else ()
+        named = (one.to.split("|") for one in self.notice_targets if one.kind == "wecom")
+        return tuple(dict.fromkeys(user for users in named for user in users if user))
 
 
 class DeskSettings(BaseSettings):
@@ -932,13 +1003,15 @@ class WecomSettings(BaseSettings):
         "Accounts of WeChat customer service (open_kfid) to serve, with commas between them; "
         "default: all of the application's.",
     )
-    wecom_kf_hand_over: Annotated[Literal["pool", "desk"], BeforeValidator(_lower)] = _setting(
-        "WECOM_KF_HAND_OVER",
-        "pool",
-        "Where a customer of WeChat customer service waits for a person: pool is the account's "
-        "waiting pool, in which servicers answer with the WeCom client and the bot keeps quiet "
-        "until they end the session; desk is the human desk here. What the pool refuses stays "
-        "with the desk.",
+    wecom_kf_hand_over: Annotated[Literal["auto", "pool", "desk"], BeforeValidator(_lower)] = (
+        _setting(
+            "WECOM_KF_HAND_OVER",
+            "auto",
+            "Where a customer of WeChat customer service waits for a person: pool is the account's "
+            "waiting pool, in which servicers answer with the WeCom client and the bot keeps quiet "
+            "until they end the session; desk is the human desk here; auto is the desk once it has an "
+            "agent, else the pool. What the pool refuses stays with the desk.",
+        )
     )
     wecom_kf_servicers: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed)] = _setting(
         "WECOM_KF_SERVICERS",
@@ -1041,9 +1114,6 @@ class WechatSettings(BaseSettings):
 class AcceptedSettings(BaseSettings):
     """Accepted, without effect in this version"""
 
-    telegram_token: SecretStr | None = _setting(
-        "TELEGRAM_TOKEN", None, "Token of the Telegram bot."
-    )
     redis_url: SecretStr | None = _setting(
         "REDIS_URL", None, "Not needed: rows of the database do what Redis did."
     )
@@ -1109,6 +1179,7 @@ class Settings(
     AnswerSettings,
     ModelSettings,
     ChannelSettings,
+    NoticeSettings,
     DeskSettings,
     TaskSettings,
     PictureSettings,
@@ -1196,8 +1267,18 @@ class Settings(
                 "KEFU_IMAGES_MODEL", "not set, while KEFU_IMAGES_URL is", "a model name"
             )
 
+        self._check_mail()
         self._check_wechat()
         self._check_vision()
+
+    def _check_mail(self) -> None:
+        bare = self.smtp_security == "none" and not is_loopback(self.smtp_host)
+        if bare and self.smtp_password is not None:
+            raise ConfigurationError(
+                "SMTP_SECURITY",
+                "'none' would send SMTP_PASSWORD in clear",
+                "tls or starttls",
+            )
 
     def _check_wechat(self) -> None:
         if self.wechat_mode in {"safe", "compatible"} and self.wechat_aes_key is None:
@@ -1314,8 +1395,7 @@ class Settings(
         changed: dict[str, Any] = {
             "sandbox_url": base,
             "webhook_url": f"{base}/webhook/deliver",
-            "staff_notice_url": SecretStr(f"{base}/staff/notice"),
-            "wecom_robot_url": _sandbox_robot(base) if self.wecom_robot_url else None,
+            **self._sandbox_notices(base, credential),
             "wechat_api_base": f"{base}/wechat",
             "appid": SANDBOX_WECHAT.app_id,
             "appsecret": credential,
@@ -1355,6 +1435,31 @@ class Settings(
             if getattr(self, f"{name}_api_key") is not None:
                 changed[f"{name}_api_key"] = credential
         return self.model_copy(update=changed)
+
+    def _sandbox_notices(self, base: str, credential: SecretStr) -> dict[str, Any]:
+        """Whatever NOTIFICATION_CHANNEL names can be reached there."""
+        robots = {target.kind for target in self.notice_targets if not target.to}
+        has_robot = self.wecom_robot_url is not None or "wecom" in robots
+        return {
+            "staff_notice_url": SecretStr(f"{base}/staff/notice"),
+            "wecom_robot_url": _sandbox_robot(base) if has_robot else None,
+            "telegram_api_base": f"{base}/telegram",
+            "telegram_token": SecretStr(SANDBOX_TELEGRAM_TOKEN),
+            "feishu_robot_url": SecretStr(
+                f"{base}/feishu/open-apis/bot/v2/hook/{_SANDBOX_CREDENTIAL}"
+            ),
+            "feishu_robot_secret": credential,
+            "dingtalk_robot_url": SecretStr(
+                f"{base}/dingtalk/robot/send?access_token={_SANDBOX_CREDENTIAL}"
+            ),
+            "dingtalk_robot_secret": credential,
+            "smtp_host": urlsplit(base).hostname or "",
+            "smtp_port": min((urlsplit(base).port or 80) + 1, 65_535),
+            "smtp_security": "none",
+            "smtp_user": "",
+            "smtp_password": None,
+            "smtp_from": self.smtp_from or SANDBOX_MAIL_FROM,
+        }
 
 
 def _sandbox_model(base: str, provider: str) -> str:
@@ -1466,6 +1571,7 @@ GROUPS: tuple[type[BaseSettings], ...] = (
     AnswerSettings,
     ModelSettings,
     ChannelSettings,
+    NoticeSettings,
     DeskSettings,
     TaskSettings,
     PictureSettings,

@@ -157,7 +157,7 @@ async def _ask_accounts(settings: "Settings", api: "WxApi") -> list[Finding]:
 
 async def _ask_servicers(settings: "Settings", client: "KfClient", open_kfid: str) -> list[Finding]:
     """Who answers customers that are handed over; departments are not listed by their people."""
-    if settings.wecom_kf_hand_over != "pool":
+    if settings.wecom_kf_hand_over == "desk":
         return []
     part, remedy = "wecom/servicers", f"在「微信客服」里给账号 {open_kfid} 添加接待人员"
     found, fault = await _asked(client.servicers(open_kfid), part, remedy)

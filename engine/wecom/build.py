@@ -7,7 +7,6 @@ import httpx
 
 from domain.errors import ConfigurationError
 from domain.messages import InboundMessage, MessageKind
-from engine.channels import AppChannel
 from engine.delivery import Channel
 from engine.engine import Engine
 from engine.metrics import Metrics
@@ -117,8 +116,6 @@ def build_wecom(
         ContactsClient(api), database, _book(settings), tag=settings.wecom_new_customer_tag
     )
     channels: dict[str, Channel] = {CHANNEL: channel, CONTACTS: contacts}
-    if settings.notification_enabled and settings.wecom_staff:
-        channels["staff"] = AppChannel(AppClient(api, agent_id(settings)), settings.wecom_staff)
     if settings.wecom_app_messages:
         if callbacks is None:
             raise _unanswered("WECOM_TOKEN", "Token and EncodingAESKey of the callback")
@@ -167,6 +164,14 @@ def agent_id(settings: Settings) -> int:
     return int(settings.wecom_agent_id)
 
 
+def staff_app(settings: Settings, wecom: Wecom | None) -> AppClient | None:
+    """Whose messages tell the members that NOTIFICATION_CHANNEL names; None where it names none.
+    Raises ConfigurationError."""
+    if wecom is None or not (settings.notification_enabled and settings.wecom_staff):
+        return None
+    return AppClient(wecom.api, agent_id(settings))
+
+
 def callback_keys(settings: Settings) -> CallbackKeys | None:
     """None where neither the token nor the key is set. Raises ConfigurationError."""
     token, key = settings.wecom_token, settings.wecom_aes_key
@@ -187,7 +192,7 @@ def callback_keys(settings: Settings) -> CallbackKeys | None:
 
 def has_staff(settings: Settings) -> bool:
     addresses = (settings.wecom_robot_url, settings.staff_notice_url)
-    return bool(settings.wecom_staff) or any(one is not None for one in addresses)
+    return bool(settings.notice_targets) or any(one is not None for one in addresses)
 
 
 def join_kf(
@@ -215,8 +220,9 @@ def join_kf(
         lease_s=settings.lease_s,
         accounts=settings.wecom_kf_accounts,
     )
-    if settings.wecom_kf_hand_over == "pool":
-        wecom.hand_overs = HandOvers(database, on_queues=on_queues)
+    if settings.wecom_kf_hand_over != "desk":
+        automatic = settings.wecom_kf_hand_over == "auto"
+        wecom.hand_overs = HandOvers(database, on_queues=on_queues, unless_agents=automatic)
     if wecom.callbacks is not None:
         wecom.callbacks.on_bell(wecom.puller.heard)
         words = ContactWords(

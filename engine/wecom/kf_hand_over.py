@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from domain.errors import PeerError, PeerRejected, PeerUnavailable
 from engine.wecom.kf_words import part_msgid, split, words_of
-from storage import kf_sessions, kf_windows, passive
+from storage import agents, kf_sessions, kf_windows, passive
 from storage.database import Database
 from storage.kf import CHANNEL
 from storage.kf_sessions import HandOver
@@ -40,16 +40,18 @@ _NOT_SERVING = frozenset({errors.KF_NO_SERVICER, errors.KF_SERVICER_STOPPED})
 
 class HandOvers:
     """Sees to it that open hand-overs are moved. ``on_queues`` is told which queues of the outbox
-    got something."""
+    got something. ``unless_agents``: they stay where they are once our own desk has an agent."""
 
     def __init__(
         self,
         database: Database,
         *,
         on_queues: Callable[[Sequence[str]], None],
+        unless_agents: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database, self._on_queues, self._clock = database, on_queues, clock
+        self._unless_agents = unless_agents
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,9 +72,14 @@ class HandOvers:
     async def look(self) -> None:
         """Everything that is open now is on its way when this returns."""
         now = self._clock()
-        for found in await self._database.read(lambda c: kf_sessions.due(c, now=now)):
+        for found in await self._database.read(lambda c: self._due(c, now)):
             if await self._begin(found, now):
                 self._on_queues([found.conversation])
+
+    def _due(self, connection: Connection, now: float) -> list[HandOver]:
+        if self._unless_agents and agents.any_enabled(connection):
+            return []
+        return kf_sessions.due(connection, now=now)
 
     async def _begin(self, found: HandOver, now: float) -> bool:
         return await self._database.write(

@@ -154,7 +154,9 @@ async def serving(
                     process.engine.taken(message, receipt)
                     names.heard_of(message.sender_id)
 
-                hand_overs = HandOvers(process.database, on_queues=wake, clock=clock)
+                hand_overs = HandOvers(
+                    process.database, on_queues=wake, unless_agents=True, clock=clock
+                )
                 puller = KfPuller(
                     client,
                     KfIntake(process.engine.intake, process.templates, notices=True),

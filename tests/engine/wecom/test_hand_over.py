@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from storage import desk_talks, kf_sessions
+from domain.desk import Agent, AgentRole
+from storage import agents, desk_talks, kf_sessions
 from storage.clock import iso
 from storage.handoffs import HandoffRow, open_handoff
 from tests.engine.wecom.acting import dead, met, notices, put, question
@@ -57,6 +58,16 @@ async def where(desk: Desk) -> tuple[Any, ...]:
 async def nobody_serves(desk: Desk) -> None:
     account = {"open_kfid": KF, "name": "客服", "servicers": {}}
     await asyncio.to_thread(desk.wecom.play, "kf/accounts", account)
+
+
+async def test_once_our_own_desk_has_an_agent_the_session_stays_where_it_is(desk: Desk) -> None:
+    agent = Agent("mei", "小梅", AgentRole.AGENT)
+    await desk.process.database.write(
+        lambda c: agents.add(c, agent, "", by="test", now=time.time())
+    )
+    await handed(desk)
+    assert await state(desk) == SessionState.ASSISTANT
+    assert await where(desk) == ("queued", "open", None)
 
 
 async def test_a_customer_in_the_pool_is_a_person_s_until_the_session_ends(desk: Desk) -> None:
