@@ -87,9 +87,10 @@ def is_same_question(one: str, other: str) -> bool:
 
 
 def opening_words(opens: datetime, now: datetime) -> str:
-    """«今天 14:00», «明天 09:00», «周一（11月23日）09:00»; both in the desk's own time zone."""
+    """«今天 14:00 », «明天 09:00 » or «11月25日（周三）09:00 », to stand before other words. Both
+    in the desk's own time zone."""
     days = (opens.date() - now.date()).days
     if days in (0, 1):
-        return f"{'明天' if days else '今天'} {opens:%H:%M}"
-    day = f"周{_WEEKDAYS[opens.weekday()]}（{opens.month}月{opens.day}日）"
-    return f"{day}{opens:%H:%M}"
+        return f"{'明天' if days else '今天'} {opens:%H:%M} "
+    weekday = _WEEKDAYS[opens.weekday()]
+    return f"{opens.month}月{opens.day}日（周{weekday}）{opens:%H:%M} "

@@ -67,7 +67,7 @@ class TurnDesk:
             return Standing()
         found = await self.standing(conversation)
         opens = ""
-        if found.opens_ts is not None:
+        if not found.open and found.opens_ts is not None:
             at, this = (datetime.fromtimestamp(ts, self.zone) for ts in (found.opens_ts, now))
             opens = opening_words(at, this)
         full = found.waiting >= self.max_waiting

@@ -80,6 +80,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "queue_next": _uses(),
         "queue_full": _uses("ahead"),
         "queue_closed": _uses("opens"),
+        "queue_urgent": _uses(),
         "queue_leave": _uses(),
         "queue_left": _uses(),
         "ask_mark": _uses(),

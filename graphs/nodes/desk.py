@@ -56,30 +56,29 @@ def _returned(state: ConversationState, context: TurnContext, *, asks: bool) -> 
 def _waits(state: ConversationState, context: TurnContext) -> Update:
     """The place in the queue, now and then; what came is kept for the person in any case."""
     at, kept = context.desk or AtDesk(Mode.QUEUED), state.get("desk") or {}
-    told = context.now - kept.get("told_at", 0.0) < context.services.desk.told_s
-    content = "" if told else _place(context, at)
-    update = _said(state, context, content, _urgent(state, at))
-    return update if not content else update | {"desk": {**kept, "told_at": context.now}}
+    if not kept.get("urgent") and (urgent := _urgent(state)) is not None:
+        said = _said(state, context, _render(context, "queue_urgent"), [urgent])
+        return said | {"desk": {**kept, "told_at": context.now, "urgent": True}}
+    if context.now - kept.get("told_at", 0.0) < context.services.desk.told_s:
+        return _said(state, context, "", [])
+    place = queue_word(context, at.standing, joined=False)
+    said = _said(state, context, f"{place}{_render(context, 'queue_leave')}", [])
+    return said | {"desk": {**kept, "told_at": context.now}}
 
 
-def _place(context: TurnContext, at: AtDesk) -> str:
-    word = queue_word(context, at.standing, joined=False)
-    return f"{word}{_render(context, 'queue_leave')}"
-
-
-def _urgent(state: ConversationState, at: AtDesk) -> list[Effect]:
+def _urgent(state: ConversationState) -> Effect | None:
     """Who must not wait moves up: the hand-over that waits takes the higher priority."""
     found = state["classification"]
     rule = found["rule"] or {}
     if not (rule.get("action") == "handoff" and rule.get("priority") == "high"):
-        return []
+        return None
     payload = {
         "reason": rule["category"],
         "priority": "high",
         "target": "desk",
         "question": found["text"],
     }
-    return [Effect(EffectKind.HANDOFF, "handoff", payload)]
+    return Effect(EffectKind.HANDOFF, "handoff", payload)
 
 
 def _render(context: TurnContext, template: str) -> str:

@@ -19,6 +19,7 @@ from domain.messages import InboundMessage
 from engine.bootstrap import TaskParts, assemble_engine, build_services
 from engine.channels import StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
+from engine.desk_turns import TurnDesk
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps
 from engine.dispatching import DispatchRunner
 from engine.engine import Engine
@@ -27,6 +28,7 @@ from engine.orders.desk import DeskPolicy, OrderDesk
 from engine.orders.quoting import requoting
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
+from engine.reviews.records import record_turn
 from engine.settings import load_settings
 from engine.settling import Settling
 from engine.tasks.acting import ActingPolicy
@@ -90,8 +92,12 @@ class Hold:
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+UNKNOWN = "冷门"
+
+
 class EchoKnowledge:
-    """Knows every question's answer, «答:» and the question, but fails or holds where told to."""
+    """Knows every question's answer, «答:» and the question, but of what is UNKNOWN; fails or holds
+    where told to."""
 
     def __init__(self) -> None:
         self.searched: list[str] = []
@@ -127,6 +133,8 @@ class EchoKnowledge:
             if marker in query and left > 0:
                 self._failures[marker] -= 1
                 raise RuntimeError("the knowledge base broke")
+        if UNKNOWN in query:
+            return Retrieval(query, 0.1)
         found = Evidence("e1", query, f"答:{query}", "test.md#1", score=1.0)
         return Retrieval(query, 0.97, (found,), exact=True)
 
@@ -201,13 +209,23 @@ async def running_process(
     alone: bool = False,
     tasks: Tasks | None = None,
     pictures: Callable[[Database], Looks] | None = None,
+    desk: Callable[[Database], TurnDesk] | None = None,
 ) -> AsyncIterator[Process]:
     """A started engine on the database at ``url``, stopped with the block. ``pictures``: how it
-    looks at customers' pictures; None: not at all."""
+    looks at customers' pictures; None: not at all. ``desk``: what its turns know of the human desk;
+    None: no more than the rows say."""
     database = await asyncio.to_thread(_open, url)
     looks = pictures(database) if pictures is not None else None
     process = _assemble(
-        database, channels or {}, policy, clock, owner, alone=alone, tasks=tasks, pictures=looks
+        database,
+        channels or {},
+        policy,
+        clock,
+        owner,
+        alone=alone,
+        tasks=tasks,
+        pictures=looks,
+        desk=desk(database) if desk is not None else None,
     )
     await process.engine.start()
     if process.work is not None:
@@ -242,6 +260,7 @@ def _assemble(
     alone: bool,
     tasks: Tasks | None,
     pictures: Looks | None = None,
+    desk: TurnDesk | None = None,
 ) -> Process:
     knowledge, metrics = EchoKnowledge(), Metrics()
     registry = ToolRegistry(catalogue() + (tasks.tools if tasks else ()))
@@ -282,6 +301,8 @@ def _assemble(
         metrics=metrics,
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))) if work else None,
         orders=TurnOrders(orders, clock=clock),
+        record=record_turn,
+        desk=desk,
     )
     orders.on_queues = parts.wake_queues
     if work is not None:
