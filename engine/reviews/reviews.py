@@ -302,12 +302,12 @@ class Reviews:
         """
         _acts(who)
         facts, kept = await self._turn(who, turn_id)
+        if not facts.result.get("nodes") or not _speaks(facts.messages):
+            raise InvalidInput("turn_id", "这一轮由人工回复，或客户没有说话，不能存成回归用例")
         spoken = await self._database.read(lambda c: reviews.turns_until(c, facts, limit=MAX_TURNS))
         name = clean(name) or name_for(with_stand_ins(asked(facts, kept)), turn_id)
         pictures: dict[str, bytes] = {}
         turns = [step for one in spoken if (step := await self._step(name, one, pictures))]
-        if not turns or not facts.messages or not _speaks(facts.messages):
-            raise InvalidInput("turn_id", "这一轮客户没有说话，不能存成回归用例")
         wanted = expect or await self._expected(facts)
         turns[-1] = turns[-1].model_copy(update={"expect": wanted})
         script = Script(
