@@ -17,7 +17,7 @@ from api.dependencies import TheKefu
 from api.desk.session import TheDesk
 from api.fields import Identifier, OptionalText, Text
 from api.orders.pictures import SAFE
-from domain.desk import Mode
+from domain.desk import Agent, Mode, in_scope
 from domain.errors import NotFound
 from engine.desk.views import ConversationView, View
 
@@ -50,10 +50,11 @@ async def conversation_page(
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
     view: View = "open",
 ) -> Response:
+    after = await desk.newest_event()
     found = await desk.conversation(reader.agent, conversation, before=before)
     beside = await desk.queue(reader.agent, view=view, limit=BESIDE)
     canned = await desk.canned(reader.agent) if "say" in found.may else []
-    others = await desk.agents(reader.agent) if "transfer" in found.may else []
+    agents = await desk.agents(reader.agent)
     turn = found.turns[-1] if found.turns else None
     return await shown(
         request,
@@ -66,7 +67,9 @@ async def conversation_page(
         found=beside,
         view=view,
         canned=canned,
-        others=[one for one in others if one.enabled and one.acts and one.id != reader.id],
+        others=[one for one in agents if one.id != reader.id and _may_get(one, found)],
+        names={one.id: one.name or one.id for one in agents},
+        after=after,
         here=conversation,
         now=time.time(),
         link=picture_link(conversation),
@@ -174,6 +177,10 @@ async def decide(
     else:
         await desk.decide_draft(reader.agent, draft, verdict)
     return _back(conversation, "draft_" + verdict)
+
+
+def _may_get(agent: Agent, found: ConversationView) -> bool:
+    return agent.enabled and agent.acts and in_scope(agent.scopes, found.channel, found.account)
 
 
 def _back(conversation: str, said: str = "") -> Response:

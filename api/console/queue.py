@@ -29,6 +29,7 @@ async def queue(
     before: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
     """The page keeps itself new by `/api/desk/events`."""
+    after = await desk.newest_event()
     found = await desk.queue(
         reader.agent, view=view, search=q.strip(), channel=channel.strip(), before=before
     )
@@ -44,5 +45,6 @@ async def queue(
         channel=channel,
         before=before,
         now=time.time(),
+        after=after,
         here="",
     )

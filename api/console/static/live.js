@@ -48,19 +48,21 @@ export function connected(yes) {
 
 function heard(event) {
   if (event.kind === "goodbye") return location.reload();
+  if (event.kind === "hello" || event.kind === "open") return undefined;
   if (event.kind === "reset") return plan(AT_ONCE_MS);
   const pause = wanted(event);
   if (pause !== null) plan(pause);
 }
 
 function listen(tell) {
-  const source = new EventSource("/api/desk/events");
+  const after = main.dataset.after;
+  const source = new EventSource("/api/desk/events" + (after ? "?after=" + after : ""));
   const each = (kind) => (message) => {
     let told = {};
     try { told = JSON.parse(message.data) || {}; } catch { /* a ping */ }
     tell({ conversation_id: "", kind, ...told });
   };
-  for (const kind of ["message", "reset", "goodbye", "queued", "assigned", "taken", "transferred", "draft", "note",
+  for (const kind of ["message", "hello", "reset", "goodbye", "queued", "assigned", "taken", "transferred", "draft", "note",
     "resolved", "reopened", "rating", "presence", "mode", "overdue"]) source.addEventListener(kind, each(kind));
   source.addEventListener("open", () => {
     main.dataset.listening = "";
@@ -84,6 +86,7 @@ export function start() {
     main.dataset.listening = "";
     heard(message.data);
   });
+  plan(LATER_MS); // what happened between the page and the first event that another tab tells
   navigator.locks.request("kefu-desk:" + document.body.dataset.agent, () => {
     listen((event) => {
       heard(event);
