@@ -75,6 +75,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "handoff_deadline": _uses(),
         "handoff_value": _uses(),
         "handoff_closed": _uses("opens"),
+        "handoff_closed_urgent": _uses("opens"),
         "handoff_again": _uses(),
         "queue_ahead": _uses("ahead"),
         "queue_next": _uses(),

@@ -11,7 +11,6 @@ from domain.pricing import format_yuan
 from graphs.at_desk import MAX_QUESTION_CHARS, goes_round, queue_word, with_handed
 from graphs.chatter import CHATTER, chatted
 from graphs.context import TurnContext
-from graphs.desk import Standing
 from graphs.memory import remembered, summarise
 from graphs.ordering import confirmed_order, designers_order
 from graphs.state import ConversationState, Update, after_orders
@@ -142,13 +141,17 @@ def _orders(state: ConversationState, context: TurnContext, reason: str) -> list
 
 async def _word_to_customer(state: ConversationState, context: TurnContext, reason: str) -> str:
     """That a person was called, and where it may take long, that too."""
-    templates = context.services.templates
-    to_desk = context.stand is not None and _target(state, reason) == "desk"
-    standing = await context.stand() if context.stand is not None and to_desk else Standing()
+    called = _called(state, context, reason)
+    if context.stand is None or _target(state, reason) != "desk":
+        return called
+    standing, urgent = await context.stand(), state["risk"]["priority"] == "high"
     if not standing.open:
-        return templates.render("handoff_closed", seed=context.turn_id, opens=standing.opens)
-    place = queue_word(context, standing, joined=True)
-    return "\n".join(filter(None, [_called(state, context, reason), place]))
+        template = "handoff_closed_urgent" if urgent else "handoff_closed"
+        templates = context.services.templates
+        return templates.render(template, seed=context.turn_id, opens=standing.opens)
+    # Whoever must not wait is ahead of those who are counted.
+    place = "" if urgent else queue_word(context, standing, joined=True)
+    return "\n".join(filter(None, [called, place]))
 
 
 def _called(state: ConversationState, context: TurnContext, reason: str) -> str:
