@@ -38,6 +38,8 @@ from engine.knowledge import build_knowledge as build_knowledge
 from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.model_calls import CallsBesideTurns
+from engine.notices import NOTICE_CHANNELS, build_notices
+from engine.notices import PATIENCE_S as NOTICE_PATIENCE_S
 from engine.orders.desk import DeskPolicy, OrderDesk
 from engine.orders.keeping import PictureKeeping
 from engine.orders.links import PictureLinks
@@ -62,7 +64,7 @@ from engine.turns import Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
 from engine.wechat.build import Wechat, build_wechat, hold_s
-from engine.wecom.build import KF_PATIENCE_S, Wecom, build_wecom, join_kf
+from engine.wecom.build import KF_PATIENCE_S, Wecom, build_wecom, join_kf, staff_app
 from engine.wecom.member_channel import PATIENCE_S as MEMBERS_PATIENCE_S
 from engine.workshop import build_keeping, build_links, build_workshop, picture_fetcher
 from graphs.classifier.model import IntentClassifier
@@ -260,6 +262,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     channels = build_channels(settings, http, qingjian) | (wecom.channels if wecom else {})
     wechat = build_wechat(settings, database, http, metrics, picture=picture)
     channels |= wechat.channels if wechat else {}
+    channels |= build_notices(settings, database, http, app=staff_app(settings, wecom))
     notices = wechat.order_notices() if wechat else None
     reach = frozenset(channels) | ({TUHUI} if settings.tuhui_url else frozenset())
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
@@ -585,6 +588,7 @@ def engine_policy(settings: Settings) -> EnginePolicy:
             QINGJIAN: QINGJIAN_PATIENCE_S,
             KF: KF_PATIENCE_S,
             MEMBERS: MEMBERS_PATIENCE_S,
+            **dict.fromkeys(NOTICE_CHANNELS, NOTICE_PATIENCE_S),
         },
         passive_s=_passive(settings),
     )
@@ -808,7 +812,7 @@ def build_channels(
 
 
 def staff_channel(settings: Settings, http: httpx.AsyncClient) -> Channel | None:
-    """One target, since a delivery is made or not made as a whole."""
+    """Where NOTIFICATION_CHANNEL names nothing; what it names goes before."""
     if settings.wecom_robot_url is not None:
         return RobotChannel(GroupRobot(settings.wecom_robot_url.get_secret_value(), http))
     if settings.staff_notice_url is not None:

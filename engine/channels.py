@@ -1,7 +1,5 @@
 """From a row of the outbox to a call of a peer's client."""
 
-import logging
-from collections.abc import Sequence
 from typing import Any
 
 from domain.errors import PeerRejected
@@ -12,10 +10,7 @@ from tools.tianwang.client import CallbackClient
 from tools.tianwang.protocol import CallbackEvent, callback_body
 from tools.webhook.client import WebhookClient
 from tools.webhook.protocol import OutboundText
-from tools.wecom.app import AppClient, notice_text
 from tools.wecom.robot import GroupRobot, notice_markdown
-
-log = logging.getLogger(__name__)
 
 
 class WebhookChannel:
@@ -87,18 +82,3 @@ class RobotChannel:
     async def deliver(self, delivery: Delivery) -> None:
         payload = delivery.payload
         await self._robot.send(notice_markdown(payload["title"], payload["text"]))
-
-
-class AppChannel:
-    """Notices to staff as messages of WeCom's application to ``users``. Who of them cannot be
-    reached is in the log; where that is all of them, the platform refuses."""
-
-    def __init__(self, app: AppClient, users: Sequence[str]) -> None:
-        self._app, self._users = app, tuple(users)
-
-    async def deliver(self, delivery: Delivery) -> None:
-        payload = delivery.payload
-        text = notice_text(payload["title"], payload["text"])
-        missed = await self._app.send_text(self._users, text)
-        if missed:
-            log.warning("a notice did not reach %s of NOTIFICATION_CHANNEL", ", ".join(missed))

@@ -30,6 +30,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--journal-bytes", type=int, default=defaults.journal_bytes)
     add("--webhook-secret-file", type=Path, help="file that holds the webhook channel's secret")
     add("--tianwang-secret-file", type=Path, help="file that holds the secret of callbacks")
+    add("--smtp-port", type=int, help="of the mail server (default: the port after --port)")
     add("--automatic", action="store_true", help="designers work by themselves")
     add("--seed", type=int, help="makes faults with a rate repeatable")
     add("--json-ready", action="store_true", help="print the ready line for a program to read")
@@ -45,9 +46,17 @@ def settings_from(options: argparse.Namespace) -> SandboxSettings:
         journal_file=options.journal_file,
         journal_entries=options.journal_entries,
         journal_bytes=options.journal_bytes,
+        smtp_port=_smtp_port(options),
         automatic=options.automatic,
         seed=options.seed,
     )
+
+
+def _smtp_port(options: argparse.Namespace) -> int:
+    if options.smtp_port is not None:
+        return int(options.smtp_port)
+    # 0: a free one, as --port has it.
+    return min(options.port + 1, 65_535) if options.port else 0
 
 
 def _secret(file: Path | None) -> str | None:

@@ -16,7 +16,7 @@ import orjson
 
 from sandbox.changes import Changes
 from sandbox.jsontext import compact
-from sandbox.masking import masked_body, masked_headers, masked_query
+from sandbox.masking import masked_body, masked_headers, masked_path, masked_query
 
 _ENTRY_OVERHEAD_BYTES = 1_000
 # A secret that straddles the size cap is still seen whole, and masked, before the cut.
@@ -172,7 +172,7 @@ class Journal:
             peer=peer,
             kind=kind,
             method=method,
-            path=path,
+            path=masked_path(path),
             query=masked_query(query),
             headers=compact(orjson.dumps(masked_headers(headers))),
             body=clean[: self._max_body_bytes],

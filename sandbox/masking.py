@@ -24,6 +24,8 @@ _SENSITIVE_NAME = (
 )
 # A plain ``key`` is a secret in an address (WeCom's robots), in a body it may be anything.
 _QUERY = re.compile(rf"(?i)((?:^|&)(?:key|{_SENSITIVE_NAME})=)[^&]*")
+# Robots whose key is part of the path: Telegram's, Feishu's.
+_PATH = re.compile(r"(/telegram/bot|/bot/v2/hook/)[^/]+")
 _JSON = re.compile(rf'(?i)("{_SENSITIVE_NAME}"\s*:\s*)"(?:[^"\\]|\\.)*"'.encode())
 
 
@@ -38,6 +40,10 @@ def _masked_header(name: str, value: str) -> str:
         return value
     scheme, separator, _ = value.partition(" ")
     return f"{scheme} {MASK}" if separator and "authorization" in name else MASK
+
+
+def masked_path(path: str) -> str:
+    return _PATH.sub(rf"\g<1>{MASK}", path)
 
 
 def masked_query(query: bytes) -> str:

@@ -14,6 +14,7 @@ from starlette.types import Receive
 
 from sandbox.changes import Changes
 from sandbox.faults import FaultBook
+from sandbox.inbox import Inbox
 from sandbox.journal import Entry, Journal
 from sandbox.jsontext import json_bytes
 from sandbox.settings import SandboxSettings
@@ -35,6 +36,10 @@ class Sandbox:
     target_changes: Changes = field(default_factory=Changes)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     started_at: float = field(default_factory=time.time)
+    inbox: Inbox = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.inbox = Inbox(self.changes)
 
     def halt(self) -> None:
         """Let go of every request that waits for something, so that the server can end."""

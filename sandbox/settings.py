@@ -11,6 +11,7 @@ class SandboxSettings:
     ``webhook_secret``: shared with the service; messages are signed and verified when it is set.
     ``webhook_max_skew``: seconds a signed timestamp may be off; None accepts any.
     ``tianwang_secret`` and ``tianwang_max_skew``: the same of the callbacks that Tianwang receives.
+    ``smtp_port``: of the mail server; 0 takes a free one, None starts none.
     ``tuhui_api_key``: the only key that Tuhui believes; None believes any.
     ``automatic``: designers work by themselves, and Tuhui tells the service of news.
     ``seed`` makes faults with a rate, and jitter, repeatable.
@@ -21,6 +22,7 @@ class SandboxSettings:
     webhook_max_skew: float | None = None
     tianwang_secret: str | None = None
     tianwang_max_skew: float | None = None
+    smtp_port: int | None = None
     tuhui_api_key: str | None = None
     journal_file: Path | None = None
     journal_entries: int = 20_000

@@ -106,6 +106,30 @@ async def request(
     ``sent``: the body as httpx takes it: content, json, data, files. ``reason_of``: what an answer
     says of why it refuses; ``secret`` is not shown in it. Raises PeerUnavailable or PeerRejected.
     """
+    response, answer = await exchange(
+        http, method, url, peer=peer, timeout=timeout, headers=headers, max_bytes=max_bytes, **sent
+    )
+    reason = reason_of(answer)
+    shown = reason.replace(secret, "***") if secret else reason
+    problem = error_of_response(peer, response, reason=shown)
+    if problem is not None:
+        raise problem
+    return answer
+
+
+async def exchange(
+    http: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    peer: str,
+    timeout: float,
+    headers: Mapping[str, str],
+    max_bytes: int = MAX_ANSWER_BYTES,
+    **sent: Any,
+) -> tuple[httpx.Response, bytes]:
+    """`request` for who judges the answer, whatever its status. Raises PeerUnavailable, or
+    PeerRejected for an address that cannot be called."""
     try:
         async with (
             asyncio.timeout(timeout),
@@ -113,15 +137,9 @@ async def request(
                 method, url, headers=headers, timeout=timeout, follow_redirects=False, **sent
             ) as response,
         ):
-            answer = await _bounded(response, max_bytes)
+            return response, await _bounded(response, max_bytes)
     except (httpx.HTTPError, TimeoutError) as error:
         raise error_of_transport(peer, error) from error
-    reason = reason_of(answer)
-    shown = reason.replace(secret, "***") if secret else reason
-    problem = error_of_response(peer, response, reason=shown)
-    if problem is not None:
-        raise problem
-    return answer
 
 
 async def _bounded(response: httpx.Response, max_bytes: int) -> bytes:

@@ -2,12 +2,16 @@
 
 from sandbox.peer import Peer
 from sandbox.peers.agents import AgentsPeer
+from sandbox.peers.dingtalk import DingtalkPeer
+from sandbox.peers.feishu import FeishuPeer
 from sandbox.peers.images import ImagesPeer
+from sandbox.peers.mail import MailPeer
 from sandbox.peers.model import ModelPeer
 from sandbox.peers.qingjian import QingjianPeer
 from sandbox.peers.qingyunke import QingyunkePeer
 from sandbox.peers.rerank import RerankPeer
 from sandbox.peers.staff import StaffPeer
+from sandbox.peers.telegram import TelegramPeer
 from sandbox.peers.tianwang import TianwangPeer
 from sandbox.peers.tuhui import TuhuiPeer
 from sandbox.peers.webhook import WebhookPeer
@@ -21,6 +25,10 @@ PEERS: tuple[type[Peer], ...] = (
     QingyunkePeer,
     WebhookPeer,
     StaffPeer,
+    TelegramPeer,
+    FeishuPeer,
+    DingtalkPeer,
+    MailPeer,
     AgentsPeer,
     WecomPeer,
     WechatPeer,

@@ -90,7 +90,13 @@ class WecomPeer(Peer):
         self._ways, self._tags = ContactWays(self._people), CorpTags(self.clock)
         self._contact_play = ContactPlay(self._contacts, self._ways, self._chats, self.admin)
         self._app = AppMessages(
-            self.clock, self._callbacks, self._chats, self._media, self._people, self._refused
+            self.clock,
+            self._callbacks,
+            self._chats,
+            self._media,
+            self._people,
+            self._refused,
+            sandbox.inbox,
         )
         self._basics = Basics(self.clock)
         self._gate = CallGate(

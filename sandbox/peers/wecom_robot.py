@@ -94,7 +94,9 @@ class GroupRobot:
         shown = _read(body)
         self._count(key)
         self._number += 1
-        self._shown.add(f"m{self._number}", shown, self._sandbox.clock())
+        now = self._sandbox.clock()
+        self._shown.add(f"m{self._number}", shown, now)
+        self._sandbox.inbox.add("wecom", "群机器人", shown.content, now)
         self._shown.trim()
 
     def _count(self, key: str) -> None:

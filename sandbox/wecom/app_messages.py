@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from sandbox import wxcrypt
 from sandbox.deliverables import drawn_for
+from sandbox.inbox import Inbox
 from sandbox.jsontext import json_bytes
 from sandbox.wecom.api import (
     BAD_AGENT,
@@ -43,6 +44,7 @@ from sandbox.wx.media import MediaStore
 
 AGENT_ID, APP_NAME = 1000002, "智能客服"
 TEXT_BYTES = 2_048
+ALARM = "🚨"
 _MOST_USERS, _MOST_PARTIES = 1_000, 100
 _MEDIA = frozenset({"image", "voice", "video", "file"})
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -112,8 +114,10 @@ class AppMessages:
         media: MediaStore,
         people: People,
         refused: RefusedCalls,
+        inbox: Inbox,
     ) -> None:
         self._clock, self._callbacks, self._chats = clock, callbacks, chats
+        self._inbox = inbox
         self._media, self._people, self._refused = media, people, refused
         self.settings = AppSettings()
         self._taken = Limiter(clock)
@@ -208,9 +212,15 @@ class AppMessages:
         for user in users:
             chat = f"app/{wanted.agentid}/{user}"
             self._chats.add(chat, "service", wanted.msgtype, content, msgid=msgid)
+            self._note(user, str(content.get("content", "")))
         self._sent[msgid] = users
         while len(self._sent) > _KEPT_MESSAGES:
             self._sent.popitem(last=False)
+
+    def _note(self, user: str, text: str) -> None:
+        """The same application answers members who write to it; notices begin with an alarm."""
+        if text.startswith(ALARM):
+            self._inbox.add("wecom", user, text, self._clock.now())
 
     def about(self, wanted: WhichApp) -> JsonObject:
         agents = self.settings.agents

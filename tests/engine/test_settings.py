@@ -213,7 +213,15 @@ def test_a_low_answering_threshold_alone_takes_the_clarifying_one_along(
         ({"SERVICE_STATUS": "busy"}, "SERVICE_STATUS", "'online' or 'offline'"),
         ({"DEBUG": "app:*"}, "DEBUG", "boolean"),
         ({"TASK_RECEIVE": "api/task"}, "TASK_RECEIVE", "starts with /"),
-        ({"NOTIFICATION_CHANNEL": "telegram"}, "NOTIFICATION_CHANNEL", "match"),
+        ({"NOTIFICATION_CHANNEL": "telegram"}, "NOTIFICATION_CHANNEL", "telegram:ID"),
+        ({"NOTIFICATION_CHANNEL": "feishu:群"}, "NOTIFICATION_CHANNEL", "feishu alone"),
+        ({"NOTIFICATION_CHANNEL": "feishu, pager:7"}, "NOTIFICATION_CHANNEL", "dingtalk, mail"),
+        (
+            {"SMTP_HOST": "mail.example", "SMTP_PASSWORD": "p", "SMTP_SECURITY": "none"},
+            "SMTP_SECURITY",
+            "starttls",
+        ),
+        ({"SMTP_FROM": "a@b\nBcc: c@d"}, "SMTP_FROM", "match"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_the_variable_and_what_is_right(
@@ -288,7 +296,8 @@ def test_no_text_form_of_the_settings_shows_a_secret(monkeypatch: pytest.MonkeyP
         if doc.secret
     }
     secrets["KEFU_DATABASE_URL"] = "postgresql://u:hush-db@h/x"
-    for name in ("KEFU_STAFF_NOTICE_URL", "KEFU_WECOM_ROBOT_URL"):
+    robots = ("WECOM_ROBOT", "FEISHU_ROBOT", "DINGTALK_ROBOT", "STAFF_NOTICE")
+    for name in (f"KEFU_{robot}_URL" for robot in robots):
         secrets[name] = f"https://robot.example/{name}?key=hush-robot"
     _set(monkeypatch, KEFU_LLM_PROVIDER="kimi", **secrets)
     settings = load_settings()
