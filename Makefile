@@ -58,9 +58,10 @@ run: setup
 # Three processes keep two cores busy: tests wait for services a third of their time. A test file
 # stays in one process, for its fixtures; files in order, so that the long browser and service tests
 # come early. A process that dies is not replaced: that can hang (pytest-xdist 3.8).
-# More threads of linear algebra than cores wait for each other, spinning.
+# More threads of linear algebra than cores wait for each other, spinning. Compiled modules are kept
+# whatever the environment says: without them each process begins ten seconds later.
 test: lint browser
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text; printed
 # commands with the programs that they name.
