@@ -1,7 +1,11 @@
 """What is built for reviews. Part of the composition root."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from domain.errors import KefuError
 from engine.knowledge import Knowledge
 from engine.metrics import Metrics
 from engine.model_calls import CallsBesideTurns
@@ -17,6 +21,7 @@ from storage.database import Database
 from tools.pictures.intake import PREFIX
 from tools.pictures.store import PictureStore
 
+log = logging.getLogger(__name__)
 _DAY_S = 86_400.0
 
 
@@ -46,10 +51,21 @@ def build_reviews(
         Regressions(regressions_folder(settings)),
         ReviewPolicy(settings.review_turn_days * _DAY_S, settings.turn_timeout_s),
         orders=orders,
-        refresh=knowledge.retriever.refresh,
+        refresh=_follow(knowledge),
         keep_calls=CallsBesideTurns(database, metrics).keep,
         picture=_kept_pictures(database, store),
     )
+
+
+def _follow(knowledge: Knowledge) -> Callable[[], Awaitable[None]]:
+    async def refresh() -> None:
+        try:
+            await knowledge.retriever.refresh()
+        except (KefuError, OSError, SQLAlchemyError) as error:
+            # The run finds that out by itself, as a turn would.
+            log.error("a re-run does not see the newest knowledge: %s", error)
+
+    return refresh
 
 
 def _kept_pictures(database: Database, store: PictureStore) -> ReadPicture:
