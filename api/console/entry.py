@@ -58,6 +58,8 @@ async def sign_in(
             login=login,
             trouble=error.reason,
         )
+    if session.agent.acts:
+        await desk.presence(session.agent, Presence.ONLINE)
     response = see(wanted)
     keep_session(request, response, session)
     return response

@@ -46,24 +46,28 @@ function isOurs(element, name) {
   return name === "open" || (element.hasAttribute("data-opened") && name === "class") || name === "data-opened";
 }
 
+/* What stays is never moved where something in front of it can go instead: a moved box loses focus. */
 function children(old, fresh) {
   const known = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
+  const staying = new Set([...fresh.children].map((one) => one.id).filter(Boolean));
+  const goes = (node) => !node.id || !staying.has(node.id);
   let at = old.firstChild;
-  for (const child of [...fresh.childNodes]) {
-    const match = child.id ? known.get(child.id) : at && !at.id && at.nodeName === child.nodeName ? at : null;
-    if (!match) {
-      old.insertBefore(child, at);
-    } else if (match === at) {
-      at = at.nextSibling;
-      morph(match, child);
-    } else {
-      old.insertBefore(match, at);
-      morph(match, child);
-    }
-  }
-  while (at) {
+  const drop = () => {
     const gone = at;
     at = at.nextSibling;
     gone.remove();
+  };
+  for (const child of [...fresh.childNodes]) {
+    while (at && at.id && goes(at)) drop();
+    const match = child.id ? known.get(child.id) : at && !at.id && at.nodeName === child.nodeName ? at : null;
+    if (!match) {
+      old.insertBefore(child, at);
+      continue;
+    }
+    while (at && at !== match && goes(at)) drop();
+    if (match === at) at = at.nextSibling;
+    else old.insertBefore(match, at);
+    morph(match, child);
   }
+  while (at) drop();
 }

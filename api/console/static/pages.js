@@ -44,12 +44,14 @@ async function take(response, sent = false) {
 }
 
 function show(fresh) {
+  const focused = document.activeElement;
   for (const listener of listeners) listener.before?.();
   for (const part of document.querySelectorAll("[data-part]")) {
     const other = part.isConnected && fresh.getElementById(part.id);
     if (other) morph(part, document.importNode(other, true));
   }
   for (const listener of listeners) listener.after?.();
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
 }
 
 async function refusal(response) {
