@@ -118,12 +118,14 @@ def customer_asks(
     *,
     account: str = "tests",
     customer: str = "",
+    deadline_s: float | None = None,
     **more: Any,
 ) -> str:
-    """A message of a customer of that account; its conversation."""
+    """A message of a customer of that account; its conversation. Nobody waits for an answer longer
+    than ``deadline_s``: a person's comes when it comes."""
     who = customer or uuid.uuid4().hex[:12]
     message = {"id": uuid.uuid4().hex, "chat_id": who, "sender": who, "content": text} | more
-    body = {"agent_id": account, "message": message}
+    body = {"agent_id": account, "message": message, "deadline_s": deadline_s}
     response = service.client.post("/api/v1/messages", json=body)
     assert response.status_code == 200, response.text
     conversation: str = response.json()["conversation_id"]
