@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from domain.decisions import Effect, EffectKind, as_dict
 from domain.errors import InvalidInput, NotFound
 from domain.ids import contact_id, conversation_id, new_message_id
+from graphs.notices import customer_named
 from graphs.templates import Templates
 from storage import desk, desk_talks, effects
 from storage.clock import iso
@@ -124,7 +125,7 @@ class HumanDesk:
         self, connection: Connection, who: RecipientRow, key: str, now: float
     ) -> Applied:
         question = last_asked(connection, who.conversation_id)[:_QUESTION_CHARS]
-        name = who.name or who.sender_id
+        name = customer_named(who.name, who.sender_id)
         handoff = {
             "reason": _REASON,
             "priority": "normal",

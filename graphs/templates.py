@@ -113,7 +113,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "wechat_voice": _uses(),
         "wechat_unsupported": _uses(),
         "wechat_pending": _uses(),
-        "notice_title": _uses("reason", "customer"),
+        "notice_title": _uses("", "reason customer"),
         "notice_text": _uses("customer question reason", "time conversation"),
     }
 )

@@ -12,6 +12,7 @@ from graphs.at_desk import MAX_QUESTION_CHARS, goes_round, queue_word, with_hand
 from graphs.chatter import CHATTER, chatted
 from graphs.context import TurnContext
 from graphs.memory import remembered, summarise
+from graphs.notices import customer_named
 from graphs.ordering import confirmed_order, designers_order
 from graphs.state import ConversationState, Update, after_orders
 
@@ -210,7 +211,7 @@ def _time(context: TurnContext) -> str:
 
 def _notice(state: ConversationState, context: TurnContext, reason: str) -> Effect:
     templates = context.services.templates
-    customer = context.customer.name or context.customer.contact_id or "未知客户"
+    customer = customer_named(context.customer.name, context.customer.contact_id)
     spoken = "；".join(state["risk"].get("evidence", ())) or _REASONS.get(reason, reason)
     text = templates.render(
         "notice_text",

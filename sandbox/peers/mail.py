@@ -77,7 +77,7 @@ class MailPeer(NoticePeer):
             notice = Notice(
                 to=to,
                 title=title,
-                text=text.rstrip("\r\n"),
+                text=text.replace("\r\n", "\n").rstrip("\n"),
                 sent={"headers": headers, "envelope_from": sender},
             )
             known = headers.get("Message-ID")

@@ -84,12 +84,17 @@ def copy_knowledge(source: Path, data_dir: Path) -> None:
 
 @contextlib.contextmanager
 def running_service(
-    data_dir: Path, *, knowledge: Path | None = None, **overrides: Any
+    data_dir: Path,
+    *,
+    knowledge: Path | None = None,
+    settings: Settings | None = None,
+    **overrides: Any,
 ) -> Iterator[Service]:
-    """``knowledge``: a data folder to begin with; without it nothing is known."""
+    """``knowledge``: a data folder to begin with; without it nothing is known. ``settings``:
+    instead of ``overrides``."""
     if knowledge is not None:
         copy_knowledge(knowledge, data_dir)
-    kefu = build(settings_for(data_dir, **overrides))
+    kefu = build(settings or settings_for(data_dir, **overrides))
     app = create_app(kefu)
     server = Server(app, _config(app))
     listener = socket.create_server(("127.0.0.1", 0))

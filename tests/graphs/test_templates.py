@@ -129,5 +129,5 @@ def test_fields_that_do_not_fit_are_the_callers_mistake() -> None:
 
 def test_an_optional_field_may_be_left_out() -> None:
     said = SHIPPED.render("notice_text", customer="小明", question="我要投诉!", reason="投诉")
-    assert "用户：小明" in said
-    assert "时间：\n" in said
+    assert "用户:小明" in said
+    assert "时间:\n" in said

@@ -34,11 +34,12 @@ def test_staff_named_by_the_notification_channel_is_told_by_the_application(
         (notice,) = staff_sees(wecom, "lisi")
         assert staff_sees(wecom, "wangwu") == [notice]
     lines = notice.split("\n")
-    assert lines[0].startswith("🚨 需要人工介入")
-    assert any(line.startswith("用户：") and "wmA" in line for line in lines)
-    assert "问题：我要找人工客服" in lines
-    assert any(line.startswith("时间：") for line in lines)
-    assert lines[-1] == "请及时处理。"
+    assert lines[:2] == ["🚨 需要人工介入", ""]
+    assert lines[2].startswith("用户:")
+    assert "wmA" in lines[2]
+    assert lines[3] == "问题:我要找人工客服"
+    assert lines[4].startswith("时间:")
+    assert lines[5:7] == ["", "请及时处理。"]
 
 
 @pytest.mark.parametrize(

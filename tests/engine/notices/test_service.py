@@ -1,0 +1,84 @@
+"""A customer wants a person: staff reads it wherever NOTIFICATION_CHANNEL says."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.api.service import Service, running_service, settings_for
+from tests.sandbox_server import SandboxServer
+from tests.api.wecom.test_callback import until
+
+EVERYWHERE = "telegram:8518085684,feishu,dingtalk,mail:desk@shop.example,wecom,wecom:lisi,url"
+PRINTED = re.compile(
+    r"🚨 需要人工介入\n\n"
+    r"用户:小明 \((?P<id>[^)]+)\)\n"
+    r"问题:(?P<question>.+)\n"
+    r"时间:\d{4}-\d\d-\d\d \d\d:\d\d\n\n"
+    r"请及时处理。"
+)
+
+
+def outbox(service: Service, columns: str) -> list[tuple[Any, ...]]:
+    with service.kefu.engine.database.engine.connect() as connection:
+        rows = connection.execute(text(f"SELECT {columns} FROM outbox ORDER BY message_id"))
+        return [tuple(row) for row in rows]
+
+
+def inbox(sandbox: SandboxServer) -> dict[str, list[str]]:
+    """What each channel has shown."""
+    found: dict[str, list[str]] = {}
+    for item in sandbox.get("/_sandbox/staff/inbox")["items"]:
+        found.setdefault(item["channel"], []).append(item["text"])
+    return found
+
+
+def mail_port(sandbox: SandboxServer) -> int:
+    return int(sandbox.get("/_sandbox/mail/server")["port"])
+
+
+def test_every_place_is_told_once_and_the_failing_one_later(
+    sandbox_server: SandboxServer, tmp_path: Path
+) -> None:
+    sandbox_server.fault("feishu", "status", count=3, status=503)
+    chosen = settings_for(
+        tmp_path,
+        sandbox_url=sandbox_server.url,
+        notification_channel=EVERYWHERE,
+        outbox_backoff_base_s=0.05,
+    )
+    given = chosen.model_copy(update={"smtp_port": mail_port(sandbox_server)})
+    with running_service(tmp_path, settings=given) as service:
+        service.ask("我要转人工", message_id="m1", chat_id="小明")
+        until(lambda: all(row[0] == "delivered" for row in outbox(service, "status")))
+        rows = outbox(service, "channel, account, queue, kind")
+    told = inbox(sandbox_server)
+    assert {name: len(texts) for name, texts in told.items()} == {
+        "telegram": 1,
+        "feishu": 1,
+        "dingtalk": 1,
+        "mail": 1,
+        "wecom": 2,
+        "staff": 1,
+    }
+    for name in ("telegram", "feishu", "dingtalk", "mail"):
+        found = PRINTED.search(told[name][0])
+        assert found, told[name][0]
+        assert found["question"] == "我要转人工"
+    assert len(sandbox_server.journal("feishu")) == 4
+    fanned = [row for row in rows if row[0].startswith("notice_")]
+    assert {row[2] for row in fanned} == {f"notices:{row[1]}" for row in fanned}
+    assert len(fanned) == 7
+
+
+@pytest.mark.parametrize("chosen", [{"notification_enabled": False}, {"notification_channel": ""}])
+def test_nothing_is_told_where_nobody_is_to_be_told(
+    sandbox_server: SandboxServer, tmp_path: Path, chosen: dict[str, Any]
+) -> None:
+    given = {"notification_channel": "telegram:1"} | chosen
+    with running_service(tmp_path, **given) as service:
+        service.ask("我要转人工", message_id="m1", chat_id="小明")
+        assert outbox(service, "channel") == []
+        assert service.rows("handoffs") == 1
