@@ -15,6 +15,7 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
+from domain.desk import Mode
 from domain.errors import ConfigurationError, KefuError, KnowledgeError
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
@@ -300,6 +301,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         metrics=metrics,
         on_commit=_each(
             upkeep.note,
+            _desk_told(desk.feed.wake),
             *((wechat.committed,) if wechat else ()),
             *((wecom.committed,) if wecom else ()),
         ),
@@ -309,7 +311,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         record=recording(settings),
     )
     work.on_queues = orders.on_queues = desk.on_queues = parts.wake_queues
-    desk.on_conversations = parts.engine.look
+    desk.on_conversations, parts.engine.on_talk = parts.engine.look, desk.feed.wake
     if wechat is not None:
         wechat.connect(parts.engine, services.templates, parts.wake_queues, pictures)
     if wecom is not None:
@@ -430,6 +432,16 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     prices.on_change = take
     kefu.wecom, kefu.wechat = wecom, wechat
     return kefu
+
+
+def _desk_told(wake: Callable[[], None]) -> Callable[[TurnCommit], None]:
+    """Who looks on at the desk need not wait for the next look at the rows."""
+
+    def tell(commit: TurnCommit) -> None:
+        if commit.handoff is not None or commit.claim.mode != Mode.BOT:
+            wake()
+
+    return tell
 
 
 def _each(*told: Callable[[TurnCommit], None]) -> Callable[[TurnCommit], None]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from domain.approvals import Verdict, edited, quote_of
 from domain.decisions import Action, as_dict
+from domain.desk import Mode
 from domain.errors import InvalidInput, StorageError
 from domain.messages import InboundMessage
 from engine.answers import answer_for, bare_answer
@@ -65,6 +66,8 @@ class Engine:
         self._alone = alone
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
+        self.on_talk: Callable[[], None] = lambda: None
+        """Told of a customer's word in a conversation that is not the bot's alone."""
         self.ready = False
 
     async def start(self) -> None:
@@ -149,6 +152,8 @@ class Engine:
         """What `intake` stored is committed: see to it that it is answered."""
         duplicate = "true" if receipt.duplicate else "false"
         self.metrics.messages.labels(message.channel, duplicate).inc()
+        if not receipt.duplicate and receipt.mode != Mode.BOT:
+            self.on_talk()
         if not receipt.duplicate and receipt.due_at is not None:
             self._turns.wake(message.conversation, receipt.due_at, receipt.claim)
 
