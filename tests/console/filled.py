@@ -14,6 +14,7 @@ from storage.approvals import NewApproval, open_approval
 from storage.orders import NewOrder, OrderBook
 from tests.api.service import Service
 from tests.console.talks import Customer, can
+from tools.tianwang.protocol import EXAMPLE
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
 
@@ -120,13 +121,7 @@ def _plain(quote: Quote) -> dict[str, object]:
 
 def _task(service: Service) -> str:
     number = f"task-{uuid.uuid4().hex[:8]}"
-    body = {
-        "task_id": number,
-        "type": "message",
-        "customer": {"id": "C-1001", "name": "郑女士"},
-        "trigger": {"type": "customer_keyword", "keyword": "优惠"},
-        "action": {"type": "send_message", "message": "您好，活动详情请看这里"},
-    }
+    body = EXAMPLE | {"task_id": number}
     response = service.client.post("/api/task/receive", json=body)
     assert response.status_code == 200, response.text
     return number
