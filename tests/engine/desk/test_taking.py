@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -230,9 +231,7 @@ async def test_a_mark_counts_once(bench: Bench) -> None:
     await bench.desk.resolve(ann, talk)
     (row,) = await bench.rows("SELECT id FROM handoffs")
     given = [
-        await bench.database.write(
-            lambda c, mark=mark: desk_talks.rate(c, row["id"], mark, now=bench.now)
-        )
+        await bench.database.write(partial(desk_talks.rate, handoff=row["id"], rating=mark, now=0))
         for mark in (5, 1)
     ]
     assert given == [True, False]
