@@ -16,6 +16,7 @@ from engine.desk.views import Standing as DeskStanding
 from graphs.desk import AtDesk, Returned, Stand, Standing
 from storage import desk_events, desk_talks, drafts, history
 from storage.database import Database
+from storage.handoffs import DESK
 from storage.inbox import Claim, Receipt
 from storage.turns import TurnCommit
 
@@ -107,7 +108,8 @@ class TurnDesk:
             _DO[deed["do"]](connection, claim, deed, turn.ended)
         if claim.mode == Mode.BOT:
             return
-        if turn.handoff is not None and claim.mode == Mode.COPILOT:
+        handed = turn.handoff is not None and turn.handoff.target == DESK
+        if handed and claim.mode == Mode.COPILOT:
             _to_person(connection, claim, turn.ended)
         if turn.reply is not None:
             _tell_reply(connection, claim, turn)

@@ -7,7 +7,7 @@ from langgraph.graph import END
 from domain.decisions import RiskOutcome
 from domain.intents import DIALOGUE_TYPE, DialogueType, Intent
 from graphs.state import ConversationState
-from graphs.talk import was_quoted
+from graphs.talk import is_work, was_quoted
 from graphs.trusted import trusted_evidence
 
 _PRICED = frozenset({Intent.PRICE, Intent.FIND_IMAGE, Intent.PROCESS_IMAGE})
@@ -89,8 +89,10 @@ def after_reply(state: ConversationState) -> str:
 
 
 def after_escalate(state: ConversationState) -> str:
-    """Handing over needs nobody's word; what is said instead of it does."""
-    return END if state["decision"]["decision"] in {"handoff", "dispatch"} else after_reply(state)
+    """Handing over needs nobody's word; an order, and what is said instead of handing over, do."""
+    decision = state["decision"]
+    handed = decision["decision"] == "handoff" and not is_work(decision)
+    return END if handed else after_reply(state)
 
 
 def _to_person(state: ConversationState) -> str:

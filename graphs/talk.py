@@ -5,6 +5,7 @@ The state still holds the previous turn's decision, risk and classification whil
 """
 
 import re
+from typing import Any
 
 from domain.text import letters
 from graphs.state import ConversationState
@@ -67,3 +68,8 @@ def was_quoted(state: ConversationState) -> bool:
     """Whether our last message was an offer."""
     last = state.get("decision") or {}
     return last.get("decision") == "quote" and bool(state.get("open_quote"))
+
+
+def is_work(decision: dict[str, Any]) -> bool:
+    """Whether the answer sends an order on its way, whoever does it."""
+    return decision["decision"] == "dispatch" or decision.get("reason") == "order_confirmed"

@@ -3,18 +3,17 @@
 from datetime import datetime
 from typing import Any
 
-from langchain_core.messages import AIMessage
-
 from domain.decisions import Action, Effect, EffectKind, as_dict
 from domain.intents import Intent
 from domain.pricing import format_yuan
 from graphs.at_desk import MAX_QUESTION_CHARS, goes_round, queue_word, with_handed
 from graphs.chatter import CHATTER, chatted
 from graphs.context import TurnContext
-from graphs.memory import remembered, summarise
+from graphs.memory import remembered, said
 from graphs.notices import customer_named
 from graphs.ordering import confirmed_order, designers_order
 from graphs.state import ConversationState, Update, after_orders
+from graphs.talk import is_work
 
 _DESIGNER_WORK = frozenset({Intent.FIND_IMAGE.value, Intent.PROCESS_IMAGE.value})
 _TEMPLATES = {
@@ -44,8 +43,8 @@ MAX_NOTICE_QUESTION_CHARS = 500
 
 async def escalate(state: ConversationState, context: TurnContext) -> Update:
     reason = state["risk"]["reasons"][0]
-    if reason == "low_confidence" and (said := await chatted(state, context)) is not None:
-        return _small_talk(state, context, said)
+    if reason == "low_confidence" and (talk := await chatted(state, context)) is not None:
+        return _small_talk(state, context, talk)
     if goes_round(state, context, reason):
         return _offers_person(state, context)
     content = await _word_to_customer(state, context, reason)
@@ -71,49 +70,50 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
         effects.append(_unknown(state))
     content, follow = after_orders(state, content, [as_dict(one) for one in effects])
     handed = any(effect.kind is EffectKind.HANDOFF for effect in effects)
+    waits = is_work(decision)
+    keeps = remembered if waits else said
     return {
         **({"desk": with_handed(state, context)} if handed else {}),
-        **({"unanswered": []} if state.get("unanswered") else {}),
+        **({"unanswered": []} if state.get("unanswered") and not waits else {}),
         "decision": decision | {"content": content},
         "open_quote": None if reason == "order_confirmed" else state.get("open_quote"),
         "effects": [as_dict(_message(content)), *follow],
-        "messages": [AIMessage(content=content)],
-        "summary": summarise(state, f"转人工({_REASONS.get(reason, reason)})"),
+        **keeps(state, content, f"转人工({_REASONS.get(reason, reason)})"),
     }
 
 
-def _small_talk(state: ConversationState, context: TurnContext, said: str) -> Update:
+def _small_talk(state: ConversationState, context: TurnContext, talk: str) -> Update:
     """Instead of a person; that nobody knew is written down all the same."""
-    context.emit("token", {"text": said})
+    context.emit("token", {"text": talk})
     decision = {
         "action": Action.REPLY.value,
         "decision": "chat",
-        "content": said,
+        "content": talk,
         "confidence": round(_confidence(state), 4),
         "citations": [],
         "source": CHATTER,
     }
     return {
         "decision": decision,
-        "effects": [as_dict(_message(said)), as_dict(_unknown(state))],
-        **remembered(state, said, "chat"),
+        "effects": [as_dict(_message(talk)), as_dict(_unknown(state))],
+        **remembered(state, talk, "chat"),
     }
 
 
 def _offers_person(state: ConversationState, context: TurnContext) -> Update:
     """The same question went to a person before: that is said, and a person offered, instead of
     handing it over for ever. That nobody knew is written down all the same."""
-    said = context.services.templates.render("handoff_again", seed=context.turn_id)
-    context.emit("token", {"text": said})
+    word = context.services.templates.render("handoff_again", seed=context.turn_id)
+    context.emit("token", {"text": word})
     decision = {
         "action": Action.REPLY.value,
         "decision": "offer",
-        "content": said,
+        "content": word,
         "confidence": round(_confidence(state), 4),
         "citations": [],
         "source": "template:handoff_again",
     }
-    content, effects = after_orders(state, said, [as_dict(_unknown(state))])
+    content, effects = after_orders(state, word, [as_dict(_unknown(state))])
     question = state["classification"]["text"][:MAX_QUESTION_CHARS]
     return {
         "decision": decision | {"content": content},

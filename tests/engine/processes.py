@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -351,8 +351,18 @@ def _services() -> Services:
     return build_services(load_settings(env_files=None), retriever, None)
 
 
+class Peers(Protocol):
+    """Where the simulated peers are: `SandboxServer`."""
+
+    @property
+    def webhook_url(self) -> str: ...
+
+    @property
+    def staff_url(self) -> str: ...
+
+
 @contextlib.asynccontextmanager
-async def sandbox_channels(sandbox: SandboxServer) -> AsyncIterator[dict[str, Channel]]:
+async def sandbox_channels(sandbox: Peers) -> AsyncIterator[dict[str, Channel]]:
     """The webhook channel and the staff's, delivering to the simulated peers."""
     async with httpx.AsyncClient(trust_env=False) as http:
         yield {

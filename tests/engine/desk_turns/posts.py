@@ -18,12 +18,12 @@ from tests.engine.processes import (
     QUICK,
     ZONE,
     Hold,
+    Peers,
     Process,
     a_message,
     running_process,
     sandbox_channels,
 )
-from tests.sandbox_server import SandboxServer
 
 Values = dict[str, Any]
 
@@ -127,9 +127,10 @@ class LocalPost:
 
 @contextlib.asynccontextmanager
 async def local_post(
-    url: str, sandbox: SandboxServer, policy: DeskPolicy, *, owner: str, now: float
+    url: str, sandbox: Peers, policy: DeskPolicy, *, owner: str, now: float
 ) -> AsyncIterator[LocalPost]:
-    clock, made = StandingClock(now), []
+    clock = StandingClock(now)
+    made: list[Desk] = []
 
     async def standing(conversation: str) -> Any:
         return await made[0].standing(conversation)

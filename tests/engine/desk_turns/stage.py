@@ -71,7 +71,7 @@ class Stage:
         situation: Situation,
         database: Database,
         sandbox: SandboxServer,
-        posts: list[Post],
+        posts: Sequence[Post],
         restart: Callable[[int, float], Any],
     ) -> None:
         self.situation, self._database, self._sandbox = situation, database, sandbox
@@ -193,7 +193,8 @@ class Stage:
         return []
 
     async def watch(self, at: int, watch: bool) -> list[Values]:
-        return [await self._do(at, "watch")]
+        """By the first process: it holds the lease for longer than a situation lasts."""
+        return [await self._do(0, "watch")]
 
     async def restart(self, at: int, restart: Any) -> list[Values]:
         which = range(len(self._posts)) if restart == "all" else [at]

@@ -1,4 +1,5 @@
-"""Each situation at the human desk, from both sides, as its transcript has it.
+"""Each situation at the human desk, from both sides, as its transcript has it: one process on
+SQLite, two on PostgreSQL, which take the steps in turn.
 
 ``KEFU_WRITE_TRANSCRIPTS=1`` writes the transcripts anew, to be read before they are kept.
 """
@@ -59,8 +60,9 @@ async def _played(
 async def test_a_situation_goes_as_its_transcript_has_it(
     situation: Situation, database_url: str, sandbox_server: SandboxServer
 ) -> None:
+    processes = 1 if database_url.startswith("sqlite") else 2
     with open_database(database_url) as database:
-        shown, end = await _played(situation, database_url, database, sandbox_server, 1)
+        shown, end = await _played(situation, database_url, database, sandbox_server, processes)
     if _WRITES:
         text = written(situation, shown, end)
         await asyncio.to_thread(situation.file.write_text, text, "utf-8")
