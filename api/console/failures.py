@@ -37,7 +37,7 @@ class PageRoute(APIRoute):
                 field, reason = describe(error.errors())
                 return await failure(request, 422, reason, field)
             except HTTPException as error:
-                return await failure(request, error.status_code, str(error.detail))
+                return await failure(request, error.status_code, _http_reason(request, error))
             except StorageError as error:
                 log.error("%s %s: %s", request.method, request.url.path, error)
                 return await failure(request, 503, STORAGE_AWAY)
@@ -49,6 +49,11 @@ class PageRoute(APIRoute):
                 return await failure(request, 500, FAILED)
 
         return handle
+
+
+def _http_reason(request: Request, error: HTTPException) -> str:
+    words = words_for(request)
+    return words("failure.nothing") if error.status_code == 404 else str(error.detail)
 
 
 async def failure(request: Request, status: int, reason: str, field: str = "") -> Response:

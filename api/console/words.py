@@ -51,7 +51,7 @@ class Words:
 
     def when(self, instant: str | float | None) -> str:
         """Today only the time, this year without the year."""
-        found = instant_of(instant)
+        found = instant_of(instant, self.zone)
         if found is None:
             return ""
         at, today = found.astimezone(self.zone), self._today()
@@ -62,11 +62,11 @@ class Words:
         return f"{at:%m-%d %H:%M}" if at.year == today.year else f"{at:%Y-%m-%d %H:%M}"
 
     def whole(self, instant: str | float | None) -> str:
-        found = instant_of(instant)
+        found = instant_of(instant, self.zone)
         return f"{found.astimezone(self.zone):%Y-%m-%d %H:%M:%S}" if found else ""
 
     def iso(self, instant: str | float | None) -> str:
-        found = instant_of(instant)
+        found = instant_of(instant, self.zone)
         return found.isoformat() if found else ""
 
     def span(self, seconds: float | None) -> str:
@@ -79,11 +79,15 @@ class Words:
                 return self(f"span.{unit}", count=left // size)
         return self("span.second", count=left)
 
+    def ms(self, value: float | None) -> str:
+        return "<1 ms" if value is not None and value < 1 else f"{round(value or 0)} ms"
+
     def _today(self) -> datetime:
         return datetime.fromtimestamp(self.now, self.zone)
 
 
-def instant_of(instant: str | float | None) -> datetime | None:
+def instant_of(instant: str | float | None, zone: tzinfo = UTC) -> datetime | None:
+    """``zone``: of a text that names none, as Tianwang's tasks have them."""
     if instant is None or instant == "":
         return None
     if isinstance(instant, int | float):
@@ -92,4 +96,4 @@ def instant_of(instant: str | float | None) -> datetime | None:
         found = datetime.fromisoformat(instant)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=zone)

@@ -33,8 +33,9 @@ def chromium() -> Iterator[Browser]:
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """With the sample knowledge, a key, and agents of each kind."""
     folder = tmp_path_factory.mktemp("console")
-    chosen = {"api_key": KEY, "desk_assign": False, "desk_rating": False}
-    with running_service(folder, knowledge=sample_data(), **chosen) as service:
+    with running_service(
+        folder, knowledge=sample_data(), api_key=KEY, desk_assign=False, desk_rating=False
+    ) as service:
         service.client.headers.update(WITH_KEY)
         employ(service, AGENT, name="林小雨", role="agent", skills=["refund"])
         employ(service, ADMIN, name="陈静", role="admin")
