@@ -71,6 +71,7 @@ from engine.workshop import build_keeping, build_links, build_workshop, picture_
 from graphs.classifier.model import IntentClassifier
 from graphs.context import Searches, Services
 from graphs.conversation import build_conversation_graph
+from graphs.desk import DeskTalk
 from graphs.order_words import OrderWords
 from graphs.templates import Templates
 from knowledge.lock import FolderLock
@@ -696,6 +697,11 @@ def build_services(
         tools=tools or ToolRegistry(),
         pictures=pictures,
         picture_deadline_s=settings.picture_read_s,
+        desk=DeskTalk(
+            loop_s=settings.desk_loop_s,
+            loop_limit=settings.desk_loop_limit,
+            told_s=settings.desk_tell_s,
+        ),
     )
 
 

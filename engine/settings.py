@@ -791,6 +791,21 @@ class DeskSettings(BaseSettings):
     desk_rating: bool = _setting(
         "DESK_RATING", True, "true: customers are asked how it was when a person has resolved it."
     )
+    desk_tell_s: PositiveSeconds = _setting(
+        "DESK_TELL_S",
+        60,
+        "A customer who waits for a person and goes on writing is told of the queue at most once "
+        "in so many seconds.",
+    )
+    desk_loop_s: PositiveSeconds = _setting(
+        "DESK_LOOP_S",
+        86_400,
+        "Seconds in which the bot hands the same question over at most DESK_LOOP_LIMIT times; then "
+        "it says so and offers a person instead.",
+    )
+    desk_loop_limit: int = _setting(
+        "DESK_LOOP_LIMIT", 1, "See DESK_LOOP_S. Who asks for a person gets one.", ge=1, le=100
+    )
 
     def hours(self) -> Hours:
         """When people are at the desk, in the service's time zone."""
