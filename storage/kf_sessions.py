@@ -27,23 +27,15 @@ LASTS_S = 48 * 3_600.0
 _AT_ONCE = 100
 
 _QUIET = Statement("UPDATE conversations SET mode = 'human' WHERE id = :id AND mode <> 'human'")
-_BACK = Statement("UPDATE conversations SET mode = 'bot' WHERE id = :id AND mode = 'human'")
-_KEPT = Statement(
-    """
-    UPDATE conversations SET mode = CASE WHEN EXISTS (SELECT 1 FROM handoffs
-        WHERE conversation_id = :id AND status = 'open') THEN 'queued' ELSE 'bot' END
-    WHERE id = :id AND mode = 'human'
-    """
-)
 _BACK = Statement(
     "UPDATE conversations SET mode = 'bot' WHERE id = :id AND mode IN ('human', 'copilot')"
 )
-_BOTS_AGAIN = Statement(
+_KEPT = Statement(
     """
-    UPDATE conversations SET mode = CASE WHEN EXISTS (SELECT 1 FROM handoffs
-        WHERE conversation_id = :id AND status = 'open' AND target = :target)
-        THEN 'queued' ELSE 'bot' END
-    WHERE id = :id
+    UPDATE conversations SET mode = COALESCE((SELECT CASE WHEN status = 'taken' THEN 'human'
+        WHEN target = :target THEN 'queued' ELSE 'bot' END
+        FROM handoffs WHERE conversation_id = :whose AND status <> 'closed'), 'bot')
+    WHERE id = :id AND mode = 'human'
     """
 )
 _TAKEN = Statement(
@@ -208,7 +200,7 @@ def said(connection: Connection, delivery: int, *, now: float) -> None:
 def keep(connection: Connection, conversation: str, *, since: float, now: float) -> bool:
     """The session stays ours. What the customer wrote meanwhile is answered after all; returns
     whether there is any."""
-    _BOTS_AGAIN.run(connection, {"id": conversation, "target": DESK})
+    _KEPT.run(connection, {"id": conversation, "whose": conversation, "target": DESK})
     _record(connection, "kept", conversation, "", now)
     unheard = _UNHEARD.run(connection, {"id": conversation, "since": since}) > 0
     if unheard:
