@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from domain.approvals import Verdict
 from domain.errors import InvalidInput, NotFound
@@ -12,7 +13,7 @@ from engine.reviews.fork import supersteps
 from engine.reviews.keeping import RecordKeeping
 from engine.reviews.reviews import Reviews
 from graphs.context import NodeRun
-from storage import approvals
+from storage import approvals, drafts
 from storage import reviews as rows
 from tests.engine.processes import Process, a_message, answer_to
 from tests.engine.reviews.conftest import AGENT, DAY_S, STRANGER, VIEWER, Known
@@ -291,3 +292,59 @@ def test_steps_are_told_apart_by_where_the_step_before_went(
     runs: list[NodeRun], expected: list[list[str]]
 ) -> None:
     assert [[one.name for one in group] for group in supersteps(runs)] == expected
+
+
+async def in_mode(process: Process, mode: str) -> None:
+    def unit(connection: Connection) -> None:
+        connection.execute(text("UPDATE conversations SET mode = :mode"), {"mode": mode})
+
+    await process.write(unit)
+
+
+async def test_what_waits_as_a_draft_is_run_again_as_what_the_bot_would_say(
+    process: Process, reviews: Reviews
+) -> None:
+    await turn_of(process, "零号")
+    await in_mode(process, "copilot")
+    answer = await turn_of(process)
+    assert (answer["decision"], answer["content"]) == ("draft", "")
+    again = await reviews.rerun(AGENT, answer["turn_id"], from_node="retrieve")
+    assert (again.stopped, again.answer["content"]) == ("draft", "现在的答案。")
+    assert await process.count("desk_drafts") == 1
+
+
+async def test_a_turn_that_sent_a_draft_is_run_again_with_the_word_on_it(
+    process: Process, reviews: Reviews
+) -> None:
+    await turn_of(process, "零号")
+    await in_mode(process, "copilot")
+    waits = await turn_of(process)
+
+    def edit(connection: Connection) -> str:
+        return drafts.decide(
+            connection, 1, status="edited", text="改过的。", agent="小王", now=time.time()
+        )
+
+    conversation = await process.write(edit)
+    process.turns.wake(conversation, 0.0)
+    await process.quiet()
+    sent = await process.rows("SELECT turn_id FROM turns ORDER BY ended_ts DESC LIMIT 1")
+    assert sent[0]["turn_id"] != waits["turn_id"]
+    turn = await reviews.turn(AGENT, sent[0]["turn_id"])
+    assert [step.node for step in turn.steps] == ["draft"]
+    assert (turn.answer["content"], turn.resumed["verdict"]) == ("改过的。", "edited")
+    again = await reviews.rerun(AGENT, turn.turn_id, from_node="draft")
+    assert again.changes == ()
+
+
+async def test_a_turn_of_somebody_who_waits_is_run_again_as_at_the_desk(
+    process: Process, reviews: Reviews, known: Known
+) -> None:
+    """The bot still says what it surely knows, and calls nobody a second time."""
+    looks = await turn_of(process, whole="我的订单 20260101123456 到哪了")
+    assert looks["risk"]["reasons"] == ["order_lookup"]
+    answer, known.answer = await turn_of(process), ""
+    assert (answer["decision"], await process.count("handoffs")) == ("answer", 1)
+    again = await reviews.rerun(AGENT, answer["turn_id"], from_node="retrieve")
+    assert "escalate" not in again.answer["nodes"]
+    assert again.answer["decision"] == "desk"
