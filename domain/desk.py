@@ -116,6 +116,18 @@ def in_scope(scopes: Collection[str], channel: str, account: str) -> bool:
     return not {EVERYTHING, channel, f"{channel}:{account}"}.isdisjoint(scopes)
 
 
+def covers(scopes: Collection[str], others: Collection[str]) -> bool:
+    """Whether all that ``others`` let somebody see, ``scopes`` do too."""
+    return all(not {EVERYTHING, one, one.partition(":")[0]}.isdisjoint(scopes) for one in others)
+
+
+def meets(scopes: Collection[str], others: Collection[str]) -> bool:
+    """Whether there may be something that both let somebody see."""
+    return any(covers(scopes, {one}) for one in others) or any(
+        covers(others, {one}) for one in scopes
+    )
+
+
 def place_key(one: Waiting) -> tuple[int, int, int, float, int]:
     """Smaller is served earlier: high priority, then who comes back from an agent, then the
     customer's tier, then who has waited longer."""

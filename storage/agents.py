@@ -197,7 +197,7 @@ def set_presence(connection: Connection, agent: str, status: Presence, *, now: f
     before = get(connection, agent)
     changed = _PRESENCE.run(connection, {"id": agent, "status": status.value, "now": now}) == 1
     if changed and before is not None and before.status is not status:
-        desk_events.tell_presence(connection, agent, status.value, now=now)
+        desk_events.tell_presence(connection, agent, status.value, scopes=before.scopes, now=now)
 
 
 def gone(connection: Connection, *, before: float) -> list[str]:
@@ -209,7 +209,9 @@ def leaves(connection: Connection, agent: str, *, before: float, now: float) -> 
     """False where they have come back meanwhile."""
     if _IS_GONE.run(connection, {"id": agent, "before": before}) != 1:
         return False
-    desk_events.tell_presence(connection, agent, Presence.OFFLINE.value, now=now)
+    left = get(connection, agent)
+    scopes = left.scopes if left is not None else ()
+    desk_events.tell_presence(connection, agent, Presence.OFFLINE.value, scopes=scopes, now=now)
     return True
 
 

@@ -6,6 +6,7 @@ when every transaction of that moment has ended (it was rolled back, then).
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +48,8 @@ class DeskEventRow:
     ``data`` by kind. queued: reason, priority, question. assigned: agent, sticky. taken: from, the
     agent before. transferred: from, to ("" is the queue), skill, why, note. message: message (row
     id), role, text (its first 200 characters). draft: draft, status. note: note. resolved: outcome,
-    why, handoff. reopened: handoff. rating: rating, handoff. presence: status. mode: mode. overdue:
-    agent, times.
+    why, handoff. reopened: handoff. rating: rating, handoff. presence: status, scopes (the
+    agent's). mode: mode. overdue: agent, times.
     """
 
     id: int
@@ -106,8 +107,10 @@ def tell_message(
     tell(connection, EventKind.MESSAGE, conversation, now=now, agent=agent, data=data)
 
 
-def tell_presence(connection: Connection, agent: str, status: str, *, now: float) -> None:
-    data = json.dumps({"status": status})
+def tell_presence(
+    connection: Connection, agent: str, status: str, *, scopes: Sequence[str], now: float
+) -> None:
+    data = json.dumps({"status": status, "scopes": list(scopes)}, ensure_ascii=False)
     values = {"at": now, "kind": EventKind.PRESENCE.value, "agent": agent, "data": data}
     _TELL_OF_AGENT.run(connection, values)
 

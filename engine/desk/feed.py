@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from domain.desk import Agent, in_scope
+from domain.desk import Agent, in_scope, meets
 from storage import desk_events
 from storage.database import Database
 from storage.desk_events import DeskEventRow
@@ -140,5 +140,7 @@ class Feed:
 
 
 def sees(who: Agent, event: DeskEventRow) -> bool:
-    """Presence is everybody's to see."""
-    return not event.conversation_id or in_scope(who.scopes, event.channel, event.account)
+    """Presence is for those who may have something in common with that agent."""
+    if event.conversation_id:
+        return in_scope(who.scopes, event.channel, event.account)
+    return event.agent == who.id or meets(who.scopes, event.data.get("scopes", ()))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from domain.desk import EVERYTHING, Agent, AgentRole, Presence, is_agent_id, is_scope
+from domain.desk import Agent, AgentRole, Presence, covers, is_agent_id, is_scope, meets
 from domain.errors import InvalidInput, NotFound
 from domain.messages import MAX_NAME_CHARS
 from domain.text import one_line
@@ -35,25 +35,25 @@ class SignInRefused(InvalidInput):
 
 class People(DeskParts):
     async def agent(self, agent_id: str) -> Agent | None:
-        return await self._database.read(lambda c: agents.get(c, agent_id))
+        return await self.database.read(lambda c: agents.get(c, agent_id))
 
     def local_admin(self) -> Agent:
         """Who the console is on loopback while there are no agents and no API key. No row."""
         return LOCAL
 
     async def has_agents(self) -> bool:
-        return await self._database.read(agents.any_enabled)
+        return await self.database.read(agents.any_enabled)
 
     async def sign_in(self, agent_id: str, password: str) -> Session:
         """Raises SignInRefused: 401 for a wrong login or password (not told which), 429 with
         ``retry_after`` after several."""
         agent_id = agent_id.strip().lower()
-        found = await self._database.read(lambda c: agents.password_of(c, agent_id))
-        now = self._clock()
+        found = await self.database.read(lambda c: agents.password_of(c, agent_id))
+        now = self.clock()
         if found is not None and found[1] > now:
             raise SignInRefused("密码错误次数过多，请稍后再试", retry_after=found[1] - now)
         if not await self._passwords.matches(password, found[0] if found else None):
-            await self._database.write(
+            await self.database.write(
                 lambda c: agents.wrong_password(
                     c, agent_id, free=FREE_TRIES, wait_s=LOCKED_S, now=now
                 )
@@ -63,9 +63,9 @@ class People(DeskParts):
 
     async def _signed_in(self, agent_id: str) -> Session:
         token, csrf = (secrets.token_urlsafe(_TOKEN_BYTES) for _ in range(2))
-        now = self._clock()
+        now = self.clock()
         expires = now + self.policy.session_s
-        agent = await self._database.write(
+        agent = await self.database.write(
             lambda c: agents.sign_in(
                 c, agent_id, token_hash=_hash(token), csrf=csrf, expires=expires, now=now
             )
@@ -79,8 +79,8 @@ class People(DeskParts):
         agent is disabled."""
         if not token:
             return None
-        now = self._clock()
-        found = await self._database.read(lambda c: agents.session(c, _hash(token), now=now))
+        now = self.clock()
+        found = await self.database.read(lambda c: agents.session(c, _hash(token), now=now))
         if found is None:
             return None
         await self.heartbeat(found[0])
@@ -88,7 +88,7 @@ class People(DeskParts):
 
     async def sign_out(self, token: str) -> None:
         """With the last session the agent is offline; what they had goes back to the queue."""
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> None:
             found = agents.session(connection, _hash(token), now=now)
@@ -96,19 +96,19 @@ class People(DeskParts):
             if found is not None and not agents.has_session(connection, found[0].id, now=now):
                 self._go(connection, found[0], Presence.OFFLINE, now)
 
-        await self._database.write(unit)
-        self._told()
+        await self.database.write(unit)
+        self.told()
 
     async def presence(self, who: Agent, status: Presence) -> Agent:
         """Offline gives all their conversations back to the front of the queue."""
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> Agent:
             self._go(connection, who, status, now)
             return agents.get(connection, who.id) or who
 
-        found = await self._database.write(unit)
-        self._told()
+        found = await self.database.write(unit)
+        self.told()
         return found
 
     def _go(self, connection: Connection, who: Agent, status: Presence, now: float) -> None:
@@ -130,15 +130,16 @@ class People(DeskParts):
     async def heartbeat(self, who: Agent) -> None:
         """A sign of life, to be given at least every half DESK_AGENT_AWAY_S while the console is
         open (its event stream does). Cheap: written at most every few seconds."""
-        now = self._clock()
+        now = self.clock()
         if now - self._seen.get(who.id, 0.0) < SEEN_EVERY_S or who.id == LOCAL.id:
             return
         self._seen[who.id] = now
-        await self._database.write(lambda c: agents.seen(c, who.id, now=now))
+        await self.database.write(lambda c: agents.seen(c, who.id, now=now))
 
     async def agents(self, who: Agent) -> list[Agent]:
-        """All of them, with their load; by id."""
-        return await self._database.read(agents.listed)
+        """Those who may have something in common with ``who``, with their load; by id."""
+        found = await self.database.read(agents.listed)
+        return [one for one in found if one.id == who.id or meets(who.scopes, one.scopes)]
 
     async def put_agent(
         self,
@@ -153,8 +154,9 @@ class People(DeskParts):
         enabled: bool | None = None,
         password: str | None = None,
     ) -> Agent:
-        """A new agent (``password`` is needed then), or changes to one. Admins only. A new
-        password, or disabling, ends all their sessions."""
+        """A new agent (``password`` is needed then), or changes to one. Admins only, and none may
+        make or change an agent who sees more than they do. A new password, or disabling, ends all
+        their sessions."""
         if not who.rules:
             raise Forbidden("只有管理员可以管理坐席")
         given = {
@@ -171,6 +173,11 @@ class People(DeskParts):
             changes["password"] = await self._passwords.hashed(password)
         known = await self.agent(agent_id)
         if known is None:
+            changes.setdefault("scopes", who.scopes)
+        for scopes in (known.scopes if known else (), changes.get("scopes", ())):
+            if not covers(who.scopes, scopes):
+                raise Forbidden("该坐席的范围超出了您自己的范围")
+        if known is None:
             return await self._add(who, agent_id, changes)
         return await self._change(who, known, changes)
 
@@ -182,11 +189,10 @@ class People(DeskParts):
             raise InvalidInput("password", "新坐席需要密码")
         defaults: dict[str, Any] = {
             "name": agent_id,
-            "scopes": (EVERYTHING,),
             "max_load": self.policy.max_load,
         }
-        agent, now = Agent(id=agent_id, **defaults | values), self._clock()
-        if not await self._database.write(
+        agent, now = Agent(id=agent_id, **defaults | values), self.clock()
+        if not await self.database.write(
             lambda c: agents.add(c, agent, stored, by=who.id, now=now)
         ):
             raise Conflict(f"账号 {agent_id!r} 已存在", field="id")
@@ -197,7 +203,7 @@ class People(DeskParts):
             return agent
         if agent.id == who.id and (changes.get("enabled") is False or _loses_rule(changes)):
             raise Conflict("不能停用自己，也不能取消自己的管理员角色", field="id")
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> None:
             agents.change(connection, agent.id, changes, by=who.id, now=now)
@@ -207,8 +213,8 @@ class People(DeskParts):
             if "password" in changes or changes.get("enabled") is False:
                 agents.sign_out_all(connection, agent.id)
 
-        await self._database.write(unit)
-        self._told()
+        await self.database.write(unit)
+        self.told()
         return await self._known(agent.id)
 
     async def _known(self, agent_id: str) -> Agent:

@@ -10,9 +10,11 @@ from domain.desk import (
     Presence,
     Waiting,
     choose_agent,
+    covers,
     in_scope,
     is_agent_id,
     is_scope,
+    meets,
     next_deadline,
     place_key,
 )
@@ -119,3 +121,27 @@ def test_who_cannot_does_not_get_it(unable: dict[str, object]) -> None:
 def test_each_time_a_deadline_passes_the_next_one_is_twice_as_far_up_to_a_bound() -> None:
     waits = [next_deadline(1_000.0, 60.0, overdue=times) - 1_000.0 for times in range(8)]
     assert waits == [60, 120, 240, 480, 960, 1_920, 1_920, 1_920]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "others", "covered", "met"),
+    [
+        (["*"], ["webhook:a", "wecom"], True, True),
+        (["webhook"], ["webhook:a", "webhook:b"], True, True),
+        (["webhook:a"], ["webhook:a"], True, True),
+        (["webhook:a"], ["webhook"], False, True),
+        (["webhook:a"], ["*"], False, True),
+        (["webhook:a"], ["webhook:b"], False, False),
+        (["webhook:a"], ["wecom:a"], False, False),
+        (["webhook:a", "wecom"], ["webhook:b", "wecom:x"], False, True),
+        (["webhook"], ["webhooks:a"], False, False),
+        ([], ["webhook:a"], False, False),
+        (["webhook:a"], [], True, False),
+    ],
+)
+def test_scopes_cover_and_meet_others(
+    scopes: list[str], others: list[str], covered: bool, met: bool
+) -> None:
+    assert covers(scopes, others) is covered
+    assert meets(scopes, others) is met
+    assert meets(others, scopes) is met

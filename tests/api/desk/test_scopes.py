@@ -140,3 +140,31 @@ def test_a_changed_scope_holds_for_the_session_that_is_there(shops: Shops) -> No
     path = "/api/desk/agents/mover"
     assert shops.service.client.put(path, json={"scopes": ["api:shop-b"]}).is_success
     assert mover.get(f"/conversations/{conversation}").status_code == 404
+
+
+def test_agents_of_other_shops_are_nobody(shops: Shops) -> None:
+    seen = {agent["id"] for agent in shops.ben.get("/agents").json()["items"]}
+    assert {"ben", "boss", "eye"} <= seen
+    assert "anna" not in seen
+    with shops.ben.watching() as told:
+        for seat, status in ((shops.anna, "away"), (shops.ben, "away"), (shops.anna, "offline")):
+            seat.post("/presence", status=status).raise_for_status()
+        assert of_kind(told, "presence").data["agent"] == "ben"
+        shops.boss.post("/presence", status="away").raise_for_status()
+        assert of_kind(told, "presence").data["agent"] == "boss"
+
+
+def test_an_administrator_of_one_shop_rules_nobody_of_another(shops: Shops) -> None:
+    employ(shops.service, "chief", role="admin", scopes=["api:shop-b"])
+    chief = sign_in(shops.service, "chief")
+    for path, body in (
+        ("/agents/anna", {"enabled": False}),
+        ("/agents/boss", {"password": "taken over"}),
+        ("/agents/ben", {"scopes": ["api:shop-b", "api:shop-a"]}),
+        ("/agents/chief", {"scopes": ["*"]}),
+        ("/agents/mole", {"name": "Mole", "password": "long enough", "scopes": ["api"]}),
+    ):
+        refusal(chief.send("PUT", path, body), 403)
+    helper = {"name": "Helper", "password": "long enough"}
+    made = chief.send("PUT", "/agents/helper", helper).json()
+    assert made["scopes"] == ["api:shop-b"], "no more than the administrator's own"
