@@ -87,6 +87,8 @@ class SmtpServer:
                 await _Session(self, reader, writer, patience).run()
         except (HangUp, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            pass  # `stop`; asyncio's streams would call a cancelled session an error
         finally:
             self._sessions.discard(session)
             writer.transport.abort()

@@ -84,17 +84,18 @@ def copy_knowledge(source: Path, data_dir: Path) -> None:
 
 @contextlib.contextmanager
 def running_service(
-    data_dir: Path,
-    *,
-    knowledge: Path | None = None,
-    settings: Settings | None = None,
-    **overrides: Any,
+    data_dir: Path, *, knowledge: Path | None = None, **overrides: Any
 ) -> Iterator[Service]:
-    """``knowledge``: a data folder to begin with; without it nothing is known. ``settings``:
-    instead of ``overrides``."""
+    """``knowledge``: a data folder to begin with; without it nothing is known."""
     if knowledge is not None:
         copy_knowledge(knowledge, data_dir)
-    kefu = build(settings or settings_for(data_dir, **overrides))
+    with serving(settings_for(data_dir, **overrides)) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[Service]:
+    kefu = build(settings)
     app = create_app(kefu)
     server = Server(app, _config(app))
     listener = socket.create_server(("127.0.0.1", 0))

@@ -110,10 +110,9 @@ def judged(error: SMTPException | OSError) -> PeerError:
     """4xx may succeed later, 5xx will not; a connection that fails may."""
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         return judged(error.recipients[0])
-    if isinstance(error, aiosmtplib.SMTPNotSupported):
-        return PeerRejected(
-            PEER, f"SMTP_SECURITY 或登录方式不被服务器支持 ({_line(error.message)})"
-        )
+    # The library has no class of its own for a server without STARTTLS or AUTH.
+    if isinstance(error, aiosmtplib.SMTPNotSupported) or type(error) is SMTPException:
+        return PeerRejected(PEER, f"服务器不支持 SMTP_SECURITY 或登录 ({_line(error.message)})")
     if isinstance(error, SMTPResponseException) and 400 <= error.code <= 599:
         return _of_code(error)
     if _is_certificate(error):

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.api.service import Service, running_service, settings_for
-from tests.sandbox_server import SandboxServer
+from tests.api.service import Service, running_service, serving, settings_for
 from tests.api.wecom.test_callback import until
+from tests.sandbox_server import SandboxServer
 
 EVERYWHERE = "telegram:8518085684,feishu,dingtalk,mail:desk@shop.example,wecom,wecom:lisi,url"
 PRINTED = re.compile(
@@ -50,7 +50,7 @@ def test_every_place_is_told_once_and_the_failing_one_later(
         outbox_backoff_base_s=0.05,
     )
     given = chosen.model_copy(update={"smtp_port": mail_port(sandbox_server)})
-    with running_service(tmp_path, settings=given) as service:
+    with serving(given) as service:
         service.ask("我要转人工", message_id="m1", chat_id="小明")
         until(lambda: all(row[0] == "delivered" for row in outbox(service, "status")))
         rows = outbox(service, "channel, account, queue, kind")
