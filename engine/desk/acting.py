@@ -45,7 +45,7 @@ class Acting(DeskParts):
         """From the queue, the bot, or (admins only, told as a transfer) another agent. Theirs
         already: nothing happens. Exactly one of several at once wins. A turn of the bot that is
         under way is dropped at its commit."""
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> None:
             talk = hold(connection, who, conversation)
@@ -54,8 +54,8 @@ class Acting(DeskParts):
             else:
                 self._take(connection, who, talk, now)
 
-        await self._database.write(unit, key=conversation)
-        self._told()
+        await self.database.write(unit, key=conversation)
+        self.told()
 
     def _take(self, connection: Connection, who: Agent, talk: Talk, now: float) -> Talk:
         """Raises Conflict. ``talk`` is held, so that it is as it says."""
@@ -88,7 +88,7 @@ class Acting(DeskParts):
         said = _sayable(text, attachments)
         if not 0 < len(message_id) <= MAX_ID_CHARS or not is_one_line(message_id):
             raise InvalidInput("message_id", f"应为 1 到 {MAX_ID_CHARS} 个字符")
-        key, now = f"staff:{conversation}:{message_id}", self._clock()
+        key, now = f"staff:{conversation}:{message_id}", self.clock()
 
         def unit(connection: Connection) -> tuple[Said, Applied]:
             talk = hold(connection, who, conversation)
@@ -97,15 +97,15 @@ class Acting(DeskParts):
             if _SAID_BEFORE.first(connection, {"key": done.message_id}) is not None:
                 return Said(done.message_id, done.delivery, duplicate=True), Applied()
             talk = self._take(connection, who, talk, now)
-            applied = self._tell(connection, talk, said, attachments, key=key, by=who.id, now=now)
+            applied = self.tell(connection, talk, said, attachments, key=key, by=who.id, now=now)
             return done, applied
 
-        done, applied = await self._database.write(unit, key=conversation)
+        done, applied = await self.database.write(unit, key=conversation)
         self.on_queues(applied.queues)
-        self._told()
+        self.told()
         return done
 
-    def _tell(
+    def tell(
         self,
         connection: Connection,
         talk: Talk,
@@ -136,7 +136,7 @@ class Acting(DeskParts):
                 said_by="staff",
             ),
             now=now,
-            book=self._book,
+            book=self.book,
             channels=self.policy.channels,
         )
         self._spoken(connection, talk, wanted, key=key, by=by, now=now)
@@ -170,21 +170,21 @@ class Acting(DeskParts):
 
     async def note(self, who: Agent, conversation: str, text: str) -> NoteView:
         """For colleagues; nobody needs to have the conversation."""
-        said, now = _bounded("text", text, MAX_TEXT_CHARS), self._clock()
+        said, now = _bounded("text", text, MAX_TEXT_CHARS), self.clock()
 
         def unit(connection: Connection) -> int:
             hold(connection, who, conversation)
             return desk_texts.add_note(connection, conversation, who.id, said, now=now)
 
-        number = await self._database.write(unit, key=conversation)
-        self._told()
+        number = await self.database.write(unit, key=conversation)
+        self.told()
         return NoteView(number, who.id, who.name, said, iso(now))
 
     async def transfer(
         self, who: Agent, conversation: str, *, to: str = "", skill: str = "", note: str = ""
     ) -> None:
         """To the agent ``to``, or back to the front of the queue for anybody with ``skill``."""
-        now, skill, note = self._clock(), one_line(skill), clean(note)[:MAX_TEXT_CHARS]
+        now, skill, note = self.clock(), one_line(skill), clean(note)[:MAX_TEXT_CHARS]
 
         def unit(connection: Connection) -> None:
             talk = hold(connection, who, conversation)
@@ -203,8 +203,8 @@ class Acting(DeskParts):
             else:
                 desk_talks.send_on(connection, talk, skill, by=who.id, note=note, now=now)
 
-        await self._database.write(unit, key=conversation)
-        self._told()
+        await self.database.write(unit, key=conversation)
+        self.told()
 
     def _hand_to(
         self, connection: Connection, talk: Talk, who: Agent, to: str, *, note: str, now: float
@@ -237,18 +237,18 @@ class Acting(DeskParts):
         """It is the bot's again; the customer is asked for a rating where DESK_RATING says so."""
         if outcome not in _OUTCOMES:
             raise InvalidInput("outcome", "应为 solved、unsolved 或空")
-        now, asks = self._clock(), ask_rating and self.policy.rating
+        now, asks = self.clock(), ask_rating and self.policy.rating
 
         def unit(connection: Connection) -> None:
             talk = own(connection, who, conversation)
             desk_talks.close(connection, talk, by=who.id, outcome=outcome, asks=asks, now=now)
 
-        await self._database.write(unit, key=conversation)
-        self._told(conversation)
+        await self.database.write(unit, key=conversation)
+        self.told(conversation)
 
     async def reopen(self, who: Agent, conversation: str) -> None:
         """The last hand-over goes on, with ``who``. Conflict where one is open already."""
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> None:
             talk = hold(connection, who, conversation)
@@ -257,13 +257,13 @@ class Acting(DeskParts):
             if not desk_talks.reopen(connection, talk, agent=who.id, now=now):
                 raise Conflict("没有可以重新打开的人工会话，或者它已经打开")
 
-        await self._database.write(unit, key=conversation)
-        self._told()
+        await self.database.write(unit, key=conversation)
+        self.told()
 
     async def set_mode(self, who: Agent, conversation: str, mode: Mode) -> None:
         """human and copilot: how ``who`` works on what is theirs (taken first where nobody has
         it). queued: back to the queue. bot: given back without a word about the outcome."""
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> None:
             talk = hold(connection, who, conversation)
@@ -275,8 +275,8 @@ class Acting(DeskParts):
                 talk = own(connection, who, conversation)
             self._let_go(connection, talk, who, mode, now)
 
-        await self._database.write(unit, key=conversation)
-        self._told(conversation)
+        await self.database.write(unit, key=conversation)
+        self.told(conversation)
 
     def _let_go(
         self, connection: Connection, talk: Talk, who: Agent, mode: Mode, now: float
@@ -295,8 +295,8 @@ class Acting(DeskParts):
         if verdict not in _DECIDED:
             raise InvalidInput("verdict", "应为 approve、edit 或 discard")
         said = _bounded("text", text, MAX_TEXT_CHARS) if verdict == "edit" else ""
-        now = self._clock()
-        conversation = (await self._database.read(lambda c: drafts.get(c, draft))).conversation_id
+        now = self.clock()
+        conversation = (await self.database.read(lambda c: drafts.get(c, draft))).conversation_id
 
         def unit(connection: Connection) -> None:
             talk = hold(connection, who, conversation)
@@ -306,14 +306,14 @@ class Acting(DeskParts):
             if talk.handoff is not None and verdict != "discard":
                 desk_talks.replied(connection, talk.handoff, now=now)
 
-        await self._database.write(unit, key=conversation)
-        self._told(conversation)
+        await self.database.write(unit, key=conversation)
+        self.told(conversation)
 
     # Canned replies -------------------------------------------------------------------------------
 
     async def canned(self, who: Agent) -> list[CannedView]:
         """Those for ``who``'s skills first, then for everybody; by shortcut."""
-        found = [CannedView(**row) for row in await self._database.read(desk_texts.canned)]
+        found = [CannedView(**row) for row in await self.database.read(desk_texts.canned)]
         mine = [one for one in found if not one.skill or one.skill in who.skills or who.rules]
         return sorted(mine, key=lambda one: (one.skill not in who.skills, one.shortcut))
 
@@ -337,7 +337,7 @@ class Acting(DeskParts):
             "text": _bounded("text", text, MAX_TEXT_CHARS),
             "skill": one_line(skill)[:MAX_SHORTCUT_CHARS],
         }
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> int | None:
             try:
@@ -345,7 +345,7 @@ class Acting(DeskParts):
             except KeyError:
                 raise NotFound("canned_id", str(canned)) from None
 
-        number = await self._database.write(unit)
+        number = await self.database.write(unit)
         if number is None:
             reason = f"快捷词 {values['shortcut']!r} 已被使用"
             raise Conflict(reason, field="shortcut")
@@ -354,8 +354,8 @@ class Acting(DeskParts):
     async def drop_canned(self, who: Agent, canned: int) -> None:
         if not who.rules:
             raise Forbidden("只有管理员可以修改快捷回复")
-        now = self._clock()
-        dropped = await self._database.write(
+        now = self.clock()
+        dropped = await self.database.write(
             lambda c: desk_texts.drop_canned(c, canned, by=who.id, now=now)
         )
         if not dropped:

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 from engine.desk.desk import Desk, DeskPolicy
-from engine.desk.watch import DeskWatch
 from engine.settings import Settings
 from graphs.templates import Templates
 from storage.database import Database
@@ -49,15 +48,3 @@ def build_desk(
         on_queues=lambda _: None,
         on_conversations=lambda _: None,
     )
-
-
-def build_watch(
-    desk: Desk,
-    database: Database,
-    templates: Templates,
-    *,
-    book: TaskBook,
-    owner: str,
-    alone: bool,
-) -> DeskWatch:
-    return DeskWatch(desk, database, templates, book=book, owner=owner, alone=alone)

@@ -66,8 +66,8 @@ class Looking(DeskParts):
             words = desk_views.last_words(connection, ids)
             return found, words, desk_views.counts(connection, who.id, who.scopes)
 
-        found, words, counts = await self._database.read(unit)
-        now = self._clock()
+        found, words, counts = await self.database.read(unit)
+        now = self.clock()
         items = tuple(
             self._item(row, words.get(row["conversation_id"], {}), now) for row in found[:limit]
         )
@@ -123,7 +123,7 @@ class Looking(DeskParts):
                 raise NotFound("conversation_id", conversation)
             return self._view(connection, who, head, before, limit)
 
-        return await self._database.read(unit)
+        return await self.database.read(unit)
 
     def _view(
         self,
@@ -174,13 +174,13 @@ class Looking(DeskParts):
 
     async def standing(self, conversation: str = "") -> Standing:
         """For a customer's words: the place of ``conversation``, of a newcomer without one."""
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> tuple[list[Waiting], int]:
             online = sum(a.status is Presence.ONLINE for a in agents.listed(connection))
             return desk_watch.waiting(connection), online
 
-        queue, online = await self._database.read(unit)
+        queue, online = await self.database.read(unit)
         queue.sort(key=place_key)
         at = (i for i, one in enumerate(queue) if one.conversation == conversation)
         is_open = self.policy.is_open(now)
@@ -194,7 +194,7 @@ class Looking(DeskParts):
 
     async def stats(self) -> dict[str, float]:
         """Waiting and taken conversations, the longest wait (s), and agents by presence."""
-        now = self._clock()
+        now = self.clock()
 
         def unit(connection: Connection) -> dict[str, float]:
             queue = desk_watch.waiting(connection)
@@ -204,7 +204,7 @@ class Looking(DeskParts):
             taken = sum(a.load for a in people)
             return {"waiting": len(queue), "taken": taken, "oldest_wait_s": now - oldest} | by
 
-        return await self._database.read(unit)
+        return await self.database.read(unit)
 
 
 def _cursor(keys: list[Any]) -> str:

@@ -94,13 +94,13 @@ class DeskParts:
     ) -> None:
         self.policy = policy
         self.feed = Feed(database, clock=clock)
-        self._database, self._templates, self._book = database, templates, book
+        self.database, self.templates, self.book = database, templates, book
         self.on_queues, self.on_conversations = on_queues, on_conversations
-        self._clock = clock
+        self.clock = clock
         self._passwords = Passwords()
         self._seen: dict[str, float] = {}
 
-    def _told(self, conversation: str = "") -> None:
+    def told(self, conversation: str = "") -> None:
         """Something has changed: whoever looks on learns of it at once."""
         self.feed.wake()
         if conversation:

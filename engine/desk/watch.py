@@ -4,7 +4,6 @@ conditional update of its own, so that a process that was paused does no harm.""
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,13 +15,10 @@ from domain.desk import Agent, Waiting, choose_agent, next_deadline, place_key
 from domain.desk_talk import opening_words
 from engine.desk import words
 from engine.desk.desk import Desk
-from graphs.templates import Templates
 from storage import agents, desk_events, desk_talks, desk_views, desk_watch, effects
-from storage.database import Database
 from storage.desk_talks import Talk
 from storage.desk_watch import Overdue
 from storage.effects import Applied, Cause
-from storage.tasks import TaskBook
 
 log = logging.getLogger(__name__)
 SWEEP_S = 1.0
@@ -39,17 +35,13 @@ class DeskWatch:
     def __init__(
         self,
         desk: Desk,
-        database: Database,
-        templates: Templates,
         *,
-        book: TaskBook,
         owner: str,
         alone: bool,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._desk, self._policy = desk, desk.policy
-        self._database, self._templates, self._book = database, templates, book
-        self._owner, self._alone, self._clock = owner, alone, clock
+        self._database, self._clock = desk.database, desk.clock
+        self._owner, self._alone = owner, alone
         self._leased_until = self._pruned = 0.0
         self._told_closed: set[int] = set()
         self._loop: asyncio.Task[None] | None = None
@@ -204,7 +196,7 @@ class DeskWatch:
     async def _tell(self, one: Waiting, opens: float, now: float) -> None:
         at, this = (datetime.fromtimestamp(ts, self._policy.zone) for ts in (opens, now))
         key = f"desk:{one.handoff}:closed:{at:%Y-%m-%d-%H%M}"
-        said = self._templates.render("queue_closed", seed=key, opens=opening_words(at, this))
+        said = self._desk.templates.render("queue_closed", seed=key, opens=opening_words(at, this))
 
         def unit(connection: Connection) -> Applied:
             talk = desk_talks.hold(connection, one.conversation)
@@ -317,7 +309,7 @@ class DeskWatch:
             key=key,
             cause=cause,
             now=now,
-            book=self._book,
+            book=self._desk.book,
             channels=self._policy.channels,
         )
 

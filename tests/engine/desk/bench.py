@@ -57,15 +57,7 @@ class Bench:
             on_conversations=self.told.conversations.append,
             clock=lambda: self.now,
         )
-        watch = DeskWatch(
-            desk,
-            self.database,
-            TEMPLATES,
-            book=book,
-            owner=name,
-            alone=False,
-            clock=lambda: self.now,
-        )
+        watch = DeskWatch(desk, owner=name, alone=False)
         return desk, watch
 
     def _queues(self, queues: Sequence[str]) -> None:
