@@ -24,15 +24,14 @@ from engine import collector
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
-from engine.desk.build import build_desk, build_watch
+from engine.desk.build import build_desk
+from engine.desk.campus import CampusDesk
 from engine.desk.desk import Desk
 from engine.desk.watch import DeskWatch
 from engine.desk_turns import TurnDesk
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
 from engine.dispatching import DispatchRunner
 from engine.engine import Engine
-from engine.human_desk import DeskPolicy as HumanDeskPolicy
-from engine.human_desk import HumanDesk
 from engine.knowledge import SAMPLES as SAMPLES
 from engine.knowledge import Knowledge as Knowledge
 from engine.knowledge import build_knowledge as build_knowledge
@@ -141,7 +140,7 @@ class Kefu:
     order_runner: OrderRunner
     links: PictureLinks
     keeping: PictureKeeping | None
-    human_desk: HumanDesk
+    campus_desk: CampusDesk
     reviews: Reviews
     record_keeping: RecordKeeping
     desk: Desk
@@ -393,18 +392,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         order_runner,
         links,
         build_keeping(settings, database, store),
-        HumanDesk(
-            database,
-            services.templates,
-            HumanDeskPolicy(
-                frozenset(channels),
-                settings.zone(),
-                status=settings.service_status,
-                max_waiting=settings.max_queue_length,
-            ),
-            book=work.book,
-            on_queues=parts.wake_queues,
-        ),
+        CampusDesk(desk),
         build_reviews(
             settings,
             database,
@@ -416,14 +404,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         ),
         build_record_keeping(settings, database),
         desk,
-        build_watch(
-            desk,
-            database,
-            services.templates,
-            book=work.book,
-            owner=owner,
-            alone=database.is_sqlite,
-        ),
+        DeskWatch(desk, owner=owner, alone=database.is_sqlite),
     )
 
     def take(book: PriceBook) -> None:

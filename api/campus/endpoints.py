@@ -13,7 +13,7 @@ from api.dependencies import TheKefu
 from api.envelopes import Json
 from domain.ids import new_message_id
 from domain.messages import InboundMessage
-from engine.human_desk import CAMPUS
+from engine.desk.campus import CAMPUS
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": CampusError} for code in (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
@@ -36,7 +36,7 @@ async def ai_chat(body: ChatRequest, kefu: TheKefu) -> Response:
     )
     answer = await kefu.engine.ask(message)
     records = await last_records(kefu, message.conversation)
-    place = await kefu.human_desk.place_in(message.conversation)
+    place = await kefu.campus_desk.place_in(message.conversation)
     return Json(
         {
             "code": 200,
@@ -45,7 +45,7 @@ async def ai_chat(body: ChatRequest, kefu: TheKefu) -> Response:
             "chat_records": records,
             "mode": "human" if place is not None and place.status == "taken" else "bot",
             "queue_num": place.number if place is not None else None,
-            "service_status": kefu.human_desk.policy.status,
+            "service_status": kefu.campus_desk.status,
             "confidence": answer["confidence"],
             "decision": answer["decision"],
             "evidence": answer["evidence"],

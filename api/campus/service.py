@@ -35,14 +35,14 @@ async def transfer_service(body: TransferRequest, kefu: TheKefu) -> Response:
 
     429 while MAX_QUEUE_LENGTH customers wait.
     """
-    desk = kefu.human_desk
+    desk = kefu.campus_desk
     place = await desk.wait(body.user_id)
     return Json(
         {
             "code": 200,
-            "msg": words.of_place(place, desk.policy.status),
+            "msg": words.of_place(place, desk.status),
             "queue_num": place.number,
-            "service_status": desk.policy.status,
+            "service_status": desk.status,
         }
     )
 
@@ -52,14 +52,14 @@ async def queue_state(
     kefu: TheKefu, user_id: Annotated[Identifier | None, Query()] = None
 ) -> Response:
     """Whether the desk is online, how many wait, and the place of ``user_id``."""
-    desk = kefu.human_desk
+    desk = kefu.campus_desk
     place = await desk.place(user_id) if user_id is not None else None
     return Json(
         {
             "code": 200,
-            "msg": words.of_place(place, desk.policy.status) if place else words.NOT_WAITING,
+            "msg": words.of_place(place, desk.status) if place else words.NOT_WAITING,
             "queue_num": place.number if place is not None else None,
-            "service_status": desk.policy.status,
+            "service_status": desk.status,
             "queue_length": await desk.waiting(),
             "max_queue_length": desk.policy.max_waiting,
         }
@@ -74,7 +74,7 @@ async def service_reply(body: ServiceReply, kefu: TheKefu, caller: TheCaller) ->
     """
     if caller.role not in _PEOPLE:
         raise NotAllowed("", words.STAFF_ONLY)
-    who = await kefu.human_desk.say(
+    who = await kefu.campus_desk.say(
         body.user_id,
         body.service_msg,
         by=caller.name,
@@ -86,8 +86,8 @@ async def service_reply(body: ServiceReply, kefu: TheKefu, caller: TheCaller) ->
             "code": 200,
             "service_msg": body.service_msg,
             "chat_records": await last_records(kefu, who.conversation_id, limit=WHOLE),
-            "delivery": "push" if who.channel in kefu.human_desk.policy.channels else "poll",
-            "queue_length": await kefu.human_desk.waiting(),
+            "delivery": "push" if who.channel in kefu.campus_desk.policy.channels else "poll",
+            "queue_length": await kefu.campus_desk.waiting(),
         }
     )
 
@@ -102,7 +102,7 @@ async def chat_records(
     limit: Annotated[int, Query(ge=1, le=WHOLE)] = 20,
 ) -> Response:
     """The talk with one user, page 1 being the newest, each page oldest first."""
-    who = await kefu.human_desk.customer(user_id)
+    who = await kefu.campus_desk.customer(user_id)
     if who is None:
         raise NotFound("user_id", user_id)
     zone = kefu.settings.zone()
