@@ -1,5 +1,6 @@
 """Scripts played through the real engine, one conversation each, and what came of it."""
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,16 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, text
 
+from domain.approvals import Verdict
 from domain.errors import KefuError
 from domain.ids import contact_id
 from domain.messages import Attachment, InboundMessage
 from engine.engine import Engine
 from engine.regressions.checks import Failure, failures, handoff_of, stands_on
 from engine.regressions.script import Customer, ReadScript, Step
+from storage import approvals
 from storage.clock import iso
 from storage.database import Database
+from storage.turns import TurnCommit
 from tools.pictures.intake import PREFIX
 from tools.pictures.store import PictureStore
 
@@ -76,20 +81,38 @@ class Report:
         }
 
 
+class Commits:
+    """Told of each turn that was committed; whoever waits for a conversation's next one gets its
+    answer."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+
+    def next_of(self, conversation: str) -> "asyncio.Future[dict[str, Any]]":
+        future = self._waiting[conversation] = asyncio.get_running_loop().create_future()
+        return future
+
+    def told(self, commit: TurnCommit) -> None:
+        waits = self._waiting.pop(commit.claim.conversation_id, None)
+        if waits is not None and not waits.done():
+            waits.set_result(orjson.loads(commit.result))
+
+
 class Replayer:
-    """Over an engine that talks to nobody, whose database is its own. ``store``: where the
-    scripts' pictures are put; None: pictures are not looked at."""
+    """Over an engine that talks to nobody, whose database is its own, and that tells ``commits``.
+    ``store``: where the scripts' pictures are put; None: pictures are not looked at."""
 
     def __init__(
         self,
         engine: Engine,
         database: Database,
         store: PictureStore | None,
+        commits: Commits,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine, self._database, self._store = engine, database, store
-        self._clock, self._numbers = clock, itertools.count(1)
+        self._commits, self._clock, self._numbers = commits, clock, itertools.count(1)
 
     async def play_all(
         self, scripts: Sequence[ReadScript], told: Callable[[Played], None] = lambda _one: None
@@ -129,9 +152,30 @@ class Replayer:
             attachments=tuple(attachments),
             sent_at=self._clock(),
         )
-        answer = await self._engine.ask(message, deadline_s=TURN_S)
+        if step.approve is not None:
+            answer = await self._approved(read, message.conversation, step.approve)
+        else:
+            answer = await self._engine.ask(message, deadline_s=TURN_S)
         found = failures(step.expect, answer) if step.expect is not None else []
-        return PlayedTurn(read.lines[at], step.text, answer, tuple(found))
+        said = step.text if step.approve is None else f"（审批：{step.approve}）"
+        return PlayedTurn(read.lines[at], said, answer, tuple(found))
+
+    async def _approved(
+        self, read: ReadScript, conversation: str, word: float | str
+    ) -> dict[str, Any]:
+        """The answer of the turn that goes on with a person's word on the quote that waits."""
+        waiting = await self._database.read(
+            lambda c: approvals.listed(c, status="pending", limit=100, offset=0)
+        )
+        found = [one["id"] for one in waiting if one["conversation_id"] == conversation]
+        if not found:
+            raise NothingToApprove(read.file)
+        verdict = {"yes": Verdict.APPROVED, "no": Verdict.REJECTED}.get(str(word), Verdict.EDITED)
+        total = round(float(word) * 100) if verdict is Verdict.EDITED else None
+        answered = self._commits.next_of(conversation)
+        await self._engine.decide_approval(found[0], verdict, by="script", total=total)
+        async with asyncio.timeout(TURN_S):
+            return await answered
 
     async def _know(self, speaker: str, customer: Customer) -> None:
         values = customer.model_dump() | {
@@ -162,6 +206,14 @@ def _beside(read: ReadScript, image: str) -> bytes:
     if path.stat().st_size > MAX_PICTURE_BYTES:
         raise PictureMissing(read.file, image, "图片太大")
     return Path(path).read_bytes()
+
+
+class NothingToApprove(KefuError):
+    """The script in ``file`` has a word on a quote where none waits for one."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        super().__init__(f"{file}: 没有等待审批的报价，approve 无从谈起")
 
 
 class PictureMissing(KefuError):

@@ -69,6 +69,12 @@ def _yes_or_no(value: Any) -> Any:
     return "no" if said in NOTHING else "any" if said in ANYTHING else said
 
 
+def _word(value: Any) -> Any:
+    """On a quote: yes, no, or another total."""
+    said = _yes_or_no(value)
+    return "yes" if said == "any" else _price(said)
+
+
 _Yuan = Annotated[float, Field(ge=0, le=10_000_000, allow_inf_nan=False)]
 
 
@@ -102,18 +108,22 @@ class Expect(BaseModel):
 
 class Step(BaseModel):
     """One turn of the customer's. ``say`` may be several messages that arrive together; ``images``
-    are addresses, or files beside the script."""
+    are addresses, or files beside the script. Or a person's word on the quote that waits:
+    ``approve`` yes, no, or its total in yuan."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     say: Annotated[tuple[_Text, ...], BeforeValidator(_listed)] = ()
     images: Annotated[tuple[_Url, ...], BeforeValidator(_listed), Field(max_length=MAX_ITEMS)] = ()
+    approve: Annotated[Literal["yes", "no"] | _Yuan, BeforeValidator(_word)] | None = None
     expect: Expect | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "Step":
-        if not self.say and not self.images:
-            raise _refuse("每一轮都要有 say 或 images")
+        if not self.say and not self.images and self.approve is None:
+            raise _refuse("每一轮都要有 say 或 images（或 approve）")
+        if (self.say or self.images) and self.approve is not None:
+            raise _refuse("approve 单独作一轮，不能和 say、images 写在一起")
         if len(self.text) > MAX_TEXT_CHARS:
             raise _refuse(f"一轮不能超过 {MAX_TEXT_CHARS} 字")
         return self
@@ -253,7 +263,7 @@ def _reason(error: ErrorDetails, path: Sequence[str | int]) -> str:
         known = _FIELDS.get(owner, Script).model_fields
         return f"没有这个字段；可以写 {'、'.join(known)}"
     if error["type"] == "literal_error" and "no" in str(error.get("ctx", {}).get("expected", "")):
-        return "应为以元为单位的数字，或 no"
+        return f"应为以元为单位的数字，或 {'yes、no' if 'approve' in path else 'no'}"
     told = _TOLD.get(error["type"])
     if told is None:
         return error["msg"]
@@ -300,6 +310,8 @@ def _plain_step(step: Step) -> dict[str, Any]:
     for key in ("say", "images"):
         if value := getattr(step, key):
             plain[key] = _one_or_all(value)
+    if step.approve is not None:
+        plain["approve"] = _short(step.approve)
     if step.expect is not None:
         found = step.expect.model_dump(mode="json", exclude_none=True)
         plain["expect"] = {
@@ -309,6 +321,9 @@ def _plain_step(step: Step) -> dict[str, Any]:
     return plain
 
 
+_WRITTEN = {"no": "无", "any": "有", "yes": "是"}
+
+
 def _one_or_all(values: Sequence[str]) -> Any:
     return values[0] if len(values) == 1 else list(values)
 
@@ -316,4 +331,4 @@ def _one_or_all(values: Sequence[str]) -> Any:
 def _short(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return {"no": "无", "any": "有"}.get(value, value) if isinstance(value, str) else value
+    return _WRITTEN.get(value, value) if isinstance(value, str) else value

@@ -32,7 +32,7 @@ from engine.knowledge import Knowledge
 from engine.orders.desk import DeskPolicy, OrderDesk
 from engine.orders.quoting import requoting
 from engine.orders.turns import TurnOrders
-from engine.regressions.replay import Replayer, Report
+from engine.regressions.replay import Commits, Replayer, Report
 from engine.regressions.script import ReadScript
 from engine.settings import Settings
 from engine.studio import opened_database
@@ -61,10 +61,11 @@ async def replaying(settings: Settings, services: Services) -> AsyncIterator[Rep
         try:
             async with _pictures(own, database) as (pictures, store):
                 alone = replace(services, pictures=pictures, chatter=None)
-                parts = _engine(own, database, alone)
+                commits = Commits()
+                parts = _engine(own, database, alone, commits)
                 await parts.engine.start()
                 try:
-                    yield Replayer(parts.engine, database, store)
+                    yield Replayer(parts.engine, database, store, commits)
                 finally:
                     await parts.engine.stop(grace_s=2.0)
         finally:
@@ -85,7 +86,9 @@ async def _pictures(
             await pictures.aclose()
 
 
-def _engine(settings: Settings, database: Database, services: Services) -> EngineParts:
+def _engine(
+    settings: Settings, database: Database, services: Services, commits: Commits
+) -> EngineParts:
     orders = OrderDesk(
         database,
         OrderBook(),
@@ -101,6 +104,7 @@ def _engine(settings: Settings, database: Database, services: Services) -> Engin
         replace(engine_policy(settings), sweep_s=SWEEP_S, debounce_sync_s=0.0),
         owner="replay",
         alone=True,
+        on_commit=commits.told,
         orders=TurnOrders(orders),
     )
 

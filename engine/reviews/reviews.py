@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from domain.approvals import Verdict
 from domain.decisions import Action
 from domain.desk import EVERYTHING, Agent, in_scope
 from domain.errors import InvalidInput, NotFound
@@ -28,7 +29,7 @@ from engine.reviews.views import Marked, OpenedTurn, RegressionView, Rerun, Revi
 from graphs.context import Services, TurnContext
 from knowledge.learning import Learning, Suggestion
 from knowledge.lessons import with_stand_ins
-from storage import history, reviews
+from storage import approvals, drafts, history, reviews
 from storage.audit import record
 from storage.clock import iso
 from storage.database import Database
@@ -302,12 +303,13 @@ class Reviews:
         """
         _acts(who)
         facts, kept = await self._turn(who, turn_id)
-        if not facts.result.get("nodes") or not _speaks(facts.messages):
-            raise InvalidInput("turn_id", "这一轮由人工回复，或客户没有说话，不能存成回归用例")
         spoken = await self._database.read(lambda c: reviews.turns_until(c, facts, limit=MAX_TURNS))
         name = clean(name) or name_for(with_stand_ins(asked(facts, kept)), turn_id)
         pictures: dict[str, bytes] = {}
-        turns = [step for one in spoken if (step := await self._step(name, one, pictures))]
+        steps = [await self._step(name, one, pictures) for one in spoken]
+        turns = [step for step in steps if step is not None]
+        if not turns or (steps[-1] is None and not _sent_draft(facts)):
+            raise InvalidInput("turn_id", "这一轮由人工回复，或客户没有说话，不能存成回归用例")
         wanted = expect or await self._expected(facts)
         turns[-1] = turns[-1].model_copy(update={"expect": wanted})
         script = Script(
@@ -341,10 +343,12 @@ class Reviews:
         pictures: dict[str, bytes],
     ) -> Step | None:
         """None for what the graph was not asked: a person had the conversation, or it was an
-        event."""
+        event. What a person said to a quote is played too."""
         answer, messages = turn
-        if not answer.get("nodes") or not _speaks(messages):
+        if not answer.get("nodes"):
             return None
+        if not _speaks(messages):
+            return await self._approval(messages[-1].event)
         say = [with_stand_ins(one.text)[:MAX_TEXT_CHARS] for one in messages if one.text.strip()]
         images = []
         for attachment in (a for one in messages for a in one.attachments if a["kind"] == "image"):
@@ -355,6 +359,14 @@ class Reviews:
                 pictures[shown] = data
             images.append(shown)
         return Step(say=tuple(say), images=tuple(images))
+
+    async def _approval(self, event: str) -> Step | None:
+        row = await self._database.read(lambda c: approvals.spoken(c, event))
+        if row is None:
+            return None
+        if row["status"] == Verdict.EDITED:
+            return Step(approve=row["quote"]["total"] / 100)
+        return Step(approve="yes" if row["status"] == Verdict.APPROVED else "no")
 
     async def regressions(self, who: Agent) -> list[RegressionView]:
         return [_kept(file) for file in await self._visible(who)]
@@ -455,6 +467,11 @@ def expectation_after(review: Review) -> Expect | None:
     if review.fault == Fault.HANDOVER:
         return Expect(handoff="any")
     return Expect(decision=("answer",)) if review.fault == Fault.MISSING else None
+
+
+def _sent_draft(facts: TurnFacts) -> bool:
+    """A person's word on what the turn before had drafted: without one the bot says it at once."""
+    return any(one.event.startswith(f"{drafts.EVENT}:") for one in facts.messages)
 
 
 def _speaks(messages: Sequence[SaidMessage]) -> bool:

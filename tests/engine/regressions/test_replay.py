@@ -79,6 +79,32 @@ turns:
     assert played.passed
 
 
+def test_a_quote_that_waits_goes_on_with_the_scripts_word(play: Play) -> None:
+    talk = """
+turns:
+  - say: 设计2个logo多少钱
+    expect: {decision: approval, quote: 无}
+  - approve: WORD
+    expect: {decision: quote, quote: 600, contains: 600元}
+"""
+    approved, edited, refused = (
+        play(talk.replace("WORD", word).replace("600", total))[0]
+        for word, total in (("是", "600"), ("550 元", "550"), ("no", "600"))
+    )
+    assert approved.passed
+    assert edited.passed
+    assert edited.turns[1].said == "（审批：550.0）"
+    assert refused.turns[1].answer["risk"]["reasons"] == ["approval_rejected"]
+    assert refused.turns[1].failures[0].sentence == "decision 应为 quote，实际是 handoff"
+
+
+def test_a_word_where_no_quote_waits_is_told_and_fails(play: Play) -> None:
+    (played,) = play("turns:\n  - say: 你好\n  - approve: yes\n    expect: {decision: quote}\n")
+    assert not played.passed
+    assert "没有等待审批的报价" in played.error
+    assert len(played.turns) == 1
+
+
 def test_pictures_beside_the_script_are_looked_at(play: Play, tmp_path: Path) -> None:
     shutil.copy(FOLDER / "bag.png", tmp_path / "包.png")
     (played,) = play(

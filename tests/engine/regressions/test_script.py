@@ -42,6 +42,8 @@ turns:
       quote: 285 元
       handoff: 无
       passes: price_estimate
+  - approve: 是
+  - approve: 550元
 """
 
 
@@ -59,7 +61,7 @@ def refused(text: str | bytes) -> ScriptError:
 
 def test_everything_that_can_be_written_is_read() -> None:
     (found,) = read(WHOLE)
-    assert (found.name, found.line, found.lines) == ("报价", 2, (10, 11))
+    assert (found.name, found.line, found.lines) == ("报价", 2, (10, 11, 25, 26))
     assert found.script == Script(
         name="报价",
         note="老客户",
@@ -82,6 +84,8 @@ def test_everything_that_can_be_written_is_read() -> None:
                     passes=("price_estimate",),
                 ),
             ),
+            Step(approve="yes"),
+            Step(approve=550.0),
         ),
     )
     assert found.script.turns[1].text == "设计1个logo\n多少钱"
@@ -94,6 +98,7 @@ def test_what_is_written_out_reads_the_same_and_as_a_person_would_write_it() -> 
     assert "      decision:\n        - quote\n        - clarify\n" in text
     assert "      intent: price\n" in text
     assert "      quote: 285\n      handoff: 无\n" in text
+    assert "  - approve: 是\n  - approve: 550\n" in text
     assert read(text)[0].script == found.script
 
 
@@ -128,7 +133,7 @@ def test_a_conversation_without_a_name_has_its_files() -> None:
     ("text", "line", "told"),
     [
         ("turns:\n- say: a\n  expect:\n    decison: x\n", 4, "没有这个字段；可以写 decision、"),
-        ("turns:\n- say: a\n  sya: b\n", 3, "没有这个字段；可以写 say、images、expect"),
+        ("turns:\n- say: a\n  sya: b\n", 3, "没有这个字段；可以写 say、images、approve、expect"),
         ("naem: a\nturns: []\n", 1, "可以写 name、note、source、customer、turns"),
         ("turns:\n- say: a\n  expect:\n    quote: abc\n", 4, "应为以元为单位的数字，或 no"),
         ("turns:\n- say: a\n  expect:\n    intent: [price, x]\n", 4, "intent[1]：应为 greeting、"),
@@ -142,6 +147,8 @@ def test_a_conversation_without_a_name_has_its_files() -> None:
         ("turns: x\n", 1, "turns：应为列表"),
         ("name: x\n", 1, "turns：缺少这一项"),
         ("turns:\n- expect: {decision: a}\n", 2, "每一轮都要有 say 或 images"),
+        ("turns:\n- approve: maybe\n", 2, "应为以元为单位的数字，或 yes、no"),
+        ("turns:\n- {say: a, approve: yes}\n", 2, "approve 单独作一轮"),
         ("turns:\n- say: [a, {b: c}]\n  expect: {contains: a}\n", 2, "say[1]：应为文字"),
         ("customer:\n  level: gold\nturns: []\n", 2, "应为 white、gray、black 之一"),
         ("turns:\n- say: a\n  say: b\n", 3, "'say' 写了两次"),

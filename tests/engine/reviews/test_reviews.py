@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from domain.approvals import Verdict
 from domain.desk import Agent
 from domain.errors import InvalidInput, NotFound
 from domain.messages import Attachment
@@ -15,6 +16,7 @@ from engine.regressions.script import Expect
 from engine.reviews.reviews import Reviews
 from knowledge.base import KnowledgeBase
 from knowledge.documents import make_entry
+from storage import approvals
 from tests.engine.processes import Process, a_message
 from tests.engine.reviews.conftest import AGENT, STRANGER, VIEWER, Known
 
@@ -243,6 +245,23 @@ async def test_what_a_person_answered_is_no_part_of_it(process: Process, reviews
     opened = await reviews.turn(AGENT, silent)
     assert (opened.recorded, opened.steps, opened.text) == (False, (), "充电桩对人说的怎么安装")
     assert turn != silent
+
+
+async def test_what_a_person_said_to_a_quote_is_played_too(
+    process: Process, reviews: Reviews
+) -> None:
+    for verdict, total in ((Verdict.EDITED, 55_000), (Verdict.APPROVED, None)):
+        await process.engine.ask(a_message("", whole="设计2个logo多少钱"))
+        (waits,) = await process.database.read(
+            lambda c: approvals.listed(c, status="pending", limit=9, offset=0)
+        )
+        await process.engine.decide_approval(waits["id"], verdict, by="主管", total=total)
+        await process.quiet()
+    (told,) = await process.rows("SELECT turn_id FROM turns ORDER BY ended_ts DESC LIMIT 1")
+    view = await reviews.save(AGENT, told["turn_id"], name="审批")
+    script = await kept_script(reviews, view.name)
+    assert [step.approve for step in script.turns] == [None, 550.0, None, "yes"]
+    assert script.turns[-1].expect == Expect(decision=("quote",), quote=600.0)
 
 
 async def test_a_name_is_taken_once_unless_it_is_to_be_replaced(
