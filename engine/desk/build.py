@@ -1,8 +1,10 @@
 """The desk's parts from the settings."""
 
 from collections.abc import Collection
+from importlib import resources
 
 from engine.desk.desk import Desk, DeskPolicy
+from engine.desk.people import People
 from engine.settings import Settings
 from graphs.templates import Templates
 from storage.database import Database
@@ -45,6 +47,19 @@ def build_desk(
         templates,
         desk_policy(settings, channels),
         book=book,
+        on_queues=lambda _: None,
+        on_conversations=lambda _: None,
+    )
+
+
+def staff_records(settings: Settings, database: Database) -> People:
+    """Agents without a desk at which they work: for a command beside the service."""
+    templates = (resources.files("engine") / "defaults" / "templates.yaml").read_text("utf-8")
+    return People(
+        database,
+        Templates.parse(templates),
+        desk_policy(settings, ()),
+        book=TaskBook(settings.zone(), callbacks=False),
         on_queues=lambda _: None,
         on_conversations=lambda _: None,
     )
