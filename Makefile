@@ -52,6 +52,7 @@ run: setup
 	@echo "网页与试用  http://127.0.0.1:6060/"
 	@echo "接口文档    http://127.0.0.1:6060/docs"
 	@echo "沙箱        http://127.0.0.1:6061/"
+	@echo "人工坐席    http://127.0.0.1:6060/desk  添加坐席：$(BIN)/kefu agent add 账号 --role admin"
 	@echo "按 Ctrl-C 停止。"
 	@exec $(BIN)/kefu serve --sandbox --samples
 

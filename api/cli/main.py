@@ -5,6 +5,7 @@ from typing import NoReturn
 
 import typer
 
+from api.cli.agent import agent
 from api.cli.chat import chat
 from api.cli.doctor import doctor
 from api.cli.evaluate import evaluate
@@ -35,6 +36,7 @@ cli.add_typer(task, name="task")
 cli.add_typer(order, name="order")
 cli.add_typer(prices, name="prices")
 cli.add_typer(wecom, name="wecom")
+cli.add_typer(agent, name="agent")
 cli.command()(doctor)
 cli.command()(token)
 cli.command(hidden=True)(readme)
