@@ -1,4 +1,4 @@
-"""`kefu agent`: who answers at the human desk. Works on the database, with or without the service."""
+"""`kefu agent`: who answers at the human desk. On the database itself, so without a service too."""
 
 import asyncio
 import sys
