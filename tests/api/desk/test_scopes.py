@@ -82,7 +82,9 @@ def test_nothing_can_be_done_to_another_shops_conversation(shops: Shops, act: st
     before = shops.boss.get(f"/conversations/{conversation}").json()
     refusal(shops.ben.act(conversation, act, **ACTS[act]), 404)
     after = shops.boss.get(f"/conversations/{conversation}").json()
-    assert after["handoff"] == before["handoff"]
+    # The desk's own clock may set when an answer is due.
+    clockless = {"due_ts": None}
+    assert after["handoff"] | clockless == before["handoff"] | clockless
     assert after["messages"] == before["messages"]
     assert after["notes"] == before["notes"]
 
