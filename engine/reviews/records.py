@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 import orjson
@@ -100,8 +100,8 @@ def recorded(row: TurnRecord) -> Recorded:
         now=body["now"],
         said=(said[0], said[1]) if said is not None else None,
         resume=body["resume"],
-        attachments=tuple(Attachment(**one) for one in body["attachments"]),
-        customer=CustomerFacts(**body["customer"]),
+        attachments=tuple(Attachment(**_known(Attachment, one)) for one in body["attachments"]),
+        customer=CustomerFacts(**_known(CustomerFacts, body["customer"])),
         asks=body["asks"],
         tasks=tuple(body["tasks"]),
         desk=_at_desk(body["desk"]),
@@ -138,13 +138,18 @@ def _at_desk(stored: dict[str, Any] | None) -> AtDesk | None:
     if stored is None:
         return None
     returned = stored["returned"]
-    return AtDesk(
-        Mode(stored["mode"]),
-        stored["reason"],
-        Standing(**stored["standing"]),
-        answered=stored["answered"],
-        returned=Returned(**returned) if returned is not None else None,
-    )
+    nested = {
+        "mode": Mode(stored["mode"]),
+        "standing": Standing(**_known(Standing, stored["standing"])),
+        "returned": Returned(**_known(Returned, returned)) if returned is not None else None,
+    }
+    return AtDesk(**_known(AtDesk, stored) | nested)
+
+
+def _known(kind: type[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A record outlives a release: what that one had and this one has not is left out."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in stored.items() if name in names}
 
 
 def _prompt(one: Prompted) -> dict[str, Any]:
