@@ -682,6 +682,7 @@ def build_services(
             loop_s=settings.desk_loop_s,
             loop_limit=settings.desk_loop_limit,
             told_s=settings.desk_tell_s,
+            firm_s=settings.desk_patience_s,
         ),
     )
 

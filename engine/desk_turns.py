@@ -16,7 +16,7 @@ from engine.desk.views import Standing as DeskStanding
 from graphs.desk import AtDesk, Returned, Stand, Standing
 from storage import desk_events, desk_talks, drafts, history
 from storage.database import Database
-from storage.handoffs import DESK
+from storage.handoffs import DESK, waits_for
 from storage.inbox import Claim, Receipt
 from storage.turns import TurnCommit
 
@@ -42,20 +42,16 @@ class TurnDesk:
 
     async def in_talk(self, claim: Claim, now: float) -> AtDesk | None:
         """None while the conversation is plainly the bot's."""
-        mode = Mode(claim.mode)
+        mode, conversation = Mode(claim.mode), claim.conversation_id
         returned = await self._returned(claim)
-        if returned is not None:
-            return AtDesk(mode, returned=returned)
-        if mode is Mode.QUEUED:
-            talk = await self.database.read(lambda c: desk_talks.talk_of(c, claim.conversation_id))
-            reason = talk.reason if talk is not None else ""
-            return AtDesk(mode, reason, await self._stand(claim.conversation_id, now))
-        if mode is Mode.COPILOT:
-            answered = await self.database.read(
-                lambda c: drafts.was_answered(c, claim.conversation_id)
-            )
-            return AtDesk(mode, answered=answered)
-        return None
+        if returned is not None or mode is Mode.COPILOT:
+            answered = await self.database.read(lambda c: drafts.was_answered(c, conversation))
+            return AtDesk(mode, answered=answered, returned=returned)
+        if mode is not Mode.QUEUED:
+            return None
+        reason, since = await self.database.read(lambda c: waits_for(c, conversation))
+        standing = await self._stand(conversation, now)
+        return AtDesk(mode, reason, standing, waited_s=now - since)
 
     def stand(self, claim: Claim, now: float) -> Stand | None:
         """For a conversation that may join the queue."""

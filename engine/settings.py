@@ -797,6 +797,12 @@ class DeskSettings(BaseSettings):
         "A customer who waits for a person and goes on writing is told of the queue at most once "
         "in so many seconds.",
     )
+    desk_patience_s: PositiveSeconds = _setting(
+        "DESK_PATIENCE_S",
+        600,
+        "Seconds for which nobody but a person answers who asked for one; then the bot says what "
+        "it surely knows beside. Complaints always wait for a person.",
+    )
     desk_loop_s: PositiveSeconds = _setting(
         "DESK_LOOP_S",
         86_400,

@@ -8,6 +8,9 @@ the customer was last told of the queue.
 
 from typing import Any
 
+from langchain_core.messages import RemoveMessage
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+
 from domain.decisions import Effect, EffectKind, as_dict
 from domain.desk import Mode
 from domain.desk_talk import is_same_question, leaves_queue, mark_of
@@ -28,6 +31,17 @@ _A_PERSON = YES | frozenset(
 LOW_MARK = 2
 """From here down the customer is offered a person again."""
 _UNSAID: Update = {"decision": {}, "risk": {}, "asked_which": None}
+_FORGOTTEN: Update = {
+    **_UNSAID,
+    "summary": "",
+    "entities": {},
+    "open_quote": None,
+    "bargain": None,
+    "wanted": "",
+    "unanswered": [],
+}
+_CUT: Update = {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)], **_FORGOTTEN}
+"""Of a talk that a person has brought to its end nothing is open any more."""
 _OWN_REASONS = frozenset({"low_confidence", "evidence", "order_lookup"})
 """The bot's, which would hand the same question over for ever."""
 
@@ -41,11 +55,13 @@ def heard_at_desk(
     what else is said."""
     desk = context.desk
     if desk is not None and desk.returned is not None:
+        if text:
+            return None
         return {"does": "asked" if desk.returned.asks_mark else "returned"}
     if desk is not None and desk.mode is Mode.QUEUED:
         if leaves_queue(text):
             return {"does": "leave"}
-        return {"does": "wait"} if desk.firm else None
+        return {"does": "wait"} if desk.is_firm(context.services.desk) else None
     return _answered(text, state.get("desk") or {}, context)
 
 
@@ -81,15 +97,19 @@ def with_unanswered(
 ) -> tuple[ConversationState, str, list[str]]:
     """An answer that waited for a person's word was not sent: nothing of it was said, and what it
     was to is asked still, unless that person has answered it."""
-    waiting, desk = state.get("unanswered"), context.desk
+    waiting, desk = state.get("unanswered") or [], context.desk
+    answered = desk is not None and desk.answered
     if desk is not None and desk.returned is not None:
-        return {**state, **_UNSAID}, "", []  # type: ignore[typeddict-item]
+        # A talk that was resolved owes nothing; one that was just given back is the bot's.
+        if answered or desk.returned.asks_mark:
+            waiting = []
+        images = list(state["classification"]["images"]) if waiting else []
+        return {**state, **_FORGOTTEN}, "\n".join(waiting), images  # type: ignore[typeddict-item]
     if not waiting:
         return state, text, images
-    if desk is not None and desk.answered:
-        return {**state, **_UNSAID}, text, images  # type: ignore[typeddict-item]
-    images = images or list(state["classification"]["images"])
-    text = "\n".join(filter(None, [*waiting, text]))
+    if not answered:
+        images = images or list(state["classification"]["images"])
+        text = "\n".join(filter(None, [*waiting, text]))
     return {**state, **_UNSAID}, text, images  # type: ignore[typeddict-item]
 
 
@@ -125,6 +145,8 @@ def kept_at_desk(
         update["unanswered"] = []
     if state.get("unanswered"):
         update |= _UNSAID
+    if context.desk is not None and context.desk.returned is not None:
+        update |= _CUT
     kept = state.get("desk") or {}
     if kept.get("rating") or kept.get("offered"):
         update["desk"] = {**kept, "rating": None, "offered": ""}

@@ -16,13 +16,17 @@ class DeskTalk:
 
     ``loop_limit``: how often the bot hands one question over within ``loop_s``; then it says so and
     offers a person instead. ``told_s``: a customer who waits is told of the queue at most so often.
-    ``mark_s``: how long after it was asked for a mark is understood.
+    ``mark_s``: how long after it was asked for a mark is understood. ``firm_s``: whoever asked for
+    a person and waits for longer is told what the bot surely knows; ``always_firm_s``: whoever
+    complained.
     """
 
     loop_s: float = 86_400.0
     loop_limit: int = 1
     told_s: float = 60.0
     mark_s: float = 86_400.0
+    firm_s: float = 600.0
+    always_firm_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +56,19 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class AtDesk:
-    """``reason``: of the hand-over that waits. ``answered``: a person has answered what a draft
-    was for."""
+    """``reason``: of the hand-over that waits, for ``waited_s``. ``answered``: a person has
+    answered what a draft was for."""
 
     mode: Mode
     reason: str = ""
     standing: Standing = Standing()
     answered: bool = False
     returned: Returned | None = None
+    waited_s: float = 0.0
 
-    @property
-    def firm(self) -> bool:
-        """Nothing but a person will do. Outside the hours the bot says what it surely knows to
-        whoever asked for a person."""
-        return self.reason in (_FIRM if self.standing.open else _ALWAYS_FIRM)
+    def is_firm(self, policy: DeskTalk) -> bool:
+        """Nothing but a person will do. Outside the hours, and where nobody comes, the bot says
+        what it surely knows to whoever asked for a person."""
+        if self.reason in _ALWAYS_FIRM:
+            return self.waited_s < policy.always_firm_s
+        return self.reason in _FIRM and self.standing.open and self.waited_s < policy.firm_s

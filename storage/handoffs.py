@@ -31,6 +31,11 @@ _AGAIN = Statement(
 )
 _QUEUED = Statement("UPDATE conversations SET mode = 'queued' WHERE id = :id AND mode = 'bot'")
 
+_WAITS = Statement(
+    "SELECT reason, waiting_since_ts FROM handoffs"
+    " WHERE conversation_id = :id AND status <> 'closed'"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class HandoffRow:
@@ -65,3 +70,9 @@ def open_handoff(
     told = {name: values[name] for name in ("reason", "priority", "question")}
     told["question"] = handoff.question[: desk_events.TEXT_CHARS]
     desk_events.tell(connection, EventKind.QUEUED, conversation_id, now=now, data=told)
+
+
+def waits_for(connection: Connection, conversation_id: str) -> tuple[str, float]:
+    """The reason of the hand-over that is not closed, and since when it waits."""
+    row = _WAITS.first(connection, {"id": conversation_id})
+    return (row[0], row[1]) if row is not None else ("", 0.0)

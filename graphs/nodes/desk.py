@@ -1,7 +1,6 @@
 """The customer waits for a person, waits no longer, or has just spoken with one."""
 
-from langchain_core.messages import AIMessage, RemoveMessage
-from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langchain_core.messages import AIMessage
 
 from domain.decisions import Action, Effect, EffectKind, as_dict
 from domain.desk import Mode
@@ -10,18 +9,6 @@ from graphs.context import TurnContext
 from graphs.desk import AtDesk
 from graphs.memory import summarise
 from graphs.state import ConversationState, Update, after_orders
-
-CUT: Update = {
-    "messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES)],
-    "summary": "",
-    "entities": {},
-    "open_quote": None,
-    "bargain": None,
-    "wanted": "",
-    "asked_which": None,
-    "unanswered": [],
-}
-"""Of a talk that a person has brought to its end nothing is open any more."""
 
 
 async def desk(state: ConversationState, context: TurnContext) -> Update:
@@ -41,7 +28,7 @@ def _returned(state: ConversationState, context: TurnContext, *, asks: bool) -> 
     returned = context.desk.returned if context.desk is not None else None
     assert returned is not None
     if not asks:
-        return _said(state, context, "", []) | CUT
+        return _said(state, context, "", [])
     rating = {
         "handoff": returned.handoff,
         "question": returned.question[:MAX_QUESTION_CHARS],
@@ -49,8 +36,7 @@ def _returned(state: ConversationState, context: TurnContext, *, asks: bool) -> 
     }
     done = [desk_effect("asked", handoff=returned.handoff)]
     kept = {**(state.get("desk") or {}), "rating": rating}
-    said = _said(state, context, _render(context, "ask_mark"), done)
-    return said | CUT | {"desk": kept, "messages": [*CUT["messages"], *said["messages"]]}
+    return _said(state, context, _render(context, "ask_mark"), done) | {"desk": kept}
 
 
 def _waits(state: ConversationState, context: TurnContext) -> Update:

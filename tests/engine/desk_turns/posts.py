@@ -162,13 +162,5 @@ async def local_post(
             clock=clock,
         )
         made.append(desk)
-        watch = DeskWatch(
-            desk,
-            process.database,
-            process.templates,
-            book=book,
-            owner=owner,
-            alone=False,
-            clock=clock,
-        )
+        watch = DeskWatch(desk, owner=owner, alone=False)
         yield LocalPost(process, desk, watch, clock)

@@ -247,8 +247,8 @@ class Stage:
 
     def _event(self, row: Values, drafts: Mapping[int, str]) -> str:
         data = json.loads(row["data"])
-        for chance in ("handoff", "question"):
-            data.pop(chance, None)
+        for aside in ("handoff", "question", "scopes"):
+            data.pop(aside, None)
         if "draft" in data:
             data["draft"] = drafts[data["draft"]]
         chat = self._chats.get(row["conversation_id"], "")
