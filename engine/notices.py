@@ -196,17 +196,17 @@ def build_notices(
 
 
 def sender_to(
-    target: Target, settings: Settings, http: httpx.AsyncClient, app: AppClient | None
+    target: Target, settings: Settings, http: httpx.AsyncClient, app: AppClient | None = None
 ) -> NoticeSender:
     """`Unset` where its credentials are missing. Raises ConfigurationError."""
-    if target.kind == "mail":
-        return _mail(target, settings)
-    if target.kind == "wecom" and target.to:
-        return _Members(app, target.to.split("|")) if app else Unset("wecom", "WECOM_CORP_ID")
-    needed, variable = _credential(target.kind, settings)
-    if needed is None:
+    variable = missing(target, settings)
+    if variable:
         return Unset(target.kind, variable)
-    value = needed.get_secret_value()
+    if target.kind == "mail":
+        return mail_to(target, settings)
+    if app is not None and target.kind == "wecom" and target.to:
+        return _Members(app, target.to.split("|"))
+    value = _clear(_credential(target.kind, settings)[0]) or ""
     match target.kind:
         case "telegram":
             return TelegramBot(settings.telegram_api_base, value, target.to, http)
@@ -218,6 +218,18 @@ def sender_to(
             return _Robot(GroupRobot(value, http))
         case "url":
             return _Address(StaffNotifier(value, http))
+
+
+def missing(target: Target, settings: Settings) -> str:
+    """The variable without which nothing can be sent there; empty: all are set."""
+    if target.kind == "mail":
+        if not settings.smtp_host:
+            return "SMTP_HOST"
+        return "" if "@" in mail_from(settings) else "SMTP_FROM"
+    if target.kind == "wecom" and target.to:
+        return "" if settings.wecom_corp_id and settings.wecom_agent_secret else "WECOM_CORP_ID"
+    found, variable = _credential(target.kind, settings)
+    return "" if found is not None else variable
 
 
 def _credential(kind: Kind, settings: Settings) -> tuple[SecretStr | None, str]:
@@ -235,12 +247,12 @@ def _clear(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret is not None else None
 
 
-def _mail(target: Target, settings: Settings) -> NoticeSender:
-    sender = settings.smtp_from or settings.smtp_user
-    if not settings.smtp_host:
-        return Unset("mail", "SMTP_HOST")
-    if "@" not in sender:
-        return Unset("mail", "SMTP_FROM")
+def mail_from(settings: Settings) -> str:
+    return settings.smtp_from or settings.smtp_user
+
+
+def mail_to(target: Target, settings: Settings) -> MailSender:
+    """Raises ConfigurationError."""
     server = MailServer(
         settings.smtp_host,
         settings.smtp_port,
@@ -249,7 +261,7 @@ def _mail(target: Target, settings: Settings) -> NoticeSender:
         _clear(settings.smtp_password) or "",
         _trust(settings) if settings.smtp_security != "none" else None,
     )
-    return MailSender(server, sender, target.to)
+    return MailSender(server, mail_from(settings), target.to)
 
 
 def _trust(settings: Settings) -> ssl.SSLContext:

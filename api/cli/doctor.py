@@ -18,6 +18,7 @@ import httpx
 import typer
 
 from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.doctor_notices import check_notices, notice_addresses
 from api.cli.doctor_wx import check_wechat, check_wechat_online, check_wecom, check_wecom_online
 from api.cli.findings import Finding, State
 from domain.errors import ConfigurationError, KnowledgeError, PeerError
@@ -88,6 +89,7 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield from check_reranker(settings, online=online)
     yield from check_peers(settings)
     yield from check_orders(settings)
+    yield from check_notices(settings, online=online)
     yield from check_wecom(settings)
     yield from check_wecom_online(settings, online=online)
     yield from check_wechat(settings)
@@ -353,6 +355,7 @@ def check_peers(settings: "Settings") -> Iterator[Finding]:
         ("images", "KEFU_IMAGES_URL", settings.images_url),
         ("image_search", "KEFU_IMAGE_SEARCH_URL", settings.image_search_url),
         ("sandbox", "KEFU_SANDBOX_URL", settings.sandbox_url),
+        *notice_addresses(settings),
     )
     for name, variable, url in peers:
         if url:

@@ -61,7 +61,7 @@ class TelegramPeer(NoticePeer):
         self.admin.add_api_route("/chats", self.set_chats, methods=["PUT"])
 
     async def call(self, request: Request) -> Response:
-        """getMe and sendMessage; all other methods are not there."""
+        """getMe, getChat and sendMessage; all other methods are not there."""
         call, path = call_of(request), request.path_params
         try:
             self._check_token(path["token"])
@@ -82,17 +82,19 @@ class TelegramPeer(NoticePeer):
         """Raises Refused."""
         if method.lower() == "getme":
             return {"id": 1000001, "is_bot": True, "first_name": "客服通知", "username": "kefu_bot"}
-        if method.lower() != "sendmessage":
+        if method.lower() not in {"sendmessage", "getchat"}:
             raise Refused(404, "Not Found")
         message = read_object(body)
         if message is None:
             raise Refused(400, "Bad Request: can't parse JSON object")
         chat = self._chat(message.get("chat_id"))
+        if method.lower() == "getchat":
+            return _place(chat)
         text = _read(text_of(message, "text"), text_of(message, "parse_mode"))
         self._count(chat)
         number = self.show(Notice(to=str(chat), text=text, sent=message))
-        place = {"id": chat} if isinstance(chat, int) else {"username": chat[1:]}
-        return {"message_id": number, "date": int(self.clock.now()), "chat": place, "text": text}
+        at = int(self.clock.now())
+        return {"message_id": number, "date": at, "chat": _place(chat), "text": text}
 
     def _chat(self, given: Any) -> int | str:
         if isinstance(given, str) and not given.startswith("@"):
@@ -139,6 +141,10 @@ class TelegramPeer(NoticePeer):
     async def reset(self) -> None:
         await super().reset()
         self._token, self._chats = None, Chats()
+
+
+def _place(chat: int | str) -> dict[str, Any]:
+    return {"id": chat} if isinstance(chat, int) else {"username": chat[1:]}
 
 
 def _refusal(refused: Refused) -> dict[str, Any]:

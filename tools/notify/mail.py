@@ -53,6 +53,13 @@ class MailSender:
     async def send(self, notice: StaffNotice, at: datetime) -> None:
         """Raises PeerUnavailable (try again) or PeerRejected."""
         message = mail_of(notice, sender=self._sender, to=self._to, at=at)
+        await self._talk(message)
+
+    async def check(self) -> None:
+        """The server takes our name and password; nothing is sent. Raises as `send` does."""
+        await self._talk(None)
+
+    async def _talk(self, message: EmailMessage | None) -> None:
         client = self._client()
         try:
             await self._deliver(client, message)
@@ -62,11 +69,12 @@ class MailSender:
         finally:
             client.close()
 
-    async def _deliver(self, client: aiosmtplib.SMTP, message: EmailMessage) -> None:
+    async def _deliver(self, client: aiosmtplib.SMTP, message: EmailMessage | None) -> None:
         try:
             async with asyncio.timeout(self._timeout):
                 await client.connect()
-                await client.send_message(message, sender=self._sender, recipients=[self._to])
+                if message is not None:
+                    await client.send_message(message, sender=self._sender, recipients=[self._to])
         except (SMTPException, OSError) as error:
             raise judged(error) from None
 

@@ -75,7 +75,7 @@ class TelegramBot:
     def __init__(
         self, base: str, token: str, chat: str, http: httpx.AsyncClient, timeout: float = 10.0
     ) -> None:
-        self._url, self._token = f"{base}/bot{token}/sendMessage", token
+        self._url, self._token = f"{base}/bot{token}", token
         self._chat: int | str = chat if chat.startswith("@") else int(chat)
         self._http, self._timeout = http, timeout
 
@@ -95,24 +95,34 @@ class TelegramBot:
             self._chat = moved.chat
             await self._call(text)
 
+    async def check(self) -> str:
+        """The bot's name, where it and its chat are known; nothing is sent. Raises PeerUnavailable
+        or PeerRejected."""
+        about = (await self._ask("getMe", {})).get("result")
+        await self._ask("getChat", {"chat_id": self._chat})
+        return str(about.get("username", "")) if isinstance(about, dict) else ""
+
     async def _call(self, text: Mapping[str, str]) -> None:
         # A preview would fetch what a customer's address points to.
         quietly = {"link_preview_options": {"is_disabled": True}}
-        body = json_body({"chat_id": self._chat, **text, **quietly})
+        await self._ask("sendMessage", {"chat_id": self._chat, **text, **quietly})
+
+    async def _ask(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         response, answer = await http_errors.exchange(
             self._http,
             "POST",
-            self._url,
+            f"{self._url}/{method}",
             peer=PEER,
             timeout=self._timeout,
             headers=JSON_HEADERS,
-            content=body,
+            content=json_body(arguments),
         )
         # A proxy may repeat what it was called with.
-        told = answer.replace(self._token.encode(), b"***")
-        problem = judged(read_object(told), response)
+        told = read_object(answer.replace(self._token.encode(), b"***"))
+        problem = judged(told, response)
         if problem is not None:
             raise problem
+        return told
 
 
 def judged(answer: Mapping[str, Any], response: httpx.Response) -> PeerError | None:
