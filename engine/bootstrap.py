@@ -307,7 +307,13 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         ),
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))),
         orders=turn_orders,
-        desk=TurnDesk(database, desk.standing, settings.max_queue_length, settings.zone()),
+        desk=TurnDesk(
+            database,
+            desk.standing,
+            settings.max_queue_length,
+            settings.zone(),
+            desk.policy.pooled,
+        ),
         record=recording(settings),
     )
     work.on_queues = orders.on_queues = desk.on_queues = parts.wake_queues

@@ -33,12 +33,15 @@ ReadStanding = Callable[[str], Awaitable[DeskStanding]]
 @dataclass(frozen=True, slots=True)
 class TurnDesk:
     """``standing``: reads the queue as a conversation sees it (`engine.desk.desk.Desk.standing`);
-    None: customers are told no places. ``max_waiting``: from there on the queue is called full."""
+    None: customers are told no places. ``max_waiting``: from there on the queue is called full.
+    ``pooled``: channels whose customers wait in the platform's own pool, of which we know
+    nothing."""
 
     database: Database
     standing: ReadStanding | None = None
     max_waiting: int = 10
     zone: tzinfo = UTC
+    pooled: frozenset[str] = frozenset()
 
     async def in_talk(self, claim: Claim, now: float) -> AtDesk | None:
         """None while the conversation is plainly the bot's."""
@@ -49,13 +52,16 @@ class TurnDesk:
             return AtDesk(mode, answered=answered, returned=returned)
         if mode is not Mode.QUEUED:
             return None
-        reason, since = await self.database.read(lambda c: waits_for(c, conversation))
+        waits = await self.database.read(lambda c: waits_for(c, conversation))
+        if waits is None:  # what it waited for is gone: it is as good as the bot's
+            return None
+        reason, since = waits
         standing = await self._stand(conversation, now)
         return AtDesk(mode, reason, standing, waited_s=now - since)
 
     def stand(self, claim: Claim, now: float) -> Stand | None:
         """For a conversation that may join the queue."""
-        if self.standing is None:
+        if self.standing is None or claim.channel in self.pooled:
             return None
         return lambda: self._stand(claim.conversation_id, now)
 

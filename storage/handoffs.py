@@ -72,7 +72,7 @@ def open_handoff(
     desk_events.tell(connection, EventKind.QUEUED, conversation_id, now=now, data=told)
 
 
-def waits_for(connection: Connection, conversation_id: str) -> tuple[str, float]:
+def waits_for(connection: Connection, conversation_id: str) -> tuple[str, float] | None:
     """The reason of the hand-over that is not closed, and since when it waits."""
     row = _WAITS.first(connection, {"id": conversation_id})
-    return (row[0], row[1]) if row is not None else ("", 0.0)
+    return (row[0], row[1]) if row is not None else None
