@@ -10,6 +10,8 @@ from graphs.context import NodeRun, Prompted
 from storage.reviews import Review, TurnFacts
 
 _UNSHOWN = frozenset({"messages", "effects"})
+NEVER_AGAIN = frozenset({"act"})
+"""Its tools did what they did."""
 _COMPARED = ("decision", "intent", "content", "confidence")
 SAME_CONFIDENCE = 0.005
 
@@ -76,7 +78,7 @@ def steps(runs: Sequence[NodeRun], *, again: bool) -> tuple[StepView, ...]:
             run.ms,
             {key: value for key, value in run.update.items() if key not in _UNSHOWN},
             run.goes_to,
-            again,
+            again and run.name not in NEVER_AGAIN,
         )
         for run in runs
     )

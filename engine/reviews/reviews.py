@@ -23,7 +23,7 @@ from engine.regressions.checks import expectation_of
 from engine.regressions.files import KeptFile, Regressions, name_for, picture_name
 from engine.regressions.script import Customer, Expect, ReadScript, Script, Step
 from engine.reviews.fork import FIRST, Edits, Forked, Forks
-from engine.reviews.opened import asked, changes, given, opened, prompts, steps
+from engine.reviews.opened import NEVER_AGAIN, asked, changes, given, opened, prompts, steps
 from engine.reviews.records import Recorded, recorded
 from engine.reviews.views import Marked, OpenedTurn, RegressionView, Rerun, ReviewPage
 from graphs.context import Services, TurnContext
@@ -41,7 +41,7 @@ MAX_TURNS = 20
 MAX_CALLS = 50
 MAX_CLAUSE_CHARS = 60
 _SENTENCE_END = re.compile(r"(?<=\S)[。！？!?；;，,\n]")
-BEFORE_ORDERS = frozenset({"act", "look", "order"})
+BEFORE_ORDERS = frozenset({"look", "order"})
 """Nodes from which a re-run comes to what was said of open orders, as it was heard then."""
 _LEVELS = ("white", "gray", "black")
 _FORGOTTEN = "这一轮的步骤没有保存（没有经过对话图，或已超过保留天数），不能重跑"
@@ -142,6 +142,8 @@ class Reviews:
     async def _run(
         self, kept: Recorded, from_node: str, edits: Edits, context: TurnContext
     ) -> Forked:
+        if from_node in NEVER_AGAIN:
+            raise InvalidInput("from_node", "任务的动作已经做过，不能从这里重跑")
         if from_node in BEFORE_ORDERS and not _orders_open(kept, context):
             raise InvalidInput(
                 "from_node", f"涉及的订单已不在进行中，请从 {FIRST} 重跑", status=409

@@ -1,6 +1,6 @@
 """Reviews over a running process whose knowledge a test can change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -63,6 +63,12 @@ def pictures() -> dict[str, bytes]:
 
 @pytest.fixture
 def reviews(process: Process, known: Known, tmp_path: Path, pictures: dict[str, bytes]) -> Reviews:
+    return reviews_of(process, known, tmp_path / "regressions", pictures)
+
+
+def reviews_of(
+    process: Process, known: Known, folder: Path, pictures: Mapping[str, bytes]
+) -> Reviews:
     async def picture(source: str) -> bytes | None:
         return pictures.get(source)
 
@@ -70,7 +76,7 @@ def reviews(process: Process, known: Known, tmp_path: Path, pictures: dict[str, 
         process.database,
         lambda: replace(process.services, retriever=known),
         Learning(process.database, KnowledgeBase(process.database), known.search),
-        Regressions(tmp_path / "regressions"),
+        Regressions(folder),
         ReviewPolicy(keep_s=7 * DAY_S),
         orders=TurnOrders(process.orders),
         refresh=known.refresh,

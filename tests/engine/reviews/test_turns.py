@@ -1,6 +1,7 @@
 """A turn is opened with all that it did, and run again from each of its nodes without a trace."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from engine.reviews.reviews import Reviews
 from graphs.context import NodeRun
 from storage import approvals, drafts
 from storage import reviews as rows
-from tests.engine.processes import Process, a_message, answer_to
-from tests.engine.reviews.conftest import AGENT, DAY_S, STRANGER, VIEWER, Known
+from tests.engine.processes import Process, Tasks, a_message, answer_to, running_process
+from tests.engine.reviews.conftest import AGENT, DAY_S, STRANGER, VIEWER, Known, reviews_of
+from tests.engine.tasks.orders import on_keyword, receive
 
 TABLES = ("turns", "messages", "effects", "outbox", "handoffs", "image_tasks", "checkpoints")
 QUOTED = "设计1个logo多少钱"
@@ -348,3 +350,35 @@ async def test_a_turn_of_somebody_who_waits_is_run_again_as_at_the_desk(
     again = await reviews.rerun(AGENT, answer["turn_id"], from_node="retrieve")
     assert "escalate" not in again.answer["nodes"]
     assert again.answer["decision"] == "desk"
+
+
+async def test_tasks_are_not_fired_again(database_url: str, known: Known, tmp_path: Path) -> None:
+    async with running_process(database_url, tasks=Tasks()) as process:
+        reviews = reviews_of(process, known, tmp_path, {})
+        customer = {"id": "甲"}
+        await receive(process, customer=customer, trigger=on_keyword("好的"))
+        answer = await turn_of(process, whole="好的,充电桩一号怎么安装")
+        turn = await reviews.turn(AGENT, answer["turn_id"])
+        assert "act" in answer["nodes"]
+        assert len(turn.tasks) == 1
+        assert {step.node for step in turn.steps if not step.again} == {"act"}
+        before = await process.count("outbox"), await process.count("messages")
+        afterwards = await reviews.rerun(AGENT, turn.turn_id, from_node="retrieve")
+        assert afterwards.answer["content"].splitlines() == ["文件在这里", "现在的答案。"]
+        anew = await reviews.rerun(AGENT, turn.turn_id, from_node="classify")
+        assert (anew.answer["content"], "act" in anew.answer["nodes"]) == ("现在的答案。", False)
+        with pytest.raises(InvalidInput, match="任务的动作已经做过"):
+            await reviews.rerun(AGENT, turn.turn_id, from_node="act")
+        assert (await process.count("outbox"), await process.count("messages")) == before
+
+
+async def test_a_turn_that_came_while_a_quote_waited_is_run_again(
+    process: Process, reviews: Reviews
+) -> None:
+    """Its thread began with a node that was about to go on."""
+    await turn_of(process, whole="设计2个logo多少钱")
+    answer = await turn_of(process)
+    for node in ("classify", "retrieve", "reply"):
+        again = await reviews.rerun(AGENT, answer["turn_id"], from_node=node)
+        assert again.answer["nodes"] == ["classify", "retrieve", "risk_check", "reply"]
+        assert again.stopped == ""
