@@ -1,15 +1,17 @@
 """What agents see: lists, one conversation, events, and how the queue stands."""
 
+import asyncio
 import base64
 import binascii
 import json
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from domain.desk import Agent, Presence, Waiting, in_scope, next_deadline, place_key
 from domain.errors import InvalidInput, NotFound
-from engine.desk.parts import DeskParts
+from engine.desk.parts import DeskParts, Page
 from engine.desk.views import (
     ConversationView,
     CustomerView,
@@ -58,21 +60,26 @@ class Looking(DeskParts):
             _keys(before, view) if before else None,
         )
 
-        def unit(
-            connection: Connection,
-        ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]], dict[str, int]]:
-            found = desk_views.page(connection, wanted)
-            ids = [row["conversation_id"] for row in found[:limit]]
-            words = desk_views.last_words(connection, ids)
-            return found, words, desk_views.counts(connection, who.id, who.scopes)
-
-        found, words, counts = await self.database.read(unit)
+        # A console reads its page anew whenever something happens, and so do all of them at once.
+        whose = wanted if view == "mine" else replace(wanted, agent="")
+        (found, words), counts = await asyncio.gather(
+            self.pages.get(whose, lambda: self._page(whose)),
+            self.database.read(lambda c: desk_views.counts(c, who.id, who.scopes)),
+        )
         now = self.clock()
         items = tuple(
             self._item(row, words.get(row["conversation_id"], {}), now) for row in found[:limit]
         )
         more = len(found) > limit
         return QueuePage(items, _cursor(found[limit - 1]["keys"]) if more else None, counts)
+
+    async def _page(self, wanted: Wanted) -> Page:
+        def unit(connection: Connection) -> Page:
+            found = desk_views.page(connection, wanted)
+            ids = [row["conversation_id"] for row in found[: wanted.limit]]
+            return found, desk_views.last_words(connection, ids)
+
+        return await self.database.read(unit)
 
     def _item(self, row: dict[str, Any], last: dict[str, Any], now: float) -> QueueItem:
         due = self._due(row, now)

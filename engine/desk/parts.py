@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -12,12 +13,16 @@ from domain.desk_hours import Hours
 from domain.errors import InvalidInput, NotFound
 from engine.desk.feed import Feed
 from engine.desk.passwords import Passwords
+from engine.desk.sharing import SharedReads
 from graphs.templates import Templates
 from storage import agents, desk_talks
 from storage.database import Database
 from storage.desk_talks import Talk
+from storage.desk_views import Wanted
 from storage.tasks import TaskBook
 
+Page = tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]
+"""Rows of a list, and the last words of each conversation."""
 LOCAL = Agent(id="local", name="本机管理员", role=AgentRole.ADMIN, scopes=("*",), max_load=1_000)
 
 
@@ -98,6 +103,7 @@ class DeskParts:
         self.on_queues, self.on_conversations = on_queues, on_conversations
         self.clock = clock
         self._passwords = Passwords()
+        self.pages: SharedReads[Wanted, Page] = SharedReads()
         self._seen: dict[str, float] = {}
 
     def told(self, conversation: str = "") -> None:

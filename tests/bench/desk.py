@@ -1,7 +1,9 @@
 """``python -m tests.bench.desk``: the human desk, 50 agents looking on, 500 open conversations.
 
 Customers write at a steady rate; each message is timed from its request to every agent's live
-connection, and the queue is read meanwhile. Figures go to the terminal as Markdown.
+connection, and the queue is read meanwhile. Then each agent has the console's queue open, which
+reads itself anew when it hears of something, as `api/console/static/live.js` does: timed until the
+page that shows the message is there. Figures go to the terminal as Markdown.
 """
 
 import argparse
@@ -12,7 +14,7 @@ import secrets
 import statistics
 import tempfile
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +26,10 @@ from tests.bench.servers import Server, full_engine
 
 AGENTS, CONVERSATIONS = 50, 500
 RATE, SECONDS = 20.0, 20.0
+CONSOLE_RATE = 5.0
+AT_ONCE_S, COST_FACTOR = 0.25, 3
+"""As the console has them: from a refresh to the next at least so long, and so many times as long
+as the last one took."""
 READS = 100
 LIVE_LIMIT_S, PAGE_LIMIT_S = 1.0, 0.2
 PASSWORD = secrets.token_urlsafe(16)
@@ -41,6 +47,41 @@ class Live:
     sent: dict[int, float] = field(default_factory=dict)
     delays: list[float] = field(default_factory=list)
     seen: dict[int, int] = field(default_factory=dict)
+
+
+class Console:
+    """An agent's open queue page: what it has heard of is there when a refresh that began later has
+    come. ``delays`` of messages until then, ``costs`` of refreshes, in seconds."""
+
+    def __init__(self, url: str, cookie: str, live: Live) -> None:
+        self._url, self._cookie, self._live = url, cookie, live
+        self._heard: list[int] = []
+        self._changed = asyncio.Event()
+        self.delays: list[float] = []
+        self.costs: list[float] = []
+
+    def hear(self, number: int) -> None:
+        self._heard.append(number)
+        self._changed.set()
+
+    async def work(self) -> None:
+        headers = {"Cookie": self._cookie, "X-Console": "refresh"}
+        last = cost = 0.0
+        async with httpx.AsyncClient(
+            base_url=self._url, trust_env=False, headers=headers, timeout=60.0
+        ) as browser:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                pause = max(AT_ONCE_S, COST_FACTOR * cost)
+                await asyncio.sleep(max(0.0, last + pause - time.perf_counter()))
+                heard, self._heard = self._heard, []
+                begun = time.perf_counter()
+                (await browser.get("/desk?view=open")).raise_for_status()
+                last = time.perf_counter()
+                cost = last - begun
+                self.costs.append(cost)
+                self.delays += [last - self._live.sent[number] for number in heard]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +143,9 @@ async def open_conversations(client: httpx.AsyncClient) -> int:
 # Measuring -----------------------------------------------------------------------------------
 
 
-async def look_on(url: str, agent: Agent, live: Live, connected: asyncio.Event) -> None:
+async def look_on(
+    url: str, agent: Agent, live: Live, connected: asyncio.Event, hear: Callable[[int], None]
+) -> None:
     """An agent's live connection, read as cheaply as can be: this process shares the machine."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**20)
@@ -119,6 +162,7 @@ async def look_on(url: str, agent: Agent, live: Live, connected: asyncio.Event) 
                 if number in live.sent:
                     live.delays.append(now - live.sent[number])
                     live.seen[number] = live.seen.get(number, 0) + 1
+                    hear(number)
     finally:
         writer.close()
 
@@ -169,6 +213,7 @@ class Bench:
         self._quiet: dict[str, list[float]] = {}
         self._busy: dict[str, list[float]] = {name: [] for name in PAGES}
         self._memory: dict[str, float] = {}
+        self._consoles: list[Console] = []
 
     async def run(self, rate: float, seconds: float) -> bool:
         limits = httpx.Limits(max_connections=64)
@@ -188,20 +233,36 @@ class Bench:
             self._weigh("with connections")
             await self._read_in_quiet()
             await self._read_while(write(client, self._live, self._conversations, rate, seconds))
+            await end(lookers)
             self._weigh("after")
-            for looker in lookers:
-                looker.cancel()
-            await asyncio.gather(*lookers, return_exceptions=True)
-        return report(self._live, self._quiet, self._busy, self._memory, self._agents)
+            await self._open_consoles(client, min(rate, CONSOLE_RATE), seconds)
+            self._weigh("after consoles")
+        kept = report(self._live, self._quiet, self._busy, self._memory, self._agents)
+        return report_consoles(self._consoles) and kept
+
+    async def _open_consoles(self, client: httpx.AsyncClient, rate: float, seconds: float) -> None:
+        live = Live()
+        self._consoles = [Console(self._server.url, one.cookie, live) for one in self._staff]
+        lookers = await self._connect(live, [console.hear for console in self._consoles])
+        working = [asyncio.create_task(console.work()) for console in self._consoles]
+        await write(client, live, self._conversations, rate, seconds)
+        await asyncio.sleep(SETTLE_S)
+        for task in working:
+            if task.done():
+                task.result()  # what went wrong is told, and not only missing
+        await end([*lookers, *working])
 
     def _weigh(self, stage: str) -> None:
         self._memory[stage] = self._server.memory_mib()
 
-    async def _connect(self) -> list[asyncio.Task[None]]:
+    async def _connect(
+        self, live: Live | None = None, hears: Sequence[Callable[[int], None]] = ()
+    ) -> list[asyncio.Task[None]]:
         gates = [asyncio.Event() for _ in self._staff]
+        hears = hears or [lambda _: None for _ in self._staff]
         lookers = [
-            asyncio.create_task(look_on(self._server.url, agent, self._live, gate))
-            for agent, gate in zip(self._staff, gates, strict=True)
+            asyncio.create_task(look_on(self._server.url, agent, live or self._live, gate, hear))
+            for agent, gate, hear in zip(self._staff, gates, hears, strict=True)
         ]
         async with asyncio.timeout(60):
             await asyncio.gather(*(gate.wait() for gate in gates))
@@ -218,6 +279,24 @@ class Bench:
                 self._busy[name] += await read(self._server.url, self._staff[1], path, 1)
         await writing
         await asyncio.sleep(SETTLE_S)
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def report_consoles(consoles: Sequence[Console]) -> bool:
+    delays = [delay for console in consoles for delay in console.delays]
+    costs = [cost for console in consoles for cost in console.costs]
+    print("\n### Every agent has the queue open, which reads itself anew\n")
+    print("| | count | p50 ms | p95 ms | p99 ms | max ms |\n" + "|---" * 6 + "|")
+    for name, found in (("message to page", delays), ("one refresh", costs)):
+        shown = [percentile(found, share) for share in (0.5, 0.95, 0.99, 1.0)]
+        figures = " | ".join(f"{value * 1000:.0f}" for value in shown)
+        print(f"| {name} | {len(found)} | {figures} |")
+    return percentile(delays, 0.95) < LIVE_LIMIT_S
 
 
 def report(
