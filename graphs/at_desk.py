@@ -208,7 +208,7 @@ def queue_word(context: TurnContext, standing: Standing, *, joined: bool) -> str
     templates, seed = context.services.templates, context.turn_id
     if not standing.open:
         return templates.render("queue_closed", seed=seed, opens=standing.opens)
-    if standing.full:
+    if standing.full and standing.ahead:
         return templates.render("queue_full", seed=seed, ahead=str(standing.ahead))
     if standing.ahead:
         return templates.render("queue_ahead", seed=seed, ahead=str(standing.ahead))
