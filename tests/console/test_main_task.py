@@ -194,3 +194,29 @@ def test_of_two_agents_one_has_it_and_the_other_is_told_who(
     listening(ready(theirs))
     expect(theirs.get_by_label("输入回复")).to_be_visible()
     expect(theirs.locator("#lines .note").last).to_contain_text("请接着处理")
+
+
+def test_a_stale_draft_takes_no_words_of_the_agents_with_it(
+    console: Service, signed_in: SignedIn
+) -> None:
+    customer = Customer(console, "周到")
+    customer.says("转人工")
+    page = signed_in(AGENT)
+    page.goto(f"/desk/conversations/{customer.conversation}")
+    ready(page)
+    page.get_by_role("button", name="接入").click()
+    page.get_by_role("button", name="开启草稿助手").click()
+    expect(page.locator("[data-mode-now=copilot]")).to_be_visible()
+    listening(page)
+    customer.says("充电桩怎么安装？")
+    text = page.get_by_label("草稿内容")
+    expect(text).to_be_visible()
+    first = text.input_value()
+    text.fill("您好！安装师傅明天联系您。")
+    customer.says("充电桩保修多久？")
+    expect(text).not_to_have_value("您好！安装师傅明天联系您。")
+    expect(text).not_to_have_value(first)
+    expect(page.get_by_label("输入回复")).to_have_value("您好！安装师傅明天联系您。")
+    page.get_by_role("button", name="放弃").click()
+    expect(page.get_by_role("region", name="草稿助手")).to_be_hidden()
+    expect(page.locator("#lines .staff")).to_have_count(0)

@@ -74,12 +74,15 @@ function listen(tell) {
   source.addEventListener("error", () => {
     lost = true;
     connected(false);
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => listen(tell), AGAIN_MS);
+    if (source.readyState !== EventSource.CLOSED) return;
+    tell({ kind: "reset" }); // the page learns why, e.g. that nobody is signed in any more
+    setTimeout(() => listen(tell), AGAIN_MS);
   });
 }
 
 export function start() {
   if (main?.dataset.live === undefined) return;
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) plan(AT_ONCE_MS); });
   if (!navigator.locks || !window.BroadcastChannel) return listen(heard);
   const channel = new BroadcastChannel("kefu-desk:" + document.body.dataset.agent);
   channel.addEventListener("message", (message) => {
@@ -94,5 +97,4 @@ export function start() {
     });
     return new Promise(() => {}); // until the tab is closed
   });
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) plan(AT_ONCE_MS); });
 }

@@ -1,5 +1,5 @@
 /* A conversation: the log follows its end, Enter sends, "/" picks a canned reply. */
-import { onParts, submit } from "./pages.js";
+import { onParts, say, submit } from "./pages.js";
 
 const NEAR_PX = 140;
 
@@ -147,9 +147,29 @@ function wireForm(form, toEnd) {
   grow(box);
 }
 
+/* A draft that the customer's next message made stale takes no words of the agent's with it. */
+function keepEdits(root) {
+  let edited = null;
+  onParts({
+    before() {
+      const form = root.querySelector(".draft form"), box = form?.querySelector("textarea");
+      const own = box && box.value !== box.defaultValue && form.getAttribute("aria-busy") !== "true";
+      edited = own ? { id: form.id, text: box.value } : null;
+    },
+    after() {
+      const box = root.querySelector(".composer textarea");
+      if (!edited || !box || box.value || document.getElementById(edited.id)) return;
+      box.value = edited.text;
+      box.dispatchEvent(new Event("input"));
+      say(root.dataset.kept);
+    },
+  });
+}
+
 export function start() {
   const root = document.querySelector(".talk");
   if (!root) return;
   const toEnd = follow(root.querySelector(".log"));
   compose(root, toEnd);
+  keepEdits(root);
 }
