@@ -60,7 +60,7 @@ def _without_targets(settings: "Settings") -> Finding:
     if settings.staff_notice_url is not None:
         return Finding(_PART, State.OK, "人工通知发往 STAFF_NOTICE_URL")
     detail = "没有设置人工通知,转人工时没有人收到提醒"
-    return Finding(_PART, State.NOTE, detail, f"设置 NOTIFICATION_CHANNEL,{_DOCS}")
+    return Finding(_PART, State.OK, detail, f"设置 NOTIFICATION_CHANNEL,{_DOCS}")
 
 
 def _check_target(target: "Target", settings: "Settings", *, online: bool) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ def of_sandbox(sandbox: SandboxServer, channel: str) -> Settings:
 @pytest.mark.parametrize(
     ("given", "state", "says"),
     [
-        ({}, State.NOTE, "没有人收到提醒"),
+        ({}, State.OK, "没有人收到提醒"),
         ({"notification_enabled": False}, State.NOTE, "NOTIFICATION_ENABLED=false"),
         ({"staff_notice_url": "https://h/n"}, State.OK, "STAFF_NOTICE_URL"),
         ({"wecom_robot_url": "https://h/n?key=k"}, State.OK, "WECOM_ROBOT_URL"),
