@@ -23,7 +23,7 @@ _WAITING = Statement(
         h.waiting_since_ts, h.moves, h.previous_agent
     FROM handoffs h JOIN conversations c ON c.id = h.conversation_id
     LEFT JOIN customers u ON u.contact_id = c.contact_id
-    WHERE h.status = 'open' AND h.target = :target
+    WHERE h.status = 'open' AND h.target = :target AND c.mode <> 'human'
     """
 )
 _POOLED = Statement(
@@ -62,10 +62,11 @@ _COUNT_TAKEN = Statement(
 )
 _OVERDUE = Statement(
     """
-    SELECT id, conversation_id, status, overdue FROM handoffs
-    WHERE status <> 'closed' AND target = :target AND due_ts <= :now
-        AND (status = 'open' OR agent IN (SELECT id FROM agents))
-    ORDER BY due_ts, id LIMIT :limit
+    SELECT h.id, h.conversation_id, h.status, h.overdue FROM handoffs h
+    JOIN conversations c ON c.id = h.conversation_id
+    WHERE h.status <> 'closed' AND h.target = :target AND h.due_ts <= :now
+        AND ((h.status = 'open' AND c.mode <> 'human') OR h.agent IN (SELECT id FROM agents))
+    ORDER BY h.due_ts, h.id LIMIT :limit
     """
 )
 _PUT_OFF = Statement(
@@ -106,7 +107,7 @@ def let_go(connection: Connection, owner: str) -> None:
 
 
 def waiting(connection: Connection) -> list[Waiting]:
-    """Who waits to talk to a person."""
+    """Who waits to talk to a person here; in human mode they wait in a platform's own pool."""
     return [_waiting(*row) for row in _WAITING.all(connection, {"target": DESK})]
 
 

@@ -62,24 +62,23 @@ class Looking(DeskParts):
 
         # A console reads its page anew whenever something happens, and so do all of them at once.
         whose = wanted if view == "mine" else replace(wanted, agent="")
-        (found, words), counts = await asyncio.gather(
+        (items, further), counts = await asyncio.gather(
             self.pages.get(whose, lambda: self._page(whose)),
             self.database.read(lambda c: desk_views.counts(c, who.id, who.scopes)),
         )
-        now = self.clock()
-        items = tuple(
-            self._item(row, words.get(row["conversation_id"], {}), now) for row in found[:limit]
-        )
-        more = len(found) > limit
-        return QueuePage(items, _cursor(found[limit - 1]["keys"]) if more else None, counts)
+        return QueuePage(items, further, counts)
 
     async def _page(self, wanted: Wanted) -> Page:
-        def unit(connection: Connection) -> Page:
+        def unit(connection: Connection) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
             found = desk_views.page(connection, wanted)
             ids = [row["conversation_id"] for row in found[: wanted.limit]]
             return found, desk_views.last_words(connection, ids)
 
-        return await self.database.read(unit)
+        found, words = await self.database.read(unit)
+        now, shown = self.clock(), found[: wanted.limit]
+        items = (self._item(row, words.get(row["conversation_id"], {}), now) for row in shown)
+        further = _cursor(shown[-1]["keys"]) if len(found) > wanted.limit else None
+        return tuple(items), further
 
     def _item(self, row: dict[str, Any], last: dict[str, Any], now: float) -> QueueItem:
         due = self._due(row, now)
@@ -180,14 +179,20 @@ class Looking(DeskParts):
         return await self.feed.news(after, timeout_s)
 
     async def standing(self, conversation: str = "") -> Standing:
-        """For a customer's words: the place of ``conversation``, of a newcomer without one."""
+        """For a customer's words: the place of ``conversation`` among those who wait for the same
+        agents, of a newcomer without one."""
         now = self.clock()
 
-        def unit(connection: Connection) -> tuple[list[Waiting], int]:
-            online = sum(a.status is Presence.ONLINE for a in agents.listed(connection))
-            return desk_watch.waiting(connection), online
+        def unit(
+            connection: Connection,
+        ) -> tuple[list[Waiting], list[Agent], dict[str, Any] | None]:
+            head = desk_views.head(connection, conversation) if conversation else None
+            return desk_watch.waiting(connection), agents.listed(connection), head
 
-        queue, online = await self.database.read(unit)
+        queue, people, head = await self.database.read(unit)
+        people = [one for one in people if one.enabled and one.acts]
+        if head is not None:
+            queue, people = _rivals(queue, people, head["channel"], head["account"])
         queue.sort(key=place_key)
         at = (i for i, one in enumerate(queue) if one.conversation == conversation)
         is_open = self.policy.is_open(now)
@@ -196,7 +201,7 @@ class Looking(DeskParts):
             waiting=len(queue),
             open=is_open,
             opens_ts=None if is_open else self.policy.opens_at(now),
-            online=online,
+            online=sum(one.status is Presence.ONLINE for one in people),
         )
 
     async def stats(self) -> dict[str, float]:
@@ -212,6 +217,18 @@ class Looking(DeskParts):
             return {"waiting": len(queue), "taken": taken, "oldest_wait_s": now - oldest} | by
 
         return await self.database.read(unit)
+
+
+def _rivals(
+    queue: list[Waiting], people: list[Agent], channel: str, account: str
+) -> tuple[list[Waiting], list[Agent]]:
+    """The agents who may have a conversation of that account, and who waits for any of them;
+    everybody where there is no such agent."""
+    able = [one for one in people if in_scope(one.scopes, channel, account)]
+    if not able:
+        return queue, []
+    scopes = {scope for one in able for scope in one.scopes}
+    return [one for one in queue if in_scope(scopes, one.channel, one.account)], able
 
 
 def _cursor(keys: list[Any]) -> str:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,6 +13,7 @@ from domain.errors import InvalidInput, NotFound
 from engine.desk.feed import Feed
 from engine.desk.passwords import Passwords
 from engine.desk.sharing import SharedReads
+from engine.desk.views import QueueItem
 from graphs.templates import Templates
 from storage import agents, desk_talks
 from storage.database import Database
@@ -21,8 +21,8 @@ from storage.desk_talks import Talk
 from storage.desk_views import Wanted
 from storage.tasks import TaskBook
 
-Page = tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]
-"""Rows of a list, and the last words of each conversation."""
+Page = tuple[tuple[QueueItem, ...], str | None]
+"""Of a list: what is shown, and where it goes on."""
 LOCAL = Agent(id="local", name="本机管理员", role=AgentRole.ADMIN, scopes=("*",), max_load=1_000)
 
 

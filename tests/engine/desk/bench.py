@@ -45,11 +45,13 @@ class Bench:
         self._numbers = iter(range(1, 10_000))
         self.desk, self.watch = self.process(policy)
 
-    def process(self, policy: DeskPolicy = POLICY, name: str = "p1") -> tuple[Desk, DeskWatch]:
-        """A further one of those that serve the desk."""
+    def process(
+        self, policy: DeskPolicy = POLICY, name: str = "p1", database: Database | None = None
+    ) -> tuple[Desk, DeskWatch]:
+        """A further one of those that serve the desk. ``database``: with connections of its own."""
         book = TaskBook(ZONE, callbacks=False)
         desk = Desk(
-            self.database,
+            database or self.database,
             TEMPLATES,
             policy,
             book=book,

@@ -18,8 +18,10 @@ async def settle(desk: Desk, newest: int) -> None:
         pass
 
 
-async def test_a_listener_hears_what_another_process_has_written(bench: Bench) -> None:
-    other, _ = bench.process(name="p2")
+async def test_a_listener_hears_what_another_process_has_written(
+    bench: Bench, second: Database
+) -> None:
+    other, _ = bench.process(name="p2", database=second)
     ann = await bench.agent("ann")
     await bench.desk.start()
     try:

@@ -5,7 +5,7 @@ import pytest
 from domain.desk import Agent, place_key
 from domain.errors import InvalidInput, NotFound
 from engine.desk.views import View
-from storage import desk_watch
+from storage import desk_watch, kf_sessions
 from tests.engine.desk.bench import Bench
 
 
@@ -208,3 +208,20 @@ async def test_a_customer_is_told_who_is_before_them_and_a_newcomer_all(bench: B
     assert ahead == [1, 2, 3]
     found = await bench.desk.standing()
     assert (found.waiting, found.online, found.open, found.opens_ts) == (3, 1, True, None)
+
+
+async def test_who_waits_for_other_agents_is_not_ahead(bench: Bench) -> None:
+    await bench.agent("ann", scopes=("webhook:shop",))
+    await bench.agent("ben", scopes=("webhook:other",))
+    await bench.waits("x", account="other", priority="high")
+    await bench.waits("y", channel="wecom_kf")
+    mine = await bench.waits("a")
+    found = await bench.desk.standing(mine)
+    assert (found.ahead, found.waiting, found.online) == (0, 1, 1)
+
+
+async def test_who_is_in_the_platforms_pool_is_not_in_our_queue(bench: Bench) -> None:
+    pooled = await bench.waits("x", channel="wecom_kf")
+    await bench.database.write(lambda c: kf_sessions.queued(c, pooled, now=bench.now))
+    mine = await bench.waits("a")
+    assert (await bench.desk.standing(mine)).ahead == 0

@@ -11,6 +11,7 @@ from domain.errors import InvalidInput, NotFound
 from domain.messages import Attachment
 from engine.desk.desk import Conflict, Forbidden
 from storage import drafts
+from storage.database import Database
 from storage.drafts import NewDraft
 from tests.engine.desk.bench import Bench
 
@@ -31,9 +32,9 @@ async def heard_all(bench: Bench) -> None:
 
 
 async def test_the_same_message_id_is_delivered_once_however_often_and_wherever_it_is_said(
-    bench: Bench,
+    bench: Bench, second: Database
 ) -> None:
-    other, _ = bench.process(name="p2")
+    other, _ = bench.process(name="p2", database=second)
     ann = await bench.agent("ann")
     talk = await bench.waits("a")
     await bench.desk.take(ann, talk)

@@ -10,6 +10,7 @@ from domain.desk import AgentRole, Mode, Presence
 from domain.errors import InvalidInput, NotFound
 from engine.desk.desk import Conflict, Forbidden
 from storage import desk_talks
+from storage.database import Database
 from tests.engine.desk.bench import Bench
 
 
@@ -27,9 +28,9 @@ async def test_who_is_handed_over_is_queued_and_the_agent_who_takes_them_has_the
 
 
 async def test_of_two_agents_of_two_processes_who_take_at_once_one_wins_and_the_other_is_told_who(
-    bench: Bench,
+    bench: Bench, second: Database
 ) -> None:
-    other, _ = bench.process(name="p2")
+    other, _ = bench.process(name="p2", database=second)
     for round_ in range(5):
         ann, ben = await bench.agent(f"ann{round_}"), await bench.agent(f"ben{round_}")
         talk = await bench.waits(f"user{round_}")

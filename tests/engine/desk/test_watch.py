@@ -10,6 +10,7 @@ import pytest
 from domain.desk import Agent, Presence
 from domain.desk_hours import Hours, parse_hours
 from storage import desk_talks, kf_sessions
+from storage.database import Database
 from storage.desk_watch import hold_watch
 from tests.engine.desk.bench import NOON, POLICY, ZONE, Bench
 
@@ -94,8 +95,10 @@ async def test_the_work_of_designers_is_not_assigned_to_agents(bench: Bench) -> 
     assert (await bench.stands(talk))[1] == "open"
 
 
-async def test_two_processes_that_sweep_at_once_assign_each_customer_once(bench: Bench) -> None:
-    _, other = bench.process(name="p2")
+async def test_two_processes_that_sweep_at_once_assign_each_customer_once(
+    bench: Bench, second: Database
+) -> None:
+    _, other = bench.process(name="p2", database=second)
     for name in ("ann", "ben", "cat"):
         await bench.agent(name, max_load=3)
     talks = [await bench.waits(user) for user in "abcdefghijkl"]
@@ -109,9 +112,9 @@ async def test_two_processes_that_sweep_at_once_assign_each_customer_once(bench:
 
 
 async def test_one_process_looks_and_another_takes_over_when_its_lease_is_out(
-    bench: Bench,
+    bench: Bench, second: Database
 ) -> None:
-    _, other = bench.process(name="p2")
+    _, other = bench.process(name="p2", database=second)
     await bench.watch.sweep()
     await bench.agent("ann")
     talk = await bench.waits("a")
