@@ -115,6 +115,8 @@ async def metrics(kefu: TheKefu) -> Response:
     """Prometheus text format."""
     await kefu.engine.backlog()
     await kefu.task_work.measure()
+    for name, value in (await kefu.desk.stats()).items():
+        kefu.metrics.backlog.labels(f"desk_{name}").set(value)
     content = generate_latest(kefu.metrics.registry)
     return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
