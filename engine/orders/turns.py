@@ -8,11 +8,12 @@ itself tells staff.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
+from domain.amendments import OpenOrder
 from domain.decisions import CustomerFacts, EffectKind, Quote
 from domain.errors import InvalidInput, StaleTurn
 from domain.orders import Amendment, ChangeKind, OrderStatus, Workflow
@@ -41,25 +42,40 @@ class TurnOrders:
         pictured = any(message.attachments for message in claim.messages)
         if not claim.has_orders and not pictured:
             return OrdersInTalk(_no_price, dispatching=self._desk.policy.dispatching)
-        return await self.of_talk(claim.conversation_id, claim.customer, book, pictured=pictured)
 
-    async def of_talk(
-        self, conversation_id: str, customer: CustomerFacts, book: PriceBook, *, pictured: bool
+        def unit(connection: Connection) -> OrdersInTalk:
+            rows, opened, facts = self._desk.read_open(connection, claim.conversation_id)
+            return self._as_talk(connection, rows, opened, facts, claim.customer, book, pictured)
+
+        return await self._desk.database.read(unit)
+
+    async def as_it_was(
+        self,
+        rows: Sequence[OrderRow],
+        opened: Sequence[OpenOrder],
+        customer: CustomerFacts,
+        book: PriceBook,
+        *,
+        pictured: bool,
     ) -> OrdersInTalk:
-        """As they are now. ``pictured``: a picture came, so that the customer's record counts."""
-        return await self._desk.database.read(
-            lambda c: self._read(c, conversation_id, customer, book, pictured)
-        )
+        """Of orders as they stood once, for who looks back; prices by ``book``."""
 
-    def _read(
+        def unit(connection: Connection) -> OrdersInTalk:
+            facts = {row.id: self._desk.book.facts(connection, row) for row in rows}
+            return self._as_talk(connection, rows, opened, facts, customer, book, pictured)
+
+        return await self._desk.database.read(unit)
+
+    def _as_talk(
         self,
         connection: Connection,
-        conversation_id: str,
+        rows: Sequence[OrderRow],
+        opened: Sequence[OpenOrder],
+        facts: Mapping[int, Sequence[dict[str, Any]]],
         customer: CustomerFacts,
         book: PriceBook,
         pictured: bool,
     ) -> OrdersInTalk:
-        rows, opened, facts = self._desk.read_open(connection, conversation_id)
         level, by_the_book = customer.level, requoting(book)
 
         def requote(order: OrderRow, requirement: str) -> Quote | None:

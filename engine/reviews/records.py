@@ -9,13 +9,16 @@ import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langgraph.types import Command
 
+from domain.amendments import OpenOrder
 from domain.decisions import CustomerFacts, as_dict
 from domain.desk import Mode
 from domain.messages import Attachment
+from domain.orders import OrderStatus, Workflow
 from graphs.context import NodeRun, Prompted, TurnContext
 from graphs.desk import AtDesk, Returned, Standing
 from graphs.state import ConversationState
 from storage.inbox import Claim
+from storage.orders import OrderRow, quote_from
 from storage.reviews import TurnRecord, packed
 from tools.models.calls import ChatMessage
 
@@ -49,6 +52,8 @@ class Recorded:
     asks: str
     tasks: tuple[str, ...]
     desk: AtDesk | None
+    orders: tuple[OrderRow, ...]
+    open_orders: tuple[OpenOrder, ...]
     runs: tuple[NodeRun, ...]
     prompts: tuple[Prompted, ...]
     base_kind: str
@@ -62,6 +67,7 @@ def record_turn(
     because nobody will be able to open it."""
     resume = given.resume if isinstance(given, Command) else None
     said = None if isinstance(given, Command) else given["messages"][-1]
+    orders = context.orders
     body = {
         "now": context.now,
         "said": [said.id, str(said.content)] if said is not None else None,
@@ -71,6 +77,8 @@ def record_turn(
         "asks": context.asks,
         "tasks": [fired.task_id for fired in context.fired],
         "desk": asdict(context.desk) if context.desk is not None else None,
+        "orders": [as_dict(row) for row in orders.rows] if orders is not None else [],
+        "open_orders": [as_dict(one) for one in orders.open] if orders is not None else [],
         "runs": [[run.name, run.ms, _plain(run.update), run.goes_to] for run in context.runs],
         "prompts": [_prompt(one) for one in context.prompts],
     }
@@ -105,6 +113,8 @@ def recorded(row: TurnRecord) -> Recorded:
         asks=body["asks"],
         tasks=tuple(body["tasks"]),
         desk=_at_desk(body["desk"]),
+        orders=tuple(_order(one) for one in body["orders"]),
+        open_orders=tuple(_open_order(one) for one in body["open_orders"]),
         runs=tuple(
             NodeRun(name, ms, _restored(update), tuple(goes_to))
             for name, ms, update, goes_to in body["runs"]
@@ -144,6 +154,24 @@ def _at_desk(stored: dict[str, Any] | None) -> AtDesk | None:
         "returned": Returned(**_known(Returned, returned)) if returned is not None else None,
     }
     return AtDesk(**_known(AtDesk, stored) | nested)
+
+
+def _order(stored: dict[str, Any]) -> OrderRow:
+    lists = {name: tuple(stored[name]) for name in ("images", "pictures", "tried", "deliverables")}
+    quote = stored["quote"]
+    return OrderRow(
+        **_known(OrderRow, stored)
+        | lists
+        | {
+            "quote": quote_from(quote) if quote is not None else None,
+            "status": OrderStatus(stored["status"]),
+            "workflow": Workflow(stored["workflow"]),
+        }
+    )
+
+
+def _open_order(stored: dict[str, Any]) -> OpenOrder:
+    return OpenOrder(**_known(OpenOrder, stored) | {"words": tuple(stored["words"])})
 
 
 def _known(kind: type[Any], stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from engine.orders.turns import TurnOrders
 from engine.regressions.checks import expectation_of
 from engine.regressions.files import KeptFile, Regressions, name_for, picture_name
 from engine.regressions.script import Customer, Expect, ReadScript, Script, Step
-from engine.reviews.fork import FIRST, Edits, Forked, Forks
+from engine.reviews.fork import Edits, Forked, Forks
 from engine.reviews.opened import NEVER_AGAIN, asked, changes, given, opened, prompts, steps
 from engine.reviews.records import Recorded, recorded
 from engine.reviews.views import Marked, OpenedTurn, RegressionView, Rerun, ReviewPage
@@ -41,8 +41,6 @@ MAX_TURNS = 20
 MAX_CALLS = 50
 MAX_CLAUSE_CHARS = 60
 _SENTENCE_END = re.compile(r"(?<=\S)[。！？!?；;，,\n]")
-BEFORE_ORDERS = frozenset({"look", "order"})
-"""Nodes from which a re-run comes to what was said of open orders, as it was heard then."""
 _LEVELS = ("white", "gray", "black")
 _FORGOTTEN = "这一轮的步骤没有保存（没有经过对话图，或已超过保留天数），不能重跑"
 _WAITS = {"quote_approval": "approval", "draft": "draft"}
@@ -144,10 +142,6 @@ class Reviews:
     ) -> Forked:
         if from_node in NEVER_AGAIN:
             raise InvalidInput("from_node", "任务的动作已经做过，不能从这里重跑")
-        if from_node in BEFORE_ORDERS and not _orders_open(kept, context):
-            raise InvalidInput(
-                "from_node", f"涉及的订单已不在进行中，请从 {FIRST} 重跑", status=409
-            )
         if self._forks is None:
             self._forks = await asyncio.to_thread(Forks)
         return await self._forks.run(kept, from_node, edits, context)
@@ -155,8 +149,12 @@ class Reviews:
     async def _context(self, facts: TurnFacts, kept: Recorded, edits: Edits) -> TurnContext:
         services = self._services()
         customer = replace(kept.customer, level=edits.level or kept.customer.level)
-        orders = await self._orders.of_talk(
-            facts.conversation_id, customer, services.price_book, pictured=bool(kept.attachments)
+        orders = await self._orders.as_it_was(
+            kept.orders,
+            kept.open_orders,
+            customer,
+            services.price_book,
+            pictured=bool(kept.attachments),
         )
         return TurnContext(
             services=services,
@@ -438,15 +436,6 @@ def _edits(text: str | None, intent: str | None, level: str | None) -> Edits:
     return Edits(
         clean(text) if text is not None else None, Intent(intent) if intent else None, level
     )
-
-
-def _orders_open(kept: Recorded, context: TurnContext) -> bool:
-    """Whether those that the message spoke of are still open: what was heard is done to them."""
-    heard = (given(kept.runs, "classification") or {}).get("orders") or {}
-    meant = {change[0] for change in heard.get("changes", ())}
-    meant.update(heard.get("orders", ()), heard.get("candidates", ()))
-    assert context.orders is not None
-    return meant <= {row.id for row in context.orders.rows}
 
 
 def _waiting(services: Services, context: TurnContext, stopped: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from engine.model_calls import CallsBesideTurns
 from engine.orders.turns import TurnOrders
 from engine.regressions.files import Regressions
 from engine.reviews.reviews import ReviewPolicy, Reviews
+from graphs.context import Services
 from knowledge.base import KnowledgeBase
 from knowledge.learning import Learning
 from tests.engine.processes import Process
@@ -67,14 +68,24 @@ def reviews(process: Process, known: Known, tmp_path: Path, pictures: dict[str, 
 
 
 def reviews_of(
-    process: Process, known: Known, folder: Path, pictures: Mapping[str, bytes]
+    process: Process,
+    known: Known,
+    folder: Path,
+    pictures: Mapping[str, bytes] | None = None,
+    *,
+    changed: bool = True,
 ) -> Reviews:
+    """``changed``: the base says what ``known`` says; else what it said in the turns."""
+
+    def services() -> Services:
+        return replace(process.services, retriever=known) if changed else process.services
+
     async def picture(source: str) -> bytes | None:
-        return pictures.get(source)
+        return (pictures or {}).get(source)
 
     return Reviews(
         process.database,
-        lambda: replace(process.services, retriever=known),
+        services,
         Learning(process.database, KnowledgeBase(process.database), known.search),
         Regressions(folder),
         ReviewPolicy(keep_s=7 * DAY_S),

@@ -9,21 +9,56 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage
 from langgraph.types import Command
 
-from domain.decisions import CustomerFacts
+from domain.amendments import OpenOrder
+from domain.decisions import CustomerFacts, Quote, QuoteItem
 from domain.desk import Mode
 from domain.messages import Attachment
+from domain.orders import OrderStatus, Workflow
 from engine.bootstrap import build_services
 from engine.reviews.records import MAX_PROMPT_CHARS, Recorded, record_turn, recorded
 from engine.settings import load_settings
 from graphs.context import NodeRun, Prompted, TurnContext
 from graphs.desk import AtDesk, Returned, Standing
+from graphs.orders import OrdersInTalk
 from storage import reviews
 from storage.checkpoints import StoredCheckpoint
 from storage.database import Database
 from storage.inbox import Claim
+from storage.orders import OrderRow
 from tests.engine.processes import EchoKnowledge
 from tools.models.calls import ChatMessage
 
+QUOTE = Quote("cutout", "抠图", (QuoteItem("抠图", 800, "8元/张"),), 800, 500, 24, "v1")
+ORDERS = OrdersInTalk(
+    lambda _row, _text: None,
+    rows=(
+        OrderRow(
+            id=3,
+            key="k",
+            contact_id="api:shop:甲",
+            conversation_id="c1",
+            title="图片处理",
+            requirement="抠图",
+            images=("http://pics/a",),
+            pictures=("ab" * 32,),
+            status=OrderStatus.QUOTED,
+            workflow=Workflow.PROCESS,
+            service="cutout",
+            quote=QUOTE,
+            tried=({"by": "x", "result": "given_up"},),
+            deliverables=(),
+            designer=None,
+            priority="normal",
+            deadline_ts=None,
+            version=2,
+            attempts=0,
+            due_at=5.5,
+            created_at="2026-01-01T00:00:00.000+00:00",
+            updated_at="2026-01-01T00:00:00.000+00:00",
+        ),
+    ),
+    open=(OpenOrder(3, "抠图", "抠图", ("包", "棕色"), 1, recent=True),),
+)
 BASE = StoredCheckpoint("c1", "", "id1", None, "kefu1", b"\x00\x01 base", b"meta")
 
 
@@ -38,6 +73,7 @@ def context() -> TurnContext:
         attachments=(Attachment("image", "http://pics/a"),),
         now=1_700_000_000.5,
         asks="还问",
+        orders=ORDERS,
         desk=AtDesk(
             Mode.QUEUED,
             "order_lookup",
@@ -99,6 +135,8 @@ async def test_everything_comes_back_as_it_was(database: Database, context: Turn
         asks="还问",
         tasks=(),
         desk=context.desk,
+        orders=ORDERS.rows,
+        open_orders=ORDERS.open,
         runs=tuple(context.runs),
         prompts=tuple(context.prompts),
         base_kind="kefu1",

@@ -64,12 +64,11 @@ async def test_a_turns_quote_is_shown_in_yuan_also_while_it_waits_for_approval(
 
 @pytest.mark.parametrize("node", ["classify", "retrieve", "risk_check", "reply"])
 async def test_run_again_with_nothing_changed_it_says_the_same(
-    process: Process, reviews: Reviews, node: str
+    process: Process, known: Known, tmp_path: Path, node: str
 ) -> None:
     await turn_of(process, "零号")
     answer = await turn_of(process)
-    same = Reviews.__new__(Reviews)
-    same.__dict__ |= reviews.__dict__ | {"_services": lambda: process.services}
+    same = reviews_of(process, known, tmp_path, changed=False)
     again = await same.rerun(AGENT, answer["turn_id"], from_node=node)
     assert again.changes == ()
     assert [step.node for step in again.steps] == answer["nodes"]
@@ -354,7 +353,7 @@ async def test_a_turn_of_somebody_who_waits_is_run_again_as_at_the_desk(
 
 async def test_tasks_are_not_fired_again(database_url: str, known: Known, tmp_path: Path) -> None:
     async with running_process(database_url, tasks=Tasks()) as process:
-        reviews = reviews_of(process, known, tmp_path, {})
+        reviews = reviews_of(process, known, tmp_path)
         customer = {"id": "甲"}
         await receive(process, customer=customer, trigger=on_keyword("好的"))
         answer = await turn_of(process, whole="好的,充电桩一号怎么安装")
