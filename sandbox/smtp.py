@@ -15,6 +15,7 @@ from sandbox.peer import Sandbox
 HOST = "127.0.0.1"
 LINE_BYTES = 64 * 1_024
 IDLE_S = 60.0
+_BROKEN = (asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class SmtpServer:
         try:
             async with asyncio.timeout(None) as patience:
                 await _Session(self, reader, writer, patience).run()
-        except (HangUp, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        except (HangUp, OSError, TimeoutError, *_BROKEN):
             pass
         except asyncio.CancelledError:
             pass  # `stop`; asyncio's streams would call a cancelled session an error
