@@ -15,7 +15,9 @@ from domain.desk import EventKind
 from storage import desk_events, outbox
 from storage.audit import record
 from storage.clock import iso
+from storage.desk_talks import RETURNED
 from storage.handoffs import DESK
+from storage.inbox_events import put_event
 from storage.kf import CHANNEL
 from storage.outbox import NewDelivery
 from storage.statements import Statement
@@ -138,6 +140,10 @@ def give_back(connection: Connection, conversation: str, *, agent: str, now: flo
     _record(connection, "closed", conversation, agent, now)
     data = {"why": "session", "handoff": closed[0] if closed is not None else None}
     desk_events.tell(connection, EventKind.RESOLVED, conversation, now=now, agent=agent, data=data)
+    if closed is not None:
+        # WeCom asks for a mark itself; of what was open before, nothing is.
+        event = f"{RETURNED}:{closed[0]}:"
+        put_event(connection, conversation, event, message_id=f"{event}{iso(now)}", now=now)
     return True
 
 
