@@ -1,5 +1,6 @@
 """One conversation: what was said, what is known, and what an agent may do about it."""
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
@@ -16,12 +17,16 @@ from api.console.words import instant_of
 from api.dependencies import TheKefu
 from api.desk.session import TheDesk
 from api.fields import Identifier, OptionalText, Text
+from api.knowledge.uploads import read_form
 from api.orders.pictures import SAFE
 from domain.desk import Agent, Mode, in_scope
-from domain.errors import NotFound
+from domain.errors import InvalidInput, NotFound
+from domain.messages import Attachment
 from engine.desk.views import ConversationView, View
 
 CONVERSATIONS_PATH = "/desk/conversations"
+SENT_PICTURES_PATH = "/desk/pictures"
+sending = APIRouter(route_class=PageRoute, include_in_schema=False)
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix=CONVERSATIONS_PATH)
 BESIDE = 40
 Id = Annotated[str, Path(max_length=80)]
@@ -109,6 +114,30 @@ async def say(
     message_id: Annotated[Identifier, Form()],
 ) -> Response:
     await desk.say(reader.agent, conversation, text, message_id=message_id)
+    return _back(conversation)
+
+
+@sending.post(SENT_PICTURES_PATH)
+async def send_picture(
+    request: Request,
+    desk: TheDesk,
+    kefu: TheKefu,
+    reader: TheActor,
+    conversation: Annotated[str, Query(max_length=80)],
+    message_id: Annotated[Identifier, Query()],
+) -> Response:
+    """The file of a form, to the customer. One address for all, for its larger limit."""
+    found = await desk.conversation(reader.agent, conversation, limit=1)
+    if "say" not in found.may:
+        raise InvalidInput("", "现在不能在这个会话里回复", status=409)
+    form = await read_form(request)
+    try:
+        data = await asyncio.to_thread(form.files[0].take)
+    finally:
+        form.close()
+    facts, _ = await kefu.picture_desk.take(data)
+    picture = Attachment("image", kefu.links.url(facts.sha256))
+    await desk.say(reader.agent, conversation, "", message_id=message_id, attachments=[picture])
     return _back(conversation)
 
 

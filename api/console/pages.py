@@ -37,6 +37,7 @@ for _part in (
 ):
     router.include_router(_part.router)
 
+router.include_router(conversation.sending)
 _rest = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -93,6 +94,11 @@ def page(
     }
     html = _environment().get_template(template).render(shown | context)
     return HTMLResponse(html, status_code=status, headers=dict(HEADERS))
+
+
+def part(template: str, words: Words, **context: Any) -> Markup:
+    """A piece of a page that is the same for every reader of that language."""
+    return Markup(_environment().get_template(template).render({"t": words} | context))  # noqa: S704
 
 
 def see(path: str, said: str = "") -> Response:

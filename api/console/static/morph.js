@@ -20,7 +20,8 @@ export function morph(old, fresh) {
     old.nodeValue = fresh.nodeValue;
     return;
   }
-  if (old.hasAttribute("data-keep") && keeps(old)) return;
+  if (old.hasAttribute("data-trouble")) return; // our own script shows and hides it
+  if (old.dataset.keep === "always" || (old.hasAttribute("data-keep") && keeps(old))) return;
   if (OWN.has(old.nodeName) && old.type !== "hidden" && isTouched(old)) return;
   attributes(old, fresh);
   if (old.nodeName === "TEXTAREA") old.value = fresh.value;

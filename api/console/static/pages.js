@@ -4,7 +4,13 @@ import { morph } from "./morph.js";
 const HEADER = { "X-Console": "1" };
 const listeners = [];
 
-export class Refused extends Error {}
+/* ``told``: what the service said, for people. */
+export class Refused extends Error {
+  constructor(told) {
+    super(told);
+    this.told = told;
+  }
+}
 
 export function onParts(listener) { listeners.push(listener); }
 
@@ -76,7 +82,7 @@ export async function submit(form, submitter) {
     if (form.hasAttribute("data-empties") && form.isConnected) form.reset();
     return true;
   } catch (error) {
-    const text = error instanceof Refused ? error.message : document.body.dataset.failed;
+    const text = error.told || document.body.dataset.failed;
     if (trouble) {
       trouble.textContent = text;
       trouble.hidden = false;

@@ -1,5 +1,5 @@
 /* A conversation: the log follows its end, Enter sends, "/" picks a canned reply. */
-import { onParts, say, submit } from "./pages.js";
+import { onParts, post, say, submit } from "./pages.js";
 
 const NEAR_PX = 140;
 
@@ -81,11 +81,11 @@ function follow(log) {
 }
 
 function compose(root, toEnd) {
+  let wired = null;
   const wire = () => {
     const form = root.querySelector("form.composer");
-    if (!form || form.dataset.wired) return;
-    form.dataset.wired = "1";
-    wireForm(form, toEnd);
+    if (form && form !== wired) wireForm(form, toEnd);
+    wired = form;
   };
   wire();
   onParts({ after: wire });
@@ -143,6 +143,7 @@ function wireForm(form, toEnd) {
     if (noting) mode(false);
     box.focus();
   });
+  wirePictures(form, box, toEnd);
   if (!form.querySelector("[name=message_id]").value) form.querySelector("[name=message_id]").value = newId();
   grow(box);
 }
@@ -163,6 +164,34 @@ function keepEdits(root) {
       box.dispatchEvent(new Event("input"));
       say(root.dataset.kept);
     },
+  });
+}
+
+/* A picture is chosen, or pasted, and goes out at once. */
+function wirePictures(form, box, toEnd) {
+  const input = form.querySelector("[data-attaches]"), trouble = form.querySelector("[data-trouble]");
+  const send = async (file) => {
+    const data = new FormData();
+    data.append("file", file, file.name || "picture.png");
+    form.setAttribute("aria-busy", "true");
+    trouble.hidden = true;
+    try {
+      await post(input.dataset.attaches + "&message_id=" + newId(), data);
+      toEnd();
+    } catch (error) {
+      trouble.textContent = error.told || document.body.dataset.failed;
+      trouble.hidden = false;
+    } finally {
+      form.removeAttribute("aria-busy");
+      input.value = "";
+    }
+  };
+  input.addEventListener("change", () => { if (input.files[0]) send(input.files[0]); });
+  box.addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+    if (!file) return;
+    event.preventDefault();
+    send(file);
   });
 }
 
