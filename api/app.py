@@ -18,6 +18,7 @@ from starlette.routing import Route
 from api.approvals.endpoints import router as approvals
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
+from api.console.conversation import SENT_PICTURES_PATH
 from api.console.knowledge import UPLOAD_PATH
 from api.console.pages import router as console
 from api.desk.endpoints import router as desk
@@ -112,6 +113,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
             IMPORTS_PATH: MAX_UPLOAD_BYTES,
             UPLOAD_PATH: MAX_UPLOAD_BYTES,
             PICTURES_PATH: MAX_PICTURE_BODY_BYTES,
+            SENT_PICTURES_PATH: MAX_PICTURE_BODY_BYTES,
         },
         tokens=_tokens(kefu.settings),
     )

@@ -61,13 +61,18 @@ def _quote(total: int) -> Quote:
     return Quote("restore", "老照片修复", items, total, 5_000, 24, "2026-1")
 
 
-def _order(service: Service, customer: Customer) -> int:
+def picture_bytes() -> bytes:
+    """A PNG, 640 wide."""
     picture = Image.new("RGB", (640, 420), "#cfe3da")
     ImageDraw.Draw(picture).ellipse((180, 90, 460, 330), fill="#0a6b58")
     data = io.BytesIO()
     picture.save(data, "PNG")
+    return data.getvalue()
+
+
+def _order(service: Service, customer: Customer) -> int:
     sent = service.client.post(
-        "/api/pictures", content=data.getvalue(), headers={"Content-Type": "image/png"}
+        "/api/pictures", content=picture_bytes(), headers={"Content-Type": "image/png"}
     )
     assert sent.status_code in (200, 201), sent.text
     sha256 = sent.json()["sha256"]

@@ -11,6 +11,7 @@ from tests.api.desk.seats import PASSWORD
 from tests.api.service import Service
 from tests.console.chromium import listening, ready, visiting
 from tests.console.conftest import AGENT, SHOTS
+from tests.console.filled import picture_bytes
 from tests.console.talks import Customer, can
 
 SignedIn = Callable[..., Page]
@@ -220,3 +221,26 @@ def test_a_stale_draft_takes_no_words_of_the_agents_with_it(
     page.get_by_role("button", name="放弃").click()
     expect(page.get_by_role("region", name="草稿助手")).to_be_hidden()
     expect(page.locator("#lines .staff")).to_have_count(0)
+
+
+def test_a_picture_goes_to_the_customer_and_no_other_file_does(
+    console: Service, signed_in: SignedIn
+) -> None:
+    customer = Customer(console, "看图")
+    customer.says("转人工")
+    page = signed_in(AGENT)
+    page.goto(f"/desk/conversations/{customer.conversation}")
+    ready(page).get_by_role("button", name="接入").click()
+    expect(page.locator("[data-mode-now=human]")).to_be_visible()
+    page.set_input_files(
+        "#attach", {"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    expect(page.locator("[data-trouble]:visible")).to_be_visible()
+    page.set_input_files(
+        "#attach", {"name": "b.png", "mimeType": "image/png", "buffer": picture_bytes()}
+    )
+    sent = page.locator("#lines .staff img")
+    expect(sent).to_have_count(1)
+    sent.scroll_into_view_if_needed()
+    expect(sent).to_have_js_property("naturalWidth", 640)
+    expect(page.locator("[data-trouble]:visible")).to_have_count(0)
