@@ -12,7 +12,7 @@ from domain.approvals import Verdict
 from domain.desk import Agent, Presence
 from domain.errors import InvalidInput
 from domain.messages import InboundMessage, MessageKind
-from storage import agents, desk_talks, drafts, inbox
+from storage import agents, desk_talks, drafts, inbox, kf_sessions
 from tests.engine.desk_turns.posts import LocalPost, local_post, policy_of
 from tests.engine.desk_turns.stage import MONDAY_10
 from tests.engine.processes import a_message, answer_to
@@ -209,3 +209,26 @@ async def test_a_conversation_that_is_plainly_the_bots_asks_the_desk_nothing(
         event.remove(engine, "before_cursor_execute", note)
     about = ("desk_", "handoffs", "agents")
     assert [one for one in statements if any(table in one for table in about)] == []
+
+
+@pytest.mark.parametrize("ends", ["resolve", "session"])
+async def test_after_a_person_the_bot_looks_back_on_nothing(post: LocalPost, ends: str) -> None:
+    """``session``: at the platform, by its own servicer."""
+    await told(post, INSTALL)
+    conversation = await told(post, "帮我查一下订单 2024010112345678")
+    await told(post, "保修多久")
+    assert post.process.knowledge.contexts[-1] != []
+
+    def at_the_platform(connection: Connection) -> None:
+        kf_sessions.hand_to_person(connection, conversation, agent="zhangsan", now=MONDAY_10)
+        assert kf_sessions.give_back(connection, conversation, agent="zhangsan", now=MONDAY_10)
+
+    if ends == "session":
+        await post.process.write(at_the_platform)
+        post.process.engine.look(conversation)
+        await post.process.quiet()
+    else:
+        await act(post, "take", conversation=conversation)
+        await act(post, "resolve", conversation=conversation, ask_rating=False)
+    await told(post, "能寄到新疆吗")
+    assert post.process.knowledge.contexts[-1] == []
