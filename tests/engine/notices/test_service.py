@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
+from engine.notices import missing
+from engine.settings import _SANDBOX_CREDENTIAL, load_settings
+from sandbox.notice_peer import CREDENTIAL
 from tests.api.service import Service, running_service, serving, settings_for
 from tests.api.wecom.test_callback import until
 from tests.sandbox_server import SandboxServer
@@ -82,3 +86,42 @@ def test_nothing_is_told_where_nobody_is_to_be_told(
         service.ask("我要转人工", message_id="m1", chat_id="小明")
         assert outbox(service, "channel") == []
         assert service.rows("handoffs") == 1
+
+
+def test_with_the_sandbox_no_notice_and_no_secret_reaches_a_real_platform() -> None:
+    real: dict[str, Any] = {
+        "telegram_token": SecretStr("8518:real"),
+        "feishu_robot_url": SecretStr("https://open.feishu.cn/open-apis/bot/v2/hook/real"),
+        "feishu_robot_secret": SecretStr("real-1"),
+        "dingtalk_robot_url": SecretStr("https://oapi.dingtalk.com/robot/send?access_token=real"),
+        "dingtalk_robot_secret": SecretStr("real-2"),
+        "smtp_host": "smtp.real.example",
+        "smtp_user": "real@real.example",
+        "smtp_password": SecretStr("real-3"),
+    }
+    sandbox = "http://127.0.0.1:6061"
+    chosen = load_settings(
+        env_files=None, sandbox_url=sandbox, notification_channel=EVERYWHERE, **real
+    )
+    assert "real" not in "".join(chosen.secret_values())
+    assert chosen.telegram_api_base == f"{sandbox}/telegram"
+    assert (chosen.smtp_host, chosen.smtp_port, chosen.smtp_user) == ("127.0.0.1", 6062, "")
+    assert not any(missing(target, chosen) for target in chosen.notice_targets)
+
+
+def test_the_sandbox_believes_what_the_settings_have_for_it() -> None:
+    assert _SANDBOX_CREDENTIAL == CREDENTIAL
+
+
+def test_a_place_without_credentials_does_not_keep_the_service_from_answering(
+    tmp_path: Path,
+) -> None:
+    with running_service(tmp_path, notification_channel="telegram:8518085684") as service:
+        answer = service.ask("我要转人工", message_id="m1", chat_id="小明")
+        assert answer["decision"] == "handoff"
+        until(lambda: ("dead",) in outbox(service, "status"))
+        rows = outbox(service, "channel, status, last_error")
+    assert rows == [
+        ("staff", "delivered", None),
+        ("notice_telegram", "dead", "telegram: 未设置 TELEGRAM_TOKEN"),
+    ]
