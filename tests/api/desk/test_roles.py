@@ -172,6 +172,7 @@ acts POST /desk/conversations/{conversation}/resolve
 acts POST /desk/conversations/{conversation}/reopen
 acts POST /desk/conversations/{conversation}/mode
 acts POST /desk/conversations/{conversation}/drafts/{draft}
+acts POST /desk/pictures
 staff GET /desk/orders
 staff GET /desk/orders/{order_id}
 staff GET /desk/orders/{order_id}/pictures/{sha256}
