@@ -22,22 +22,35 @@ _COLUMNS = """
 _PEOPLE = """
     LEFT JOIN customers u ON u.contact_id = c.contact_id LEFT JOIN agents a ON a.id = h.agent
     """
-_HANDED = f"FROM handoffs h JOIN conversations c ON c.id = h.conversation_id {_PEOPLE}"
-_EVERY = f"""
-    FROM conversations c
-    LEFT JOIN handoffs h ON h.conversation_id = c.id AND h.status <> 'closed' {_PEOPLE}
+_DETAILS = {
+    "h": f"FROM handoffs h JOIN conversations c ON c.id = h.conversation_id {_PEOPLE}",
+    "c": f"""
+        FROM conversations c
+        LEFT JOIN handoffs h ON h.conversation_id = c.id AND h.status <> 'closed' {_PEOPLE}
+        """,
+}
+_HANDED = """
+    FROM handoffs h JOIN conversations c ON c.id = h.conversation_id
+    LEFT JOIN customers u ON u.contact_id = c.contact_id
     """
 # `domain.desk.place_key` in SQL.
-_PLACE = """
-    CASE WHEN h.priority = 'high' THEN 0 ELSE 1 END AS k1,
-    CASE WHEN h.moves > 0 THEN 0 ELSE 1 END AS k2,
-    CASE u.level WHEN 'white' THEN 0 WHEN 'black' THEN 2 ELSE 1 END AS k3,
-    h.waiting_since_ts AS k4, h.id AS k5
-    """
+_PLACE = (
+    "CASE WHEN h.priority = 'high' THEN 0 ELSE 1 END",
+    "CASE WHEN h.moves > 0 THEN 0 ELSE 1 END",
+    "CASE u.level WHEN 'white' THEN 0 WHEN 'black' THEN 2 ELSE 1 END",
+    "h.waiting_since_ts",
+    "h.id",
+)
 # Who waits for our word first, the longest first; then who was active last.
-_ATTENTION = """
-    CASE WHEN h.asked_ts IS NULL THEN 1 ELSE 0 END AS k1,
-    COALESCE(h.asked_ts, -h.active_ts) AS k2, h.id AS k3
+_ATTENTION = (
+    "CASE WHEN h.asked_ts IS NULL THEN 1 ELSE 0 END",
+    "COALESCE(h.asked_ts, -h.active_ts)",
+    "h.id",
+)
+_SEARCHED = """
+    AND (LOWER(c.customer_name) LIKE :like ESCAPE '\\' OR LOWER(c.sender_id) LIKE :like ESCAPE '\\'
+        OR c.id LIKE :like ESCAPE '\\' OR EXISTS (SELECT 1 FROM handoffs q
+            WHERE q.conversation_id = c.id AND LOWER(q.question) LIKE :like ESCAPE '\\'))
     """
 _LAST = f"""
     SELECT m.conversation_id, m.role, m.content, m.received_at,
@@ -53,22 +66,24 @@ _LAST = f"""
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """``keys``: how many columns k1, k2 … order it."""
+    """``of``: what is listed, hand-overs (h) or conversations (c); ``order``: by what, ``down``:
+    the largest first."""
 
+    of: str
     source: str
     where: str
-    order: str
-    keys: int
+    order: tuple[str, ...]
+    down: bool = False
 
 
 _KINDS = {
-    "waiting": _Kind(_HANDED, "h.status = 'open'", _PLACE, 5),
-    "mine": _Kind(_HANDED, "h.status = 'taken' AND h.agent = :agent", _ATTENTION, 3),
-    "open": _Kind(_HANDED, "h.status <> 'closed'", _ATTENTION, 3),
-    "closed": _Kind(_HANDED, "h.status = 'closed'", "-h.id AS k1", 1),
-    "all": _Kind(_EVERY, "1 = 1", "c.last_active_at AS k1, c.id AS k2", 2),
+    "waiting": _Kind("h", _HANDED, "h.status = 'open'", _PLACE),
+    "mine": _Kind("h", _HANDED, "h.status = 'taken' AND h.agent = :agent", _ATTENTION),
+    "open": _Kind("h", _HANDED, "h.status <> 'closed'", _ATTENTION),
+    "closed": _Kind("h", _HANDED, "h.status = 'closed'", ("h.id",), down=True),
+    "all": _Kind("c", "FROM conversations c", "1 = 1", ("c.last_active_at", "c.id"), down=True),
 }
-KEYS = {name: kind.keys for name, kind in _KINDS.items()}
+KEYS = {name: len(kind.order) for name, kind in _KINDS.items()}
 _ESCAPE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
 
 
@@ -100,36 +115,42 @@ def scoped(scopes: Collection[str]) -> tuple[str, dict[str, Any]]:
 def page(connection: Connection, wanted: Wanted) -> list[dict[str, Any]]:
     """One row more than ``limit`` where there are more; each with ``keys`` for the next page."""
     kind = _KINDS[wanted.view]
+    keys = _page_keys(connection, wanted, kind)
+    if not keys:
+        return []
+    details = f"SELECT {_COLUMNS} {_DETAILS[kind.of]} WHERE {kind.of}.id IN :ids"
+    found = _found(connection, details, {"ids": list(keys)})
+    name = "handoff" if kind.of == "h" else "conversation_id"
+    rows = {row[name]: row for row in found}
+    return [rows[at] | {"keys": of} for at, of in keys.items() if at in rows]
+
+
+def _page_keys(connection: Connection, wanted: Wanted, kind: _Kind) -> dict[Any, list[Any]]:
+    """Ids of the page with what orders them, before anything is looked up for them."""
     within, params = scoped(wanted.scopes)
-    names = [f"k{at}" for at in range(1, kind.keys + 1)]
-    down = wanted.view == "all"
-    direction = " DESC" if down else ""
-    beyond = ""
+    marks = [f":k{at}" for at in range(len(kind.order))]
+    way, beyond = (" DESC", "<") if kind.down else ("", ">")
+    after = ""
     if wanted.after is not None:
-        marks = ", ".join(f":{name}" for name in names)
-        beyond = f"WHERE ({', '.join(names)}) {'<' if down else '>'} ({marks})"
-        params |= dict(zip(names, wanted.after, strict=True))
+        after = f"AND ({', '.join(kind.order)}) {beyond} ({', '.join(marks)})"
+        params |= {f"k{at}": value for at, value in enumerate(wanted.after)}
     if wanted.search:
         params["like"] = f"%{wanted.search.lower().translate(_ESCAPE)}%"
+    if wanted.channel:
+        params["channel"] = wanted.channel
+    if wanted.view == "mine":
+        params["agent"] = wanted.agent
+    keys = ", ".join(f"{by} AS k{at}" for at, by in enumerate(kind.order))
     found = _found(
         connection,
-        f"SELECT * FROM (SELECT {_COLUMNS}, {kind.order} {kind.source}"  # noqa: S608
-        f" WHERE {kind.where} AND {within} AND (:channel = '' OR c.channel = :of_channel)"
-        f" {_SEARCHED if wanted.search else ''}) q {beyond}"
-        f" ORDER BY {', '.join(name + direction for name in names)} LIMIT :limit",
-        params
-        | {"channel": wanted.channel, "of_channel": wanted.channel, "limit": wanted.limit + 1}
-        | ({"agent": wanted.agent} if wanted.view == "mine" else {}),
+        f"SELECT {kind.of}.id AS id, {keys}"
+        f" {kind.source} WHERE {kind.where} AND {within}"
+        f" {'AND c.channel = :channel' if wanted.channel else ''}"
+        f" {_SEARCHED if wanted.search else ''} {after}"
+        f" ORDER BY {', '.join(by + way for by in kind.order)} LIMIT :limit",
+        params | {"limit": wanted.limit + 1},
     )
-    for row in found:
-        row["keys"] = [row.pop(name) for name in names]
-    return found
-
-
-_SEARCHED = """
-    AND (LOWER(c.customer_name) LIKE :like ESCAPE '\\' OR LOWER(c.sender_id) LIKE :like ESCAPE '\\'
-        OR c.id LIKE :like ESCAPE '\\' OR LOWER(h.question) LIKE :like ESCAPE '\\')
-    """
+    return {row["id"]: [row[f"k{at}"] for at in range(len(kind.order))] for row in found}
 
 
 def counts(connection: Connection, agent: str, scopes: Collection[str]) -> dict[str, int]:

@@ -299,7 +299,10 @@ class Acting(DeskParts):
         conversation = (await self.database.read(lambda c: drafts.get(c, draft))).conversation_id
 
         def unit(connection: Connection) -> None:
-            talk = hold(connection, who, conversation)
+            try:
+                talk = hold(connection, who, conversation)
+            except NotFound:  # which says of the draft no more than that
+                raise NotFound("draft_id", str(draft)) from None
             if not talk.taken or talk.agent != who.id:
                 raise held(connection, talk) if talk.taken else Conflict("请先接入该会话")
             drafts.decide(connection, draft, _DECIDED[verdict], text=said, agent=who.id, now=now)

@@ -47,8 +47,8 @@ class Looking(DeskParts):
         limit: int = 50,
         before: str | None = None,
     ) -> QueuePage:
-        """``search``: in the customer's name and id, the conversation's id and the question. Raises
-        InvalidInput for a ``before`` that no page gave."""
+        """``search``: in the customer's name and id, the conversation's id and the questions that
+        were handed over. Raises InvalidInput for a ``before`` that no page gave."""
         limit = max(1, min(limit, MAX_PAGE))
         wanted = Wanted(
             view,

@@ -203,3 +203,14 @@ async def test_canned_replies_are_the_admins_to_change_and_offered_by_skill(benc
     await desk.drop_canned(boss, refund.id)
     with pytest.raises(NotFound):
         await desk.drop_canned(boss, refund.id)
+
+
+async def test_a_draft_out_of_scope_is_not_told_from_one_that_does_not_exist(bench: Bench) -> None:
+    ann, kf = await bench.agent("ann"), await bench.agent("kf", scopes=("wecom_kf",))
+    talk = await bench.waits("a")
+    await bench.desk.set_mode(ann, talk, Mode.COPILOT)
+    number = await draft(bench, talk)
+    for wanted in (number, 99):
+        with pytest.raises(NotFound) as refused:
+            await bench.desk.decide_draft(kf, wanted, "approve")
+        assert (refused.value.field, refused.value.identifier) == ("draft_id", str(wanted))
