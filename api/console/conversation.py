@@ -135,7 +135,7 @@ async def send_picture(
         data = await asyncio.to_thread(form.files[0].take)
     finally:
         form.close()
-    facts, _ = await kefu.picture_desk.take(data)
+    facts = await kefu.pictures.look(data, read_text=False)
     picture = Attachment("image", kefu.links.url(facts.sha256))
     await desk.say(reader.agent, conversation, "", message_id=message_id, attachments=[picture])
     return _back(conversation)

@@ -36,10 +36,13 @@ def filled(service: Service) -> Filled:
     waiting.says(f"{HOSTILE} 我要投诉！师傅一直没有来，请转人工")
     Customer(service, "吴小姐").says("你们的月球旅行套餐多少钱一位？")
     can(service, "wl", "物流", "您的订单已经发出，预计三天内送达。")
+    turn = _turn_of(service, bot.conversation)
+    _judge(service, turn)
+    lose(service, bot)
     return Filled(
         waiting.conversation,
         bot.conversation,
-        _turn_of(service, bot.conversation),
+        turn,
         _order(service, bot),
         _task(service),
     )
@@ -51,6 +54,34 @@ def _turn_of(service: Service, conversation: str) -> str:
             text("SELECT turn_id FROM turns WHERE conversation_id = :id"), {"id": conversation}
         )
         return str(found.scalar_one())
+
+
+def _judge(service: Service, turn: str) -> None:
+    """Its answer is marked as wrong, its conversation kept as a test."""
+    path = f"/api/reviews/turns/{turn}"
+    judged = {"fault": "wrong", "correct": "安装请先预约，客服会与您联系。", "note": "步骤已经变了"}
+    for act, body in (("mark", judged), ("save", {"replace": True})):
+        response = service.client.post(f"{path}/{act}", json=body)
+        assert response.status_code == 200, response.text
+
+
+def lose(service: Service, customer: Customer) -> None:
+    """A message to the customer that no attempt has delivered."""
+    values = {
+        "message": uuid.uuid4().hex,
+        "id": customer.conversation,
+        "payload": '{"text": "您的快递到了，请到前台领取。"}',
+    }
+    with service.kefu.engine.database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO outbox (message_id, queue, kind, channel, account, conversation_id,"
+                " turn_id, payload, status, attempts, next_attempt_at, lease_until, last_error,"
+                " created_at, task_run) VALUES (:message, :message, 'reply', 'api', 'shop', :id,"
+                " 't', :payload, 'dead', 5, 0, 0, 'peer: HTTP 500', '2026-01-01T00:00:00+00:00', 0)"
+            ),
+            values,
+        )
 
 
 def _quote(total: int) -> Quote:

@@ -4,12 +4,11 @@ import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
-from sqlalchemy import text
 
 from tests.api.service import Service
 from tests.console.chromium import listening, ready
 from tests.console.conftest import ADMIN, AGENT
-from tests.console.filled import HOSTILE
+from tests.console.filled import HOSTILE, lose
 from tests.console.talks import Customer
 
 SignedIn = Callable[..., Page]
@@ -99,8 +98,9 @@ def test_a_file_that_cannot_be_read_is_named_with_its_fault(
     page = signed_in(ADMIN)
     page.goto("/desk/knowledge/imports")
     ready(page)
-    broken = {"name": "坏.pdf", "mimeType": "application/pdf", "buffer": b"no pdf at all"}
-    page.set_input_files("#files", broken)
+    page.set_input_files(
+        "#files", {"name": "坏.pdf", "mimeType": "application/pdf", "buffer": b"no pdf at all"}
+    )
     page.get_by_role("button", name="开始导入").click()
     expect(page.locator("#jobs li").first).to_contain_text("失败")
     expect(page.locator("#jobs li").first).to_contain_text("坏.pdf")
@@ -129,19 +129,11 @@ def test_an_unknown_question_is_answered_and_becomes_knowledge(
 def test_what_was_not_delivered_is_sent_again(console: Service, signed_in: SignedIn) -> None:
     customer = Customer(console, "没收到")
     customer.says("你好")
-    with console.kefu.engine.database.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO outbox (message_id, queue, kind, channel, account, conversation_id,"
-                " turn_id, payload, status, attempts, next_attempt_at, lease_until, last_error,"
-                " created_at, task_run) VALUES ('lost-1', 'q-lost', 'reply', 'api', 'shop', :id,"
-                " 't', :payload, 'dead', 5, 0, 0, 'peer: HTTP 500', '2026-01-01T00:00:00+00:00', 0)"
-            ),
-            {"id": customer.conversation, "payload": '{"text": "您的快递到了"}'},
-        )
+    lose(console, customer)
     page = signed_in(AGENT)
     page.goto("/desk/deliveries")
-    row = ready(page).locator("#letters li", has_text="您的快递到了")
+    row = ready(page).locator("#letters li", has_text="没收到")
+    expect(row).to_contain_text("您的快递到了，请到前台领取。")
     expect(row).to_contain_text("peer: HTTP 500")
     row.get_by_role("button", name="重新发送").click()
     expect(page.locator("#toasts")).to_contain_text("已重新发送")
