@@ -225,3 +225,20 @@ async def test_who_is_in_the_platforms_pool_is_not_in_our_queue(bench: Bench) ->
     await bench.database.write(lambda c: kf_sessions.queued(c, pooled, now=bench.now))
     mine = await bench.waits("a")
     assert (await bench.desk.standing(mine)).ahead == 0
+
+
+async def test_the_desk_counts_who_waits_since_when_and_who_is_there(bench: Bench) -> None:
+    ann = await bench.agent("ann")
+    await bench.admin()
+    await bench.desk.take(ann, await bench.waits("a"))
+    await bench.waits("b")
+    bench.now += 40
+    await bench.waits("c")
+    assert await bench.desk.stats() == {
+        "waiting": 2,
+        "taken": 1,
+        "oldest_wait_s": 40.0,
+        "agents_online": 1,
+        "agents_away": 1,
+        "agents_offline": 0,
+    }
