@@ -313,7 +313,8 @@ class Turns:
         if self._orders is not None:
             context.orders = await self._orders.in_talk(claim, context.services.price_book)
         if self._desk is not None and claim.mode != Mode.HUMAN:
-            context.desk = await self._desk.in_talk(claim, started)
+            if claim.mode != Mode.BOT or claim.messages[-1].event:
+                context.desk = await self._desk.in_talk(claim, started)
             context.stand = self._desk.stand(claim, started)
         return context
 
