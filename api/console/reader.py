@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
-from starlette.requests import Request
 
 from api.desk.session import Signed, TheActing, TheAdmin, TheSession
 from domain.desk import EVERYTHING, Agent
@@ -93,7 +92,3 @@ def next_path(wanted: str) -> str:
     """Where to go after signing in: a page of the console, never another site's."""
     usable = wanted == "/desk" or wanted.startswith(("/desk/", "/desk?"))
     return wanted if usable and not set(wanted) & set("\\\r\n\t") else "/desk"
-
-
-def path_of(request: Request) -> str:
-    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
