@@ -12,6 +12,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from domain.errors import KefuError
+from domain.text import one_line
 
 MAX_DEPTH = 12
 MAX_BYTES = 1_048_576
@@ -62,7 +63,7 @@ def documents_of(file: str, data: bytes) -> list[Document]:
             file, line, f"不是正确的 YAML：{error.problem or error.context}"
         ) from None
     except yaml.YAMLError as error:
-        raise ScriptError(file, 1, f"不是正确的 YAML：{error}") from None
+        raise ScriptError(file, 1, f"不是正确的 YAML：{one_line(str(error))}") from None
     except RecursionError:
         raise ScriptError(file, 1, "嵌套太深") from None
     seen: set[int] = set()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.desk.session import CSRF_HEADER
 from tests.api.envelope import refusal
 from tests.api.service import Service, running_service
 
@@ -158,6 +159,9 @@ ENDLESS = {"/api/desk/events"}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One that knows nothing: what is invented here fills no other test's tables."""
     with running_service(tmp_path_factory.mktemp("described")) as running:
+        # Else the desk would ask for it, and look at nothing else.
+        csrf = running.client.get("/api/desk/me").json()["csrf"]
+        running.client.headers[CSRF_HEADER] = csrf
         yield running
 
 
