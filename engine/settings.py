@@ -1030,8 +1030,8 @@ class WecomSettings(BaseSettings):
             "auto",
             "Where a customer of WeChat customer service waits for a person: pool is the account's "
             "waiting pool, in which servicers answer with the WeCom client and the bot keeps quiet "
-            "until they end the session; desk is the human desk here; auto is the desk once it has an "
-            "agent, else the pool. What the pool refuses stays with the desk.",
+            "until they end the session; desk is the human desk here; auto is the desk once it has "
+            "an agent, else the pool. What the pool refuses stays with the desk.",
         )
     )
     wecom_kf_servicers: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed)] = _setting(
