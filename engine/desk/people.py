@@ -131,7 +131,8 @@ class People(DeskParts):
         """A sign of life, to be given at least every half DESK_AGENT_AWAY_S while the console is
         open (its event stream does). Cheap: written at most every few seconds."""
         now = self.clock()
-        if now - self._seen.get(who.id, 0.0) < SEEN_EVERY_S or who.id == LOCAL.id:
+        pause = min(SEEN_EVERY_S, self.policy.away_s / 4)
+        if now - self._seen.get(who.id, 0.0) < pause or who.id == LOCAL.id:
             return
         self._seen[who.id] = now
         await self.database.write(lambda c: agents.seen(c, who.id, now=now))

@@ -1,6 +1,7 @@
 """Agents: signing in and out, presence, and who looks after whom."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,8 @@ from engine.desk import passwords
 from engine.desk.desk import Conflict, Forbidden, SignInRefused
 from engine.desk.people import FREE_TRIES, LOCKED_S
 from storage import agents
-from tests.engine.desk.bench import PASSWORD, Bench
+from storage.database import Database
+from tests.engine.desk.bench import PASSWORD, POLICY, Bench
 
 
 async def test_who_signs_in_is_known_by_the_token_until_they_sign_out(bench: Bench) -> None:
@@ -126,6 +128,18 @@ async def test_a_sign_of_life_is_written_every_few_seconds_at_most(bench: Bench)
         await bench.desk.heartbeat(ann)
         seen += await bench.rows("SELECT seen_ts FROM agents")
     assert len({row["seen_ts"] for row in seen}) == 2
+
+
+async def test_where_agents_are_soon_away_signs_of_life_are_written_as_soon(
+    database: Database,
+) -> None:
+    bench = Bench(database, replace(POLICY, away_s=5.0))
+    ann = await bench.agent("ann")
+    for _ in range(4):
+        bench.now += 5 / 3  # an open stream gives one in a third of the time
+        await bench.desk.heartbeat(ann)
+        rows = await bench.rows("SELECT seen_ts FROM agents")
+        assert rows[0]["seen_ts"] == bench.now
 
 
 async def test_an_admin_adds_and_changes_agents(bench: Bench) -> None:
