@@ -63,7 +63,7 @@ class Acting(DeskParts):
             return talk
         if talk.taken:
             raise held(connection, talk)
-        if talk.status == "open" and talk.mode == Mode.HUMAN and self._is_pooled(talk):
+        if talk.status == "open" and talk.mode == Mode.HUMAN:
             raise Conflict(_IN_POOL)
         due = self.policy.due(talk, now)
         if not desk_talks.take(connection, talk, who.id, now=now, due=due):
@@ -71,9 +71,6 @@ class Acting(DeskParts):
         found = desk_talks.talk_of(connection, talk.conversation)
         assert found is not None
         return found
-
-    def _is_pooled(self, talk: Talk) -> bool:
-        return talk.who.channel in self.policy.pooled
 
     async def say(
         self,

@@ -1,7 +1,6 @@
 """Who has a conversation: exactly one agent, and the others are told who."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from domain.desk import AgentRole, Mode, Presence
 from domain.errors import InvalidInput, NotFound
 from engine.desk.desk import Conflict, Forbidden
-from storage import desk_talks
+from storage import desk_talks, kf_sessions
 from storage.database import Database
 from tests.engine.desk.bench import Bench
 
@@ -203,14 +202,13 @@ async def test_copilot_is_how_the_agent_works_who_has_it(bench: Bench) -> None:
 
 
 async def test_the_platforms_own_pool_is_not_taken_from(bench: Bench) -> None:
-    desk, _ = bench.process(replace(bench.desk.policy, pooled=frozenset({"wecom_kf"})))
     ann = await bench.agent("ann")
     talk = await bench.waits("a", channel="wecom_kf")
-    await bench.database.write(
-        lambda c: c.exec_driver_sql("UPDATE conversations SET mode = 'human'")
-    )
+    await bench.database.write(lambda c: kf_sessions.queued(c, talk, now=bench.now))
     with pytest.raises(Conflict, match="接待池"):
-        await desk.take(ann, talk)
+        await bench.desk.take(ann, talk)
+    await bench.database.write(lambda c: kf_sessions.keep(c, talk, since=0, now=bench.now))
+    await bench.desk.take(ann, talk)
 
 
 async def test_the_customer_may_leave_the_queue_but_not_the_agent(bench: Bench) -> None:
