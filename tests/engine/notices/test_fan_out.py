@@ -129,6 +129,34 @@ async def test_more_than_a_platform_takes_waits_for_the_next_minute(database: Da
     assert len(set(bench.places["dingtalk"].ids)) == 25
 
 
+async def test_two_processes_send_each_notice_once_and_keep_one_pace(database: Database) -> None:
+    clock, rates = StandingClock(), {"dingtalk": (Pace(20, 60.0),)}
+    async with (
+        notices_to(database, "dingtalk", rates=rates, clock=clock, owner="p1") as one,
+        notices_to(database, "dingtalk", rates=rates, clock=clock, owner="p2") as two,
+    ):
+        read = (one.places["dingtalk"].read, two.places["dingtalk"].read)
+
+        async def both_have(count: int) -> bool:
+            for bench in (one, two):
+                await sweep_outbox(database, bench.deliverer, now=clock.now)
+            return sum(map(len, read)) == count
+
+        await one.notify(*(f"n{number:02}" for number in range(25)))
+        await one.until(lambda: both_have(20))
+
+        async def put_back() -> bool:
+            waiting = "status = 'pending' AND attempts = 1 AND lease_until = 0"
+            return len(await one.rows(waiting)) == 1
+
+        await one.until(put_back)
+        assert sum(map(len, read)) == 20
+        clock.now += 61.0
+        await one.until(lambda: both_have(25))
+        await one.settled()
+    assert len({notice.notice_id for notices in read for notice in notices}) == 25
+
+
 async def test_a_place_is_given_up_when_nobody_would_act_on_it_any_more(
     database: Database,
 ) -> None:
