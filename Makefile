@@ -19,13 +19,14 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
 
-.PHONY: browser help setup run test lint format bench crash fuzz tianwang-demo tuhui-demo eval train lock readme clean
+.PHONY: browser help setup run test lint format bench crash desk-script fuzz tianwang-demo tuhui-demo eval train lock readme clean
 
 help:
 	@echo "make setup   create .venv and install what is locked"
 	@echo "make run     start service and sandbox with sample knowledge"
 	@echo "make test    formatting, lint, import direction, types, tests"
 	@echo "make bench   benchmarks            make crash   kill -9 runs (minutes)"
+	@echo "make desk-script     hand-overs to people, played on PostgreSQL and two processes"
 	@echo "make fuzz    minutes of made-up requests against the whole API"
 	@echo "make tianwang-demo   watch Tianwang's three scenarios being played"
 	@echo "make tuhui-demo      watch a picture on its way to a designer and back"
@@ -91,6 +92,9 @@ crash: setup
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --tasks --kills 50
 	$(BIN)/python -m tests.crash --kf
+
+desk-script: setup
+	$(BIN)/python -m tests.desk_script --database postgresql --processes 2
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz
