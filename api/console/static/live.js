@@ -14,9 +14,9 @@ function wanted(event) {
   return mine === "" || event.conversation_id === mine || event.conversation_id === "" ? AT_ONCE_MS : LATER_MS;
 }
 
-/* The busier the server, the longer the pause: a refresh never takes more than a quarter of it. */
+/* The busier the server, the longer the pause: a refresh never takes more than half of the time. */
 function plan(pause) {
-  const at = Math.max(last + Math.max(pause, cost * 3), Date.now());
+  const at = Math.max(last + Math.max(pause, cost), Date.now());
   if (timer && due <= at) return;
   clearTimeout(timer);
   due = at;
