@@ -409,9 +409,13 @@ class Turns:
         def unit(connection: Connection) -> tuple[Committed | None, list[str]]:
             if rebuildable and turns.is_stale(connection, claim):
                 return None, []
-            queues = self._fire(connection, claim, ran)
-            queues += self._order(connection, claim, ran)
-            committed = turns.commit(connection, ran.commit)
+            queues: list[str] = []
+
+            def acts(within: Connection) -> None:
+                queues.extend(self._fire(within, claim, ran))
+                queues.extend(self._order(within, claim, ran))
+
+            committed = turns.commit(connection, ran.commit, first=acts)
             keep(connection, claim, ran.commit, ran.stop)
             if self._desk is not None:
                 self._desk.commit(connection, claim, ran.commit, ran.at_desk)

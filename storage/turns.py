@@ -1,7 +1,7 @@
 """Committing a turn: all that it did becomes visible at once, or not at all."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -161,9 +161,17 @@ def session_of(claim: Claim, now: float) -> tuple[int, str]:
     return number, f"{claim.conversation_id}:{number}"
 
 
-def commit(connection: Connection, turn: TurnCommit) -> Committed:
+def commit(
+    connection: Connection,
+    turn: TurnCommit,
+    *,
+    first: Callable[[Connection], None] | None = None,
+) -> Committed:
     """Write the turn. Raises StaleTurn, and writes nothing, if the lease is no longer ours or a
-    person has taken the conversation since the claim (or given it back)."""
+    person has taken the conversation since the claim (or given it back).
+
+    ``first``: written before what the turn says, once the turn may be; it may hand over itself.
+    """
     claim, now, at = turn.claim, turn.ended, iso(turn.ended)
     number, session_key = session_of(claim, now)
     finished = _FINISH.first(
@@ -181,6 +189,8 @@ def commit(connection: Connection, turn: TurnCommit) -> Committed:
     )
     if finished is None:
         raise StaleTurn(claim.conversation_id, claim.fence)
+    if first is not None:
+        first(connection)
     _mark(connection, turn, session_key)
     if turn.reply is not None:
         _insert_reply(connection, turn, turn.reply, session_key, at)
