@@ -130,12 +130,18 @@ async def decide_suggestion(
     act: Annotated[Literal["accept", "reject", "undo", "reopen"], Form()],
     question: Annotated[OptionalText, Form()] = "",
     answer: Annotated[OptionalText, Form()] = "",
+    replaces: Annotated[OptionalText, Form()] = "",
 ) -> Response:
+    """``replaces``: the entry that an accepted one contradicts, and whose answer it becomes."""
     learning, by = kefu.knowledge.learning, reader.id
     with conflicts("suggestion_id"):
         if act == "accept":
             await learning.accept(
-                suggestion, by=by, question=question or None, answer=answer or None
+                suggestion,
+                by=by,
+                question=question or None,
+                answer=answer or None,
+                replaces=replaces or None,
             )
         elif act == "reject":
             await learning.reject(suggestion, by=by)

@@ -148,3 +148,22 @@ def test_on_a_phone_everything_is_behind_one_button(stage: Filled, signed_in: Si
     expect(side).to_be_visible()
     side.get_by_role("button", name="关闭").tap()
     expect(side).to_be_hidden()
+
+
+def test_an_answer_that_contradicts_the_base_takes_the_place_of_what_it_says(
+    console: Service, stage: Filled, signed_in: SignedIn
+) -> None:
+    right = "不能自行接线，由持证电工安装，全程约 3 小时。"
+    marked = console.client.post(
+        f"/api/reviews/turns/{stage.turn}/mark", json={"fault": "wrong", "correct": right}
+    ).json()
+    suggestion, old = marked["suggestion"]["id"], marked["suggestion"]["flags"][0]["entry_id"]
+    page = opened(signed_in(ADMIN), "/desk/knowledge/suggestions")
+    card = page.locator(f"#s{suggestion}")
+    expect(card.get_by_role("checkbox")).to_be_checked()
+    card.get_by_role("button", name="收入知识库").click()
+    expect(page.locator(f"#s{suggestion}")).to_have_count(0)
+    entry = console.client.get(f"/api/knowledge/entries/{old}").json()
+    assert entry["answer"] == right
+    undone = console.client.post(f"/api/knowledge/suggestions/{suggestion}/undo")
+    assert undone.status_code == 200
