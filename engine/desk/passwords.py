@@ -6,10 +6,14 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from domain.errors import InvalidInput
+from domain.errors import InvalidInput, KefuError
 
 MIN_CHARS, MAX_CHARS = 8, 256
+MAX_WAITING = 32
+"""Sign-ins; the last of them waits two seconds."""
 _N, _R, _P = 2**14, 8, 1
 _SALT_BYTES, _KEY_BYTES = 16, 32
 _MEMORY = 64 * 1_048_576
@@ -37,19 +41,36 @@ def matches(password: str, stored: str | None) -> bool:
     return hmac.compare_digest(given, base64.b64decode(key)) and stored is not None
 
 
+class TooManyWait(KefuError):
+    """Nobody else may try a password before some of them are done."""
+
+
 class Passwords:
     """Hashes and compares in a thread, one after another."""
 
     def __init__(self) -> None:
         self._one_at_a_time = asyncio.Semaphore(1)
+        self._waiting = 0
 
     async def hashed(self, password: str) -> str:
         async with self._one_at_a_time:
             return await asyncio.to_thread(hashed, password)
 
+    @asynccontextmanager
+    async def trying(self) -> AsyncIterator[None]:
+        """Who is in here is alone with `matches`, so that a guess knows of the one before it.
+        Raises TooManyWait."""
+        if self._waiting >= MAX_WAITING:
+            raise TooManyWait
+        self._waiting += 1
+        try:
+            async with self._one_at_a_time:
+                yield
+        finally:
+            self._waiting -= 1
+
     async def matches(self, password: str, stored: str | None) -> bool:
-        async with self._one_at_a_time:
-            return await asyncio.to_thread(matches, password[:MAX_CHARS], stored)
+        return await asyncio.to_thread(matches, password[:MAX_CHARS], stored)
 
 
 def _derive(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:

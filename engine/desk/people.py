@@ -12,13 +12,14 @@ from domain.errors import InvalidInput, NotFound
 from domain.messages import MAX_NAME_CHARS
 from domain.text import one_line
 from engine.desk.parts import LOCAL, Conflict, DeskParts, Forbidden
-from engine.desk.passwords import check_new
+from engine.desk.passwords import TooManyWait, check_new
 from engine.desk.views import Session
 from storage import agents, desk_talks
 
 FREE_TRIES = 5
 LOCKED_S = 30.0
 """After FREE_TRIES wrong passwords one may be tried so often."""
+BUSY_S = 2.0
 SEEN_EVERY_S = 10.0
 MAX_LOAD, MAX_LISTED, MAX_SKILL_CHARS = 1_000, 50, 64
 _WRONG = "账号或密码不正确"
@@ -46,8 +47,16 @@ class People(DeskParts):
 
     async def sign_in(self, agent_id: str, password: str) -> Session:
         """Raises SignInRefused: 401 for a wrong login or password (not told which), 429 with
-        ``retry_after`` after several."""
+        ``retry_after`` after several, and while too many sign in at once."""
         agent_id = agent_id.strip().lower()
+        try:
+            async with self._passwords.trying():
+                await self._try(agent_id, password)
+        except TooManyWait:
+            raise SignInRefused("登录的人太多，请稍后再试", retry_after=BUSY_S) from None
+        return await self._signed_in(agent_id)
+
+    async def _try(self, agent_id: str, password: str) -> None:
         found = await self.database.read(lambda c: agents.password_of(c, agent_id))
         now = self.clock()
         if found is not None and found[1] > now:
@@ -59,7 +68,6 @@ class People(DeskParts):
                 )
             )
             raise SignInRefused(_WRONG)
-        return await self._signed_in(agent_id)
 
     async def _signed_in(self, agent_id: str) -> Session:
         token, csrf = (secrets.token_urlsafe(_TOKEN_BYTES) for _ in range(2))

@@ -1,5 +1,6 @@
 """Agents: signing in and out, presence, and who looks after whom."""
 
+import asyncio
 import json
 from dataclasses import replace
 
@@ -9,7 +10,8 @@ from domain.desk import AgentRole, Presence
 from domain.errors import InvalidInput
 from engine.desk import passwords
 from engine.desk.desk import Conflict, Forbidden, SignInRefused
-from engine.desk.people import FREE_TRIES, LOCKED_S
+from engine.desk.passwords import MAX_WAITING
+from engine.desk.people import BUSY_S, FREE_TRIES, LOCKED_S
 from storage import agents
 from storage.database import Database
 from tests.engine.desk.bench import PASSWORD, POLICY, Bench
@@ -45,6 +47,17 @@ async def test_a_wrong_password_and_an_unknown_login_are_refused_alike(bench: Be
             await bench.desk.sign_in(login, "wrong")
         said.add((refused.value.status, refused.value.field, refused.value.reason))
     assert said == {(401, "password", "账号或密码不正确")}
+
+
+async def test_guesses_at_the_same_time_are_no_more_than_one_after_another(bench: Bench) -> None:
+    await bench.agent("ann")
+    guesses = (bench.desk.sign_in("ann", f"guess {n}") for n in range(MAX_WAITING + 8))
+    refused = await asyncio.gather(*guesses, return_exceptions=True)
+    assert all(isinstance(one, SignInRefused) for one in refused)
+    tried = [one for one in refused if isinstance(one, SignInRefused) and one.status == 401]
+    assert len(tried) == FREE_TRIES
+    busy = [one for one in refused if isinstance(one, SignInRefused) and one.retry_after == BUSY_S]
+    assert len(busy) == 8
 
 
 async def test_after_several_wrong_passwords_even_the_right_one_waits_in_every_process(
