@@ -113,7 +113,7 @@ async def save(
     )
 
 
-@router.post("/{review_id}", response_model=Review)
+@router.post("/{review_id:int}", response_model=Review)
 async def settle(
     review_id: RowId, body: SettleIn, session: TheActing, reviews: TheReviews
 ) -> Response:
@@ -130,7 +130,7 @@ async def list_regressions(agent: TheAgent, reviews: TheReviews) -> Response:
     return Shown(await reviews.regressions(agent))
 
 
-@router.post("/regressions/run", response_model=ReportOut)
+@router.post("/regressions", response_model=ReportOut)
 async def run_regressions(
     body: RunIn, session: TheActing, reviews: TheReviews, kefu: TheKefu
 ) -> Response:

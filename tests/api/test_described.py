@@ -145,7 +145,7 @@ OPERATIONS = [
     ("post", "/api/reviews/turns/{turn_id}/save"),
     ("post", "/api/reviews/{review_id}"),
     ("get", "/api/reviews/regressions"),
-    ("post", "/api/reviews/regressions/run"),
+    ("post", "/api/reviews/regressions"),
     ("get", "/api/reviews/regressions/{name}"),
     ("put", "/api/reviews/regressions/{name}"),
     ("delete", "/api/reviews/regressions/{name}"),

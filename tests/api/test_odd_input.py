@@ -46,7 +46,7 @@ def stored(service: Service, message_id: str, column: str = "content") -> Any:
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
 def test_json_in_any_unicode_encoding_is_understood(service: Service, encoding: str) -> None:
     """Windows writes a byte order mark before its UTF-8, and UTF-16 into its pipes."""
-    message = {"id": encoding, "chat_id": "c", "sender": "s", "content": "商品多少钱?😀"}
+    message = {"id": encoding, "chat_id": encoding, "sender": "s", "content": "商品多少钱?😀"}
     body = json.dumps({"agent_id": "odd", "message": message}, ensure_ascii=False)
     post_bytes(service, body.encode(encoding))
     assert stored(service, encoding) == "商品多少钱?😀"

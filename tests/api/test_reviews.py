@@ -91,7 +91,7 @@ def test_from_a_wrong_answer_to_a_kept_conversation_that_passes(
 
     saved = call(agent, "POST", f"/turns/{turn}/save", {"name": "拉链"}).json()
     assert saved["name"] == "拉链"
-    report = call(agent, "POST", "/regressions/run", {"names": ["拉链"]}).json()
+    report = call(agent, "POST", "/regressions", {"names": ["拉链"]}).json()
     assert (report["conversations"], report["passed"], report["failed"]) == (1, 1, 0)
 
     review = marked["review"]["id"]
@@ -106,7 +106,7 @@ def test_running_what_is_kept_reaches_nobody_and_leaves_no_row(
     script = "turns:\n  - say: 我要投诉\n    expect: {handoff: complaint}\n"
     assert call(agent, "PUT", "/regressions/投诉", {"text": script}).status_code == 200
     before = staffed.all_rows()
-    report = call(agent, "POST", "/regressions/run", {"names": ["投诉"]}).json()
+    report = call(agent, "POST", "/regressions", {"names": ["投诉"]}).json()
     assert (report["passed"], report["turns"]) == (1, 1)
     assert staffed.all_rows() == before
 
@@ -116,7 +116,7 @@ def test_a_conversation_that_fails_is_told_with_what_was_expected(
 ) -> None:
     script = "turns:\n  - say: 你好\n    expect: {decision: quote}\n"
     call(agent, "PUT", "/regressions/错的", {"text": script})
-    report = call(agent, "POST", "/regressions/run", {"names": ["错的"]}).json()
+    report = call(agent, "POST", "/regressions", {"names": ["错的"]}).json()
     (turn,) = report["results"][0]["turns"]
     assert turn["failures"] == [{"check": "decision", "wanted": "quote", "got": "chat"}]
     assert call(agent, "DELETE", "/regressions/错的").status_code == 204
@@ -156,7 +156,7 @@ def test_a_viewer_looks_and_changes_nothing(staffed: Service, viewer: Seat) -> N
         ("POST", f"/turns/{turn}/rerun", {"from_node": "classify"}),
         ("POST", f"/turns/{turn}/mark", {"fault": "tone"}),
         ("POST", f"/turns/{turn}/save", {}),
-        ("POST", "/regressions/run", {}),
+        ("POST", "/regressions", {}),
         ("PUT", "/regressions/x", {"text": "turns: []"}),
         ("DELETE", "/regressions/x", None),
         ("POST", "/1", {"state": "fixed"}),
@@ -176,7 +176,7 @@ def test_what_is_out_of_scope_is_not_there(staffed: Service, agent: Seat, elsewh
         ("POST", f"/{review}", {"state": "fixed"}),
         ("GET", "/regressions/范围", None),
         ("DELETE", "/regressions/范围", None),
-        ("POST", "/regressions/run", {"names": ["范围"]}),
+        ("POST", "/regressions", {"names": ["范围"]}),
     ):
         assert call(elsewhere, method, path, body).status_code == 404, path
     assert call(elsewhere, "GET", "").json()["items"] == []

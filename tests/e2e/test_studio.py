@@ -24,7 +24,7 @@ from tests.filling import fill
 
 GRAPH = "conversation"
 NODES = {
-    "order",
+    *("order", "desk", "draft"),
     *("classify", "act", "look", "retrieve", "price_estimate", "risk_check", "approve"),
     *("reply", "escalate"),
 }

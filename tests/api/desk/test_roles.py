@@ -146,9 +146,9 @@ staff GET /api/reviews/turns/{turn_id}
 acts POST /api/reviews/turns/{turn_id}/rerun
 acts POST /api/reviews/turns/{turn_id}/mark
 acts POST /api/reviews/turns/{turn_id}/save
-acts POST /api/reviews/{review_id}
+acts POST /api/reviews/{review_id:int}
 staff GET /api/reviews/regressions
-acts POST /api/reviews/regressions/run
+acts POST /api/reviews/regressions
 staff GET /api/reviews/regressions/{name}
 acts PUT /api/reviews/regressions/{name}
 acts DELETE /api/reviews/regressions/{name}

@@ -57,7 +57,7 @@ def test_the_settings_say_who_gets_the_session(
         if expected is SessionState.HUMAN:
             until(lambda: wecom.state("wmOne") == expected, SOON_S)
         else:
-            wecom.say("wmOne", "你好")
+            wecom.say("wmOne", "取消排队")
             until(lambda: len(wecom.texts("wmOne")) >= 4)
         sessions = scalar(service, "SELECT count(*) FROM outbox WHERE kind = 'session'")
         assert (wecom.state("wmOne"), sessions) == (expected, int(expected is SessionState.HUMAN))

@@ -207,13 +207,16 @@ def test_a_place_and_a_link_are_questions_too(served: tuple[Service, Wecom]) -> 
         wecom, msgtype="location", fields={"Location_X": "31", "Location_Y": "121", "Label": "店"}
     )
     settled(service, wecom, 1)
+    write(wecom, "取消排队")
+    settled(service, wecom, 2)
     wecom.pass_time(2)
     write(
         wecom, msgtype="link", fields={"Title": "怎么退货", "Description": "", "Url": "https://x"}
     )
-    settled(service, wecom, 2)
+    settled(service, wecom, 3)
     assert rows(service, "SELECT kind FROM messages WHERE role = 'user' ORDER BY id") == [
         ("location",),
+        ("text",),
         ("link",),
     ]
 
