@@ -110,7 +110,7 @@ def test_kept_conversations_ask_no_model_unless_they_are_to(
     for models in (False, True):
         sandbox_server.clear_journal()
         body = {"names": ["拉链"], "models": models}
-        report = modelled.client.post(f"{path}/run", json=body, headers=headers).json()
+        report = modelled.client.post(path, json=body, headers=headers).json()
         assert report["passed"] == 1
         asked.append(len(sandbox_server.journal(MODEL)))
     assert asked == [0, 1]

@@ -19,6 +19,7 @@ async def stored(desk: Desk) -> list[tuple[str, str]]:
 
 
 async def test_a_message_that_is_taken_back_in_the_same_page_is_not_answered(desk: Desk) -> None:
+    await desk.pulled()  # what is looked for at the start may not see half of it
     taken_back = await asyncio.to_thread(desk.wecom.say, "wmOne", question("甲"))
     await recall(desk, "wmOne", taken_back)
     await desk.ring()
@@ -30,6 +31,7 @@ async def test_a_message_that_is_taken_back_in_the_same_page_is_not_answered(des
 
 
 async def test_of_several_messages_those_that_are_left_are_answered(desk: Desk) -> None:
+    await desk.pulled()
     ids = [await asyncio.to_thread(desk.wecom.say, "wmOne", question(one)) for one in "甲乙丙"]
     await recall(desk, "wmOne", ids[1])
     await desk.ring()
