@@ -75,6 +75,7 @@ async def test_nobody_takes_back_what_another_customer_wrote(desk: Desk) -> None
 
 
 async def test_a_page_that_is_read_again_brings_back_nothing(desk: Desk) -> None:
+    await desk.pulled()
     msgid = await asyncio.to_thread(desk.wecom.say, "wmOne", question("甲"))
     await recall(desk, "wmOne", msgid)
     await desk.ring()
