@@ -134,21 +134,15 @@ def heard(connection: Connection, message: InboundMessage, receipt: Receipt) -> 
 
 def _tell_reply(connection: Connection, claim: Claim, turn: TurnCommit) -> None:
     assert turn.reply is not None
-    row = history.rows(
-        connection,
-        "SELECT id FROM messages WHERE channel = :channel AND account = :account"
-        " AND channel_message_id = :key",
-        channel=claim.channel,
-        account=claim.account,
-        key=turn.reply.message_id,
-    )
+    row = history.message_row(connection, claim.channel, claim.account, turn.reply.message_id)
+    assert row is not None
     desk_events.tell_message(
         connection,
         claim.conversation_id,
         now=turn.ended,
         role="assistant",
         text=turn.reply.content,
-        message=row[0]["id"],
+        message=row,
     )
 
 

@@ -105,6 +105,32 @@ class NoticePeer(Peer):
         self.clock.shift_s = 0.0
 
 
+class RobotPeer(NoticePeer):
+    """A group's robot, which takes what is signed with ``secret`` and has one of ``keywords``."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.secret: str | None = CREDENTIAL
+        self.keywords: tuple[str, ...] = ()
+        self.admin.add_api_route("/secret", self.set_secret, methods=["PUT"])
+        self.admin.add_api_route("/keywords", self.set_keywords, methods=["PUT"])
+
+    def lacks_keyword(self, text: str) -> bool:
+        return bool(self.keywords) and not any(word in text for word in self.keywords)
+
+    async def set_secret(self, body: Secret) -> dict[str, bool]:
+        self.secret = body.secret or None
+        return {"configured": self.secret is not None}
+
+    async def set_keywords(self, body: Keywords) -> dict[str, Any]:
+        self.keywords = body.keywords
+        return body.model_dump()
+
+    async def reset(self) -> None:
+        await super().reset()
+        self.secret, self.keywords = CREDENTIAL, ()
+
+
 def read_object(body: bytes) -> dict[str, Any] | None:
     """None for what is no JSON object."""
     try:

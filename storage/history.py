@@ -5,6 +5,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from storage.clock import iso
+from storage.statements import Statement
+
+_ROW_OF = Statement(
+    "SELECT id FROM messages WHERE channel = :channel AND account = :account"
+    " AND channel_message_id = :key"
+)
 
 
 def rows(connection: Connection, sql: str, **params: Any) -> list[dict[str, Any]]:
@@ -26,6 +32,12 @@ def recent_messages(
         limit=limit,
     )
     return found[::-1]
+
+
+def message_row(connection: Connection, channel: str, account: str, key: str) -> int | None:
+    """Of the message that the channel knows as ``key``."""
+    found = _ROW_OF.first(connection, {"channel": channel, "account": account, "key": key})
+    return int(found[0]) if found is not None else None
 
 
 def messages_between(

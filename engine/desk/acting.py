@@ -13,7 +13,7 @@ from domain.messages import MAX_ID_CHARS, MAX_TEXT_CHARS, MAX_URL_CHARS, Attachm
 from domain.text import clean, is_one_line, one_line
 from engine.desk.parts import Conflict, DeskParts, Forbidden, held, hold, own
 from engine.desk.views import CannedView, NoteView, Said
-from storage import agents, desk_events, desk_talks, desk_texts, drafts, effects
+from storage import agents, desk_events, desk_talks, desk_texts, drafts, effects, history
 from storage.clock import iso
 from storage.desk_talks import Talk
 from storage.effects import Applied, Cause
@@ -24,10 +24,6 @@ DraftVerdict = Literal["approve", "edit", "discard"]
 MAX_ATTACHMENTS = 9
 MAX_SHORTCUT_CHARS, MAX_TITLE_CHARS = 32, 100
 _SAID_BEFORE = Statement("SELECT 1 FROM effects WHERE key = :key")
-_ROW_OF = Statement(
-    "SELECT id FROM messages WHERE channel = :channel AND account = :account"
-    " AND channel_message_id = :key"
-)
 _OUTCOMES = frozenset({"solved", "unsolved", ""})
 _DECIDED: dict[str, drafts.Decided] = {
     "approve": "approved",
@@ -152,16 +148,16 @@ class Acting(DeskParts):
         if talk.handoff is not None:
             desk_talks.replied(connection, talk.handoff, now=now)
         drafts.supersede(connection, talk.conversation, now=now)
-        of = {"channel": talk.who.channel, "account": talk.who.account}
         for one in wanted:
-            row = _ROW_OF.first(connection, of | {"key": f"{key}:{one.name}"})
+            said = f"{key}:{one.name}"
+            row = history.message_row(connection, talk.who.channel, talk.who.account, said)
             desk_events.tell_message(
                 connection,
                 talk.conversation,
                 now=now,
                 role="staff",
                 text=effects.said(one.payload),
-                message=int(row[0]) if row is not None else 0,
+                message=row or 0,
                 agent=by,
             )
 

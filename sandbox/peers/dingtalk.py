@@ -10,16 +10,7 @@ from typing import Any, ClassVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.notice_peer import (
-    CREDENTIAL,
-    Keywords,
-    Limit,
-    Notice,
-    NoticePeer,
-    Secret,
-    read_object,
-    text_of,
-)
+from sandbox.notice_peer import Limit, Notice, RobotPeer, read_object, text_of
 from sandbox.peer import Sandbox, call_of, json_answer
 
 MAX_BYTES = 20_000
@@ -34,7 +25,7 @@ class Refused(Exception):
         super().__init__(reason)
 
 
-class DingtalkPeer(NoticePeer):
+class DingtalkPeer(RobotPeer):
     name = "dingtalk"
     title = "钉钉"
     summary = "模拟钉钉群的自定义机器人:签名、关键词、每分钟 20 条(超过后停十分钟)与错误码。"
@@ -43,14 +34,10 @@ class DingtalkPeer(NoticePeer):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self._secret: str | None = CREDENTIAL
-        self._keywords: tuple[str, ...] = ()
         self._blocked: dict[str, float] = {}
         self.router.add_api_route(
             "/robot/send", self.receive, methods=["POST"], response_model=None
         )
-        self.admin.add_api_route("/secret", self.set_secret, methods=["PUT"])
-        self.admin.add_api_route("/keywords", self.set_keywords, methods=["PUT"])
 
     async def receive(self, request: Request) -> Response:
         """Show a message in the group."""
@@ -69,13 +56,13 @@ class DingtalkPeer(NoticePeer):
 
     def _check_sign(self, stamp: str, given: str) -> None:
         """``given`` is what the query held, decoded once. Raises Refused."""
-        if self._secret is None:
+        if self.secret is None:
             return
         known = stamp.isascii() and stamp.isdigit() and len(stamp) < 16
         if not known or abs(self.clock.now() * 1_000 - int(stamp)) > FRESH_S * 1_000:
             raise Refused(INSECURE, "invalid timestamp")
-        signed = f"{stamp}\n{self._secret}".encode()
-        digest = hmac.new(self._secret.encode(), signed, hashlib.sha256).digest()
+        signed = f"{stamp}\n{self.secret}".encode()
+        digest = hmac.new(self.secret.encode(), signed, hashlib.sha256).digest()
         if not hmac.compare_digest(base64.b64encode(digest), given.encode()):
             raise Refused(INSECURE, "sign not match")
 
@@ -87,7 +74,7 @@ class DingtalkPeer(NoticePeer):
         if message is None:
             raise Refused(BAD_BODY, "缺少参数 json")
         title, text = _shown(message)
-        if self._keywords and not any(word in title + text for word in self._keywords):
+        if self.lacks_keyword(title + text):
             raise Refused(INSECURE, "keywords not in content")
         self._count(token)
         return Notice(to="群", title=title, text=text, sent=message)
@@ -102,20 +89,11 @@ class DingtalkPeer(NoticePeer):
         block = {"status": 1111, "wait": 5, "source": "x5", "punish": "deny", "uuid": "sandbox"}
         raise Refused(TOO_OFTEN, reason, **block)
 
-    async def set_secret(self, body: Secret) -> dict[str, bool]:
-        self._secret = body.secret or None
-        return {"configured": self._secret is not None}
-
-    async def set_keywords(self, body: Keywords) -> dict[str, Any]:
-        self._keywords = body.keywords
-        return body.model_dump()
-
     def error(self, kind: str, status: int) -> Any:
         return {"errcode": -1, "errmsg": f"injected by the sandbox: HTTP {status}"}
 
     async def reset(self) -> None:
         await super().reset()
-        self._secret, self._keywords = CREDENTIAL, ()
         self._blocked.clear()
 
 

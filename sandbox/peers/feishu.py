@@ -11,16 +11,7 @@ from typing import Any, ClassVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.notice_peer import (
-    CREDENTIAL,
-    Keywords,
-    Limit,
-    Notice,
-    NoticePeer,
-    Secret,
-    read_object,
-    text_of,
-)
+from sandbox.notice_peer import Limit, Notice, RobotPeer, read_object, text_of
 from sandbox.peer import Place, Sandbox, call_of, json_answer
 
 MAX_BYTES = 20 * 1_024
@@ -51,7 +42,7 @@ class Refused(Exception):
         super().__init__(reason)
 
 
-class FeishuPeer(NoticePeer):
+class FeishuPeer(RobotPeer):
     name = "feishu"
     title = "飞书"
     summary = "模拟飞书群的自定义机器人:签名、关键词、限流(每分钟 100 条、每秒 5 条)与错误码。"
@@ -60,12 +51,8 @@ class FeishuPeer(NoticePeer):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self._secret: str | None = CREDENTIAL
-        self._keywords: tuple[str, ...] = ()
         path = "/open-apis/bot/v2/hook/{hook}"
         self.router.add_api_route(path, self.receive, methods=["POST"], response_model=None)
-        self.admin.add_api_route("/secret", self.set_secret, methods=["PUT"])
-        self.admin.add_api_route("/keywords", self.set_keywords, methods=["PUT"])
 
     def locate(self, path: str) -> Place:
         """The last segment is a secret, not the kind."""
@@ -91,7 +78,7 @@ class FeishuPeer(NoticePeer):
             raise Refused(BAD_BODY, "Bad Request")
         self._check_sign(message)
         notice = Notice(to="群", text=_shown(message), sent=message)
-        if self._keywords and not any(word in notice.text for word in self._keywords):
+        if self.lacks_keyword(notice.text):
             raise Refused(NO_KEYWORD, "Key Words Not Found")
         often = self.limiter.take(hook, self.limit.per_minute, self.limit.window_s)
         if not (often and self.limiter.take(f"{hook} second", self._per_second(), 1.0)):
@@ -102,30 +89,18 @@ class FeishuPeer(NoticePeer):
         return PER_SECOND if self.limit == self.default_limit else 0
 
     def _check_sign(self, message: dict[str, Any]) -> None:
-        if self._secret is None:
+        if self.secret is None:
             return
         stamp, given = text_of(message, "timestamp"), text_of(message, "sign")
         known = stamp.isascii() and stamp.isdigit() and len(stamp) < 13
         fresh = known and abs(self.clock.now() - int(stamp)) <= FRESH_S
-        key = f"{stamp}\n{self._secret}".encode()
+        key = f"{stamp}\n{self.secret}".encode()
         right = base64.b64encode(hmac.new(key, b"", hashlib.sha256).digest())
         if not fresh or not hmac.compare_digest(right, given.encode()):
             raise Refused(BAD_SIGN, _SIGN_FAILED)
 
-    async def set_secret(self, body: Secret) -> dict[str, bool]:
-        self._secret = body.secret or None
-        return {"configured": self._secret is not None}
-
-    async def set_keywords(self, body: Keywords) -> dict[str, Any]:
-        self._keywords = body.keywords
-        return body.model_dump()
-
     def error(self, kind: str, status: int) -> Any:
         return {"code": status, "msg": f"injected by the sandbox: HTTP {status}", "data": {}}
-
-    async def reset(self) -> None:
-        await super().reset()
-        self._secret, self._keywords = CREDENTIAL, ()
 
 
 def _shown(message: dict[str, Any]) -> str:
