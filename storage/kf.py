@@ -218,10 +218,12 @@ def claim(
     skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
     rows = connection.execute(
         text(
-            "UPDATE kf_accounts SET lease_owner = :owner, lease_until = :until"  # noqa: S608
-            " WHERE open_kfid IN (SELECT open_kfid FROM kf_accounts WHERE wanted_ts <= :now"
-            " AND lease_until < :now AND open_kfid NOT IN :besides"
+            # Not a plain sub-query: see `storage.leases`.
+            "WITH due AS MATERIALIZED (SELECT open_kfid FROM kf_accounts"  # noqa: S608
+            " WHERE wanted_ts <= :now AND lease_until < :now AND open_kfid NOT IN :besides"
             f" ORDER BY wanted_ts LIMIT :limit{skip})"
+            " UPDATE kf_accounts SET lease_owner = :owner, lease_until = :until"
+            " WHERE open_kfid IN (SELECT open_kfid FROM due)"
             " RETURNING open_kfid, cursor, drained_ts, wanted_ts, token, token_ts, attempts"
         ).bindparams(bindparam("besides", expanding=True)),
         {

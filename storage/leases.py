@@ -43,11 +43,13 @@ class LeasedRows(Generic[K]):
         ``params`` of it, lists for IN."""
         asked = dict(params or {})
         skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
+        # As a plain sub-query PostgreSQL may run it once per row, locking others each time.
         statement = text(
-            f"UPDATE {self._table} SET lease_owner = :owner, lease_until = :until"  # noqa: S608
-            f" WHERE {self._key} IN (SELECT {self._key} FROM {self._table}"
+            f"WITH due AS MATERIALIZED (SELECT {self._key} FROM {self._table}"  # noqa: S608
             f" WHERE due_at <= :now AND lease_until < :now{condition}"
-            f" ORDER BY {order} LIMIT :limit{skip}) RETURNING {self._columns}"
+            f" ORDER BY {order} LIMIT :limit{skip})"
+            f" UPDATE {self._table} SET lease_owner = :owner, lease_until = :until"
+            f" WHERE {self._key} IN (SELECT {self._key} FROM due) RETURNING {self._columns}"
         )
         lists = [name for name, value in asked.items() if isinstance(value, list)]
         statement = statement.bindparams(*(bindparam(name, expanding=True) for name in lists))

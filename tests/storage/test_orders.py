@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from domain.decisions import Quote, QuoteItem
 from domain.errors import InvalidInput
@@ -291,6 +292,24 @@ async def test_due_orders_are_claimed_by_one_runner_each_and_come_back_when_it_d
     assert len(await claim("d", NOW + 31)) == 4
     await database.write(lambda c: BOOK.release(c, "d"))
     assert len(await claim("e", NOW + 31)) == 4
+
+
+async def test_a_claim_takes_no_more_than_it_asked_for_however_the_database_plans(
+    database: Database,
+) -> None:
+    """PostgreSQL may run a sub-query once per row that it compares: each run locked another one."""
+    for n in range(6):
+        await create(database, an_order(key=f"k{n}", due_at=NOW))
+
+    def claim(connection: Connection) -> list[str]:
+        if connection.dialect.name == "postgresql":
+            for plan in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan"):
+                connection.execute(text(f"SET LOCAL enable_{plan} = off"))
+            connection.execute(text("SET LOCAL enable_bitmapscan = off"))
+        rows = BOOK.claim_due(connection, owner="a", now=NOW, lease_s=10, limit=1)
+        return [row.key for row in rows]
+
+    assert await database.write(claim) == ["k0"]
 
 
 async def test_a_renewed_lease_holds_and_a_finished_one_does_not(database: Database) -> None:
