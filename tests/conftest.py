@@ -34,6 +34,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.relative_to(here).as_posix() not in _LONG)
 
 
+_SHOWN_CHARS = 3_000
+MAX_RERUNS = 5
+"""Of a run (`make test`): as many may depend on how busy the machine is, more are a fault."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    again = terminalreporter.stats.get("rerun", [])
+    for report in again:
+        terminalreporter.write_line(f"RERUN {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext[-_SHOWN_CHARS:])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    again = reporter.stats.get("rerun", []) if reporter is not None else []
+    if len(again) > MAX_RERUNS and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     with postgres_server() as url:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from engine.notices import missing
-from engine.settings import _SANDBOX_CREDENTIAL, load_settings
+from engine.settings import SANDBOX_CREDENTIAL, load_settings
 from sandbox.notice_peer import CREDENTIAL
 from tests.api.service import Service, running_service, serving, settings_for
 from tests.api.wecom.test_callback import until
@@ -110,7 +110,7 @@ def test_with_the_sandbox_no_notice_and_no_secret_reaches_a_real_platform() -> N
 
 
 def test_the_sandbox_believes_what_the_settings_have_for_it() -> None:
-    assert _SANDBOX_CREDENTIAL == CREDENTIAL
+    assert SANDBOX_CREDENTIAL == CREDENTIAL
 
 
 def test_a_place_without_credentials_does_not_keep_the_service_from_answering(
