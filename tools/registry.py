@@ -24,16 +24,17 @@ A = TypeVar("A", bound=BaseModel)
 
 
 class Role(StrEnum):
-    """Who calls. Each tool says which roles may."""
+    """Who calls. Each tool says which roles may; a viewer looks at figures and uses none."""
 
     CUSTOMER = "customer"
     AGENT = "agent"
     ADMIN = "admin"
+    VIEWER = "viewer"
     TIANWANG = "tianwang"
 
 
 STAFF = frozenset({Role.AGENT, Role.ADMIN, Role.TIANWANG})
-EVERYBODY = frozenset(Role)
+EVERYBODY = STAFF | {Role.CUSTOMER}
 
 
 class NotAllowed(InvalidInput):
