@@ -21,6 +21,8 @@ from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from engine import collector
+from engine.campaigns.build import Campaigns, build_campaigns
+from engine.campaigns.build import heard as heard_of_campaigns
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
@@ -60,7 +62,7 @@ from engine.tasks.desk import TaskDesk
 from engine.tasks.turns import TurnTasks
 from engine.tasks.work import TaskPolicy, TaskWork
 from engine.tool_desk import ToolDesk
-from engine.turns import Turns
+from engine.turns import Heard, Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
 from engine.wechat.build import Wechat, build_wechat, hold_s
@@ -145,6 +147,7 @@ class Kefu:
     record_keeping: RecordKeeping
     desk: Desk
     desk_watch: DeskWatch
+    campaigns: Campaigns
     started_at: float = field(default_factory=time.time)
     warming: "asyncio.Task[None] | None" = None
     wecom: Wecom | None = None
@@ -165,6 +168,7 @@ class Kefu:
         await self.order_runner.start()
         await self.desk.start()
         await self.desk_watch.start()
+        await self.campaigns.runner.start()
         self.prices.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
@@ -203,6 +207,7 @@ class Kefu:
         if self.keeping is not None:
             await self.keeping.stop()
         await self.record_keeping.stop()
+        await self.campaigns.runner.stop()
         await self.desk_watch.stop()
         await self.desk.stop()
         await self.order_runner.stop()
@@ -315,6 +320,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             desk.policy.pooled,
         ),
         record=recording(settings),
+        heard=heard_of_campaigns,
     )
     work.on_queues = orders.on_queues = desk.on_queues = parts.wake_queues
     desk.on_conversations, parts.engine.on_talk = parts.engine.look, desk.feed.wake
@@ -411,6 +417,16 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         build_record_keeping(settings, database),
         desk,
         DeskWatch(desk, owner=owner, alone=database.is_sqlite),
+        build_campaigns(
+            settings,
+            database,
+            services.templates,
+            frozenset(channels),
+            metrics,
+            book=work.book,
+            owner=owner,
+            on_queues=parts.wake_queues,
+        ),
     )
 
     def take(book: PriceBook) -> None:
@@ -475,6 +491,7 @@ def assemble_engine(
     orders: TurnOrders | None = None,
     desk: TurnDesk | None = None,
     record: RecordTurn | None = None,
+    heard: Heard | None = None,
 ) -> EngineParts:
     """The engine over a started database. ``owner`` names this process in leases; ``on_commit`` is
     told of each turn that was committed. ``desk``: None: customers are told no places.
@@ -509,6 +526,7 @@ def assemble_engine(
         tasks=tasks.turns if tasks else None,
         orders=orders,
         record=record,
+        heard=heard,
         desk=desk or TurnDesk(database),
         clock=clock,
     )

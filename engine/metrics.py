@@ -90,6 +90,12 @@ class Metrics:
         self._add_knowledge()
         self._add_prices()
         self._add_orders()
+        self.campaign_people = Counter(
+            "kefu_campaign_people_total",
+            "Customers of campaigns: sent, or why nothing was sent to them",
+            ["outcome"],
+            registry=self.registry,
+        )
 
     def _add_orders(self) -> None:
         self.orders = Counter(

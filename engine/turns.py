@@ -55,6 +55,7 @@ from tools.perform import Act
 
 log = logging.getLogger(__name__)
 _Acts = tuple[tuple[FiredTask, Act], ...]
+Heard = Callable[[Connection, Claim, float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Turns:
 
     ``on_deliveries`` is told the queues that got something to deliver, ``on_commit`` what was
     committed; neither may block. ``record``: what is kept of a run for who opens it later; None:
-    nothing.
+    nothing. ``heard``: takes note of what was said, whoever answers, in the commit.
     """
 
     def __init__(
@@ -101,10 +102,11 @@ class Turns:
         orders: TurnOrders | None = None,
         desk: TurnDesk | None = None,
         record: RecordTurn | None = None,
+        heard: Heard | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tasks, self._orders, self._record = tasks, orders, record
-        self._desk = desk
+        self._desk, self._heard = desk, heard
         self._database = database
         self._graph = graph
         self._saver = saver
@@ -419,6 +421,8 @@ class Turns:
             keep(connection, claim, ran.commit, ran.stop)
             if self._desk is not None:
                 self._desk.commit(connection, claim, ran.commit, ran.at_desk)
+            if self._heard is not None:
+                self._heard(connection, claim, ran.commit.ended)
             return committed, queues
 
         committed, queues = await self._database.write(unit, key=claim.conversation_id)

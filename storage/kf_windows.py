@@ -8,7 +8,7 @@ so that some of what we sent since counts against it, and which answers went out
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -70,6 +70,12 @@ _FIND_STATE = Statement(
     WHERE channel = :channel AND account = :account AND sender_id = :sender_id
     """
 )
+_FIND = Statement(
+    """
+    SELECT opened_ts, expires_ts, allowed, state, spent FROM reply_windows
+    WHERE channel = :channel AND account = :account AND sender_id = :sender_id
+    """
+)
 _SAVE = Statement(
     """
     UPDATE reply_windows SET opened_ts = :opened, expires_ts = :expires, allowed = :allowed,
@@ -82,8 +88,19 @@ _SAVE = Statement(
 def locked(connection: Connection, whose: Whose) -> Window | None:
     """The window until the end of this unit; None where the customer never wrote."""
     row = _LOCK.first(connection, whose.key())
-    if row is None:
-        return None
+    return None if row is None else _window(row)
+
+
+def room(connection: Connection, whose: Whose, *, now: float) -> int:
+    """How many more messages may be sent now, as far as is known."""
+    row = _FIND.first(connection, whose.key())
+    if row is None or row[1] <= now:
+        return 0
+    window = _window(row)
+    return max(0, window.allowed - len(window.sent) - len(window.unsure))
+
+
+def _window(row: tuple[Any, ...]) -> Window:
     stored = json.loads(row[4]) or {}
     return Window(*row[:4], **stored)
 

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from domain.errors import ConfigurationError
 from engine.settings.accepted import AcceptedSettings
+from engine.settings.campaigns import CampaignSettings
 from engine.settings.channels import ChannelSettings, DeskSettings, NoticeSettings, TaskSettings
 from engine.settings.fields import (
     CUSTOM_PROVIDER,
@@ -47,6 +48,7 @@ class Settings(
     PictureSettings,
     WecomSettings,
     WechatSettings,
+    CampaignSettings,
     AcceptedSettings,
 ):
     """All settings, checked. Build it with ``load_settings``."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from domain.campaigns import opted
 from domain.intents import DIALOGUE_TYPE, Intent
 from domain.negotiation import counter_offer
 from domain.rules import RuleHit
@@ -57,10 +58,12 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
     text = text[:MAX_CLASSIFIED_CHARS]
     text = chosen_option(state, text) or text
     found = entities(text)
-    prediction = services.classifier.predict(text)
+    prediction, opts = services.classifier.predict(text), opted(text)
     intent, confidence = prediction.intent, prediction.confidence
     if hit is not None and hit.category in _INTENT_OF_RULE:
         intent, confidence = _INTENT_OF_RULE[hit.category], 1.0
+    elif opts is not None:
+        intent, confidence = Intent.FAREWELL, 1.0
     elif is_order_no(text, found.get("order_no", [])):
         intent, confidence = Intent.ORDER_STATUS, 1.0
     return {
@@ -78,6 +81,7 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "orders": heard,
             "tasks": [fired.task_id for fired in context.fired],
             "settled": settled,
+            "opts": opts,
             "desk": at_desk,
             "queued": is_queued(context),
             "drafts": is_drafted(context),

@@ -99,7 +99,9 @@ def _of_pictures(
 
 
 async def _small_talk(state: ConversationState, context: TurnContext) -> dict[str, Any]:
-    intent = state["classification"]["intent"]
+    intent, opts = state["classification"]["intent"], state["classification"].get("opts")
+    if opts is not None:
+        return _say(state, context, "chat", f"opted_{opts}")
     said = await chatted(state, context) if intent not in _SET_PHRASES else None
     if said is not None:
         return _decision(said, "chat", CHATTER, state["classification"]["confidence"], [])

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import storage.campaign_tables
 import storage.desk_tables
 import storage.knowledge_tables
 import storage.learning_tables
