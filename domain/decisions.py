@@ -134,6 +134,7 @@ class CustomerFacts:
     score: int = 60
     state: str = "new"
     total_messages: int = 0
+    tags: tuple[str, ...] = ()
 
 
 def as_dict(value: Any) -> dict[str, Any]:
