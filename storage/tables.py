@@ -144,8 +144,30 @@ class Session(Row, table=True):
 
 
 class Customer(Row, table=True):
+    """A contact, and how the person behind it stands. Several contacts may be one person:
+    ``person_id`` is the contact that speaks for all, empty where that is this one, which has
+    ``aliases`` others. Counters are each contact's own; level, score, state, ``pinned`` and tags
+    are the person's, the same in each of their rows.
+
+    ``level``: white, gray or black; ``pinned``: one that a person decided on; ``state``: a
+    `domain.customers.State`, or ``unsubscribed``; ``state_before``: to come back to; ``tags``: JSON
+    list, read from `customer_tags`. ``recent_messages``: of the last 30 days; ``positive`` of
+    ``judged`` talks; ``paid`` in fen over ``deals``. ``version`` grows with each change.
+    ``due_at``: when age alone may change something; null: never.
+    """
+
     __tablename__ = "customers"
-    __table_args__ = (Index("idx_customers_level", "level", "score"),)
+    __table_args__ = (
+        Index("idx_customers_level", "level", "score"),
+        Index("ix_customers_person_id", "person_id"),
+        Index("ix_customers_last_active_at_id", "last_active_at", "id"),
+        Index(
+            "ix_customers_due",
+            "due_at",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     contact_id: str = Field(unique=True)
@@ -157,6 +179,22 @@ class Customer(Row, table=True):
     satisfaction_avg: float | None = None
     last_active_at: str
     remark: str = Field(default="", sa_type=Text)
+    phone: str = Field(default="", sa_type=Text)
+    address: str = Field(default="", sa_type=Text)
+    tags: str = Field(default="[]", sa_type=Text)
+    pinned: str = ""
+    person_id: str = ""
+    aliases: int = 0
+    state_before: str = ""
+    recent_messages: int = 0
+    positive: int = 0
+    judged: int = 0
+    rated: int = 0
+    rating_sum: int = 0
+    paid: int = Field(default=0, sa_type=ROW_ID)
+    deals: int = 0
+    version: int = 1
+    due_at: float | None = Field(default=0.0, sa_type=Float)
 
 
 class Turn(Row, table=True):
@@ -355,6 +393,10 @@ class DeadLetter(Row, table=True):
 
 class AuditEntry(Row, table=True):
     __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_actor_id", "actor", "id"),
+        Index("ix_audit_action_id", "action", "id"),
+    )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=ROW_ID)
     at: str = Field(index=True)

@@ -3,7 +3,10 @@
 from alembic import context
 
 import storage.campaign_tables
+import storage.customer_tables
+import storage.client_tables
 import storage.desk_tables
+import storage.figures_tables
 import storage.knowledge_tables
 import storage.learning_tables
 import storage.order_tables
