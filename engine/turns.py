@@ -39,7 +39,7 @@ from engine.turn_rows import (
     unknown_in,
 )
 from engine.turn_stops import Stop, keep, spoken, stopped
-from engine.waiting import WaitingRoom
+from engine.waiting import MessageKey, WaitingRoom
 from graphs.context import FiredTask, Services, TurnContext
 from graphs.conversation import Graph
 from graphs.nodes.act import act_on
@@ -80,7 +80,8 @@ class Turns:
     """Runs turns, one at a time a conversation, many conversations at once.
 
     ``on_deliveries`` is told the queues that got something to deliver, ``on_commit`` what was
-    committed; neither may block. ``record``: what is kept of a run for who opens it later; None:
+    committed, ``on_answered`` of messages whose callers do not wait in this process; none may
+    block. ``record``: what is kept of a run for who opens it later; None:
     nothing. ``heard``: takes note of what was said, whoever answers, in the commit.
     """
 
@@ -98,6 +99,7 @@ class Turns:
         notices: bool,
         on_deliveries: Callable[[list[str]], None],
         on_commit: Callable[[TurnCommit], None] | None = None,
+        on_answered: Callable[[MessageKey], None] = lambda _key: None,
         tasks: TurnTasks | None = None,
         orders: TurnOrders | None = None,
         desk: TurnDesk | None = None,
@@ -117,7 +119,7 @@ class Turns:
         self._owner = owner
         self._notices = notices
         self._on_deliveries = on_deliveries
-        self._on_commit = on_commit
+        self._on_commit, self._on_answered = on_commit, on_answered
         self._clock = clock
         self._active: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
@@ -376,6 +378,7 @@ class Turns:
             deliveries=self._deliveries(claim, context.turn_id, state["effects"], ended),
             model_calls=tuple(call_row(call) for call in context.calls),
             keep_checkpoints=self._policy.checkpoints_per_thread,
+            sentiment=state["classification"]["sentiment"],
         )
 
     def _deliveries(
@@ -463,7 +466,9 @@ class Turns:
     def _finish(self, claim: Claim, ran: _Ran, started: float) -> None:
         for message in claim.messages:
             key = (claim.channel, claim.account, message.channel_message_id)
-            self._waiting.answer(key, answer_for(ran.answer, message.channel_message_id))
+            answer = answer_for(ran.answer, message.channel_message_id)
+            if not self._waiting.answer(key, answer) and message.route == "poll":
+                self._on_answered(key)
         if ran.commit.deliveries:
             self._on_deliveries([d.queue for d in ran.commit.deliveries])
         if self._on_commit is not None:

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from domain.errors import NotFound, StaleTurn
-from storage import outbox, reviews
+from storage import figures, outbox, reviews
 from storage.audit import record
 from storage.checkpoints import StagedRun, save_run
 from storage.clock import iso
@@ -64,6 +65,7 @@ class TurnCommit:
     run: StagedRun = field(default_factory=StagedRun)
     keep_checkpoints: int = 2
     record: Mapping[str, Any] | None = None
+    sentiment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def record_model_call(
 ) -> None:
     """``turn_id``: of the turn that made it, else what it was about."""
     _MODEL_CALL.run(connection, call | {"turn_id": turn_id, "at": at})
+    figures.add_call(connection, call, at=datetime.fromisoformat(at).timestamp())
 
 
 def session_of(claim: Claim, now: float) -> tuple[int, str]:
@@ -196,6 +199,7 @@ def commit(
         _insert_reply(connection, turn, turn.reply, session_key, at)
     _insert_turn(connection, turn)
     _touch_people(connection, turn, session_key, at)
+    _count(connection, turn)
     _insert_effects(connection, turn, at)
     save_run(connection, turn.run, keep=turn.keep_checkpoints)
     if turn.record is not None:
@@ -279,6 +283,28 @@ def _touch_people(connection: Connection, turn: TurnCommit, session_key: str, at
             "n": len(claim.messages),
             "at": at,
         },
+    )
+
+
+def _count(connection: Connection, turn: TurnCommit) -> None:
+    claim, used = turn.claim, turn.model_calls
+    sums = figures.of_turn(
+        claim,
+        ended=turn.ended,
+        status=turn.status,
+        outcome=turn.outcome,
+        sentiment=turn.sentiment,
+        confidence=turn.reply.confidence if turn.reply is not None else None,
+        handed=turn.handoff is not None,
+        tokens=(sum(c["tokens_in"] for c in used), sum(c["tokens_out"] for c in used)),
+    )
+    figures.add(
+        connection,
+        sums,
+        at=turn.ended,
+        channel=claim.channel,
+        tier=claim.customer.level,
+        intent=turn.intent,
     )
 
 
