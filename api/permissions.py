@@ -1,7 +1,7 @@
 """Who may use which address: one table for every route of the service.
 
-An address that is not listed asks for ``admin``, and fails `tests/api/test_permissions.py`: who adds
-a route adds its row. ``public``: asks for nothing, or for a signature or a key of its own.
+An address that is not listed asks for ``admin``, and fails `tests/api/test_permissions.py`: who
+adds a route adds its row. ``public``: asks for nothing, or for a signature or a key of its own.
 ``work:desk``: people; the desk's sessions say more (`api.desk.session`).
 """
 
@@ -64,6 +64,15 @@ admin PATCH /api/v1/clients/{agent_id}
 admin POST /api/v1/clients/{agent_id}/keys
 admin DELETE /api/v1/clients/{agent_id}/keys/{key_id}
 admin GET /api/v1/audit
+manage:customer GET /api/v1/campaigns
+manage:customer POST /api/v1/campaigns
+manage:customer POST /api/v1/campaigns/dry-run
+manage:customer GET /api/v1/campaigns/{campaign_id}
+manage:customer PUT /api/v1/campaigns/{campaign_id}
+manage:customer GET /api/v1/campaigns/{campaign_id}/people
+manage:customer POST /api/v1/campaigns/{campaign_id}/start
+manage:customer POST /api/v1/campaigns/{campaign_id}/pause
+manage:customer POST /api/v1/campaigns/{campaign_id}/cancel
 
 view:stats GET /metrics
 view:stats GET /api/ops/model-calls

@@ -3,8 +3,8 @@
 from alembic import context
 
 import storage.campaign_tables
-import storage.customer_tables
 import storage.client_tables
+import storage.customer_tables
 import storage.desk_tables
 import storage.figures_tables
 import storage.knowledge_tables
