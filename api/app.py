@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.approvals.endpoints import router as approvals
+from api.campaigns.endpoints import router as campaigns
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
 from api.console.conversation import SENT_PICTURES_PATH
@@ -98,6 +99,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(wecom)
     app.include_router(desk)
     app.include_router(reviews)
+    app.include_router(campaigns)
     app.include_router(console)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)

@@ -48,6 +48,7 @@ public GET /docs
 public GET /docs/oauth2-redirect
 public GET /assets/docs
 public GET /assets/console/{name}
+public GET /livez
 public GET /health
 public GET /api/health
 public GET /pictures/{sha256}

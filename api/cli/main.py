@@ -6,6 +6,7 @@ from typing import NoReturn
 import typer
 
 from api.cli.agent import agent
+from api.cli.campaign import campaign
 from api.cli.chat import chat
 from api.cli.doctor import doctor
 from api.cli.evaluate import evaluate
@@ -18,6 +19,7 @@ from api.cli.serve import serve
 from api.cli.task import task
 from api.cli.token import token
 from api.cli.wecom import wecom
+from api.cli.worker import worker
 from domain.errors import KefuError
 
 cli = typer.Typer(
@@ -28,12 +30,14 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command()(serve)
+cli.command()(worker)
 cli.command()(sandbox)
 cli.command()(chat)
 cli.add_typer(kb, name="kb")
 cli.add_typer(evaluate, name="eval")
 cli.add_typer(task, name="task")
 cli.add_typer(order, name="order")
+cli.add_typer(campaign, name="campaign")
 cli.add_typer(prices, name="prices")
 cli.add_typer(wecom, name="wecom")
 cli.add_typer(agent, name="agent")

@@ -82,6 +82,15 @@ key POST /api/knowledge/suggestions/{suggestion_id}/accept
 key POST /api/knowledge/suggestions/{suggestion_id}/reject
 key POST /api/knowledge/suggestions/{suggestion_id}/undo
 key POST /api/knowledge/suggestions/{suggestion_id}/reopen
+key GET /api/v1/campaigns
+key POST /api/v1/campaigns
+key POST /api/v1/campaigns/dry-run
+key GET /api/v1/campaigns/{campaign_id}
+key PUT /api/v1/campaigns/{campaign_id}
+key GET /api/v1/campaigns/{campaign_id}/people
+key POST /api/v1/campaigns/{campaign_id}/start
+key POST /api/v1/campaigns/{campaign_id}/pause
+key POST /api/v1/campaigns/{campaign_id}/cancel
 key GET /api/ops/handoffs
 key POST /api/ops/handoffs/{handoff_id}
 key GET /api/ops/dead-letters
