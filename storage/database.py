@@ -28,6 +28,7 @@ from tenacity import (
 )
 
 from domain.errors import ConfigurationError, StorageError
+from storage.sealed import NO_KEYS, OPTION, FieldKeys
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -57,6 +58,7 @@ class Database:
 
     ``frozen_s``: how long PostgreSQL lets a transaction of ours stand still. A process that is
     frozen, or whose machine is gone, would otherwise hold its rows against all others.
+    ``keys``: what protected fields are sealed with (`storage.sealed`).
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class Database:
         writers: int = 4,
         readers: int = 2,
         frozen_s: float = 5.0,
+        keys: FieldKeys = NO_KEYS,
     ) -> None:
         self.url = normalise_url(url)
         self.is_sqlite = self.url.startswith("sqlite")
         self._synchronous, self._frozen_s = synchronous, frozen_s
+        self.keys = keys
         # SQLite has one writer at a time anyway; one thread makes every group commit count.
         self._writer_count = 1 if self.is_sqlite else writers
         self._reader_count = readers
@@ -120,6 +124,9 @@ class Database:
         return self._readers[self._next_reader].submit(unit)
 
     def _create_engine(self) -> Engine:
+        return self._plain_engine().execution_options(**{OPTION: self.keys})
+
+    def _plain_engine(self) -> Engine:
         if not self.is_sqlite:
             engine = create_engine(
                 self.url, pool_size=self._writer_count + self._reader_count + 1, pool_pre_ping=True

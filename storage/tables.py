@@ -104,6 +104,7 @@ class Conversation(Row, table=True):
     sender_id: str = Field(index=True)
     contact_id: str = Field(index=True)
     customer_name: str = ""
+    name_index: str = Field(default="", sa_type=Text)
     mode: str = "bot"
     session_no: int = 0
     session_last_ts: float = 0.0
@@ -160,6 +161,7 @@ class Customer(Row, table=True):
     __table_args__ = (
         Index("idx_customers_level", "level", "score"),
         Index("ix_customers_person_id", "person_id"),
+        Index("ix_customers_phone_digest", "phone_digest"),
         Index("ix_customers_last_active_at_id", "last_active_at", "id"),
         Index(
             "ix_customers_due",
@@ -181,6 +183,8 @@ class Customer(Row, table=True):
     remark: str = Field(default="", sa_type=Text)
     phone: str = Field(default="", sa_type=Text)
     address: str = Field(default="", sa_type=Text)
+    name_index: str = Field(default="", sa_type=Text)
+    phone_digest: str = Field(default="", sa_type=Text)
     tags: str = Field(default="[]", sa_type=Text)
     pinned: str = ""
     person_id: str = ""

@@ -11,6 +11,7 @@ import storage.knowledge_tables
 import storage.learning_tables
 import storage.order_tables
 import storage.platform_tables
+import storage.protection_tables
 import storage.review_tables
 import storage.task_tables  # noqa: F401  they register their tables with Row.metadata
 from storage.tables import Row
