@@ -110,7 +110,7 @@ def standing(counters: Counters, average_deal: int, pinned: str = "") -> Standin
     that a person has decided on, whatever the score says."""
     satisfaction = _share(counters.positive, counters.judged)
     activity = _share(counters.recent, counters.messages)
-    value = _share(counters.paid, average_deal) if counters.deals else NEUTRAL
+    value = _share(counters.paid, average_deal) if counters.paid else NEUTRAL
     points = 100 * (
         WEIGHT_SATISFACTION * satisfaction + WEIGHT_ACTIVITY * activity + WEIGHT_VALUE * value
     )

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from domain.errors import NotFound, StaleTurn
-from storage import figures, outbox, reviews
+from domain.messages import MessageKind
+from storage import customer_counts, figures, outbox, reviews
 from storage.audit import record
 from storage.checkpoints import StagedRun, save_run
 from storage.clock import iso
@@ -117,17 +118,6 @@ _SESSION = Statement(
         turn_count = sessions.turn_count + 1,
         total_tokens = sessions.total_tokens + excluded.total_tokens,
         conversation_outcome = excluded.conversation_outcome,
-        last_active_at = excluded.last_active_at
-    """
-)
-_CUSTOMER = Statement(
-    """
-    INSERT INTO customers (contact_id, name, level, score, state, total_messages, last_active_at,
-        remark)
-    VALUES (:contact_id, :name, 'gray', 60, 'new', :n, :at, '')
-    ON CONFLICT (contact_id) DO UPDATE SET
-        name = CASE WHEN excluded.name = '' THEN customers.name ELSE excluded.name END,
-        total_messages = customers.total_messages + excluded.total_messages,
         last_active_at = excluded.last_active_at
     """
 )
@@ -275,14 +265,13 @@ def _touch_people(connection: Connection, turn: TurnCommit, session_key: str, at
             "conversation_id": claim.conversation_id,
         },
     )
-    _CUSTOMER.run(
+    customer_counts.wrote(
         connection,
-        {
-            "contact_id": claim.contact_id,
-            "name": claim.customer.name,
-            "n": len(claim.messages),
-            "at": at,
-        },
+        claim.contact_id,
+        name=claim.customer.name,
+        messages=sum(message.kind != MessageKind.EVENT for message in claim.messages),
+        intent=turn.intent,
+        now=turn.ended,
     )
 
 

@@ -177,7 +177,7 @@ def _fill() -> None:
             " WHERE f.contact_id = customers.contact_id)"
         )
     op.execute(
-        "INSERT INTO counters (name, value) SELECT 'deals', COUNT(*) FROM deals"
+        "INSERT INTO counters (name, value) SELECT 'deals', COUNT(*) FROM deals WHERE amount > 0"
         " UNION ALL SELECT 'deals_amount', COALESCE(SUM(amount), 0) FROM deals"
     )
     _fill_tags(connection)
