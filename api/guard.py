@@ -14,7 +14,7 @@ from engine.orders.links import PATH
 from tools.registry import Caller, NotAllowed, Role
 
 _PUBLIC = frozenset(
-    {"/", "/health", "/api/health", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
+    {"/", "/livez", "/health", "/api/health", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
 )
 LOCAL = Caller(Role.ADMIN, "local")
 KEY_HOLDER = Caller(Role.ADMIN, "api-key")

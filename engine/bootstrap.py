@@ -8,8 +8,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
@@ -38,6 +40,7 @@ from engine.knowledge import SAMPLES as SAMPLES
 from engine.knowledge import Knowledge as Knowledge
 from engine.knowledge import build_knowledge as build_knowledge
 from engine.knowledge import import_samples as import_samples
+from engine.leases import LeaseRunner
 from engine.metrics import Metrics
 from engine.model_calls import CallsBesideTurns
 from engine.notices import NOTICE_CHANNELS, build_notices
@@ -65,6 +68,7 @@ from engine.tool_desk import ToolDesk
 from engine.turns import Heard, Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
+from engine.wakeups import Wakeups
 from engine.wechat.build import Wechat, build_wechat, hold_s
 from engine.wecom.build import KF_PATIENCE_S, Wecom, build_wecom, join_kf, staff_app
 from engine.wecom.member_channel import PATIENCE_S as MEMBERS_PATIENCE_S
@@ -80,6 +84,7 @@ from storage import history, outbox
 from storage.checkpoints import RowCheckpointSaver
 from storage.database import Database
 from storage.kf import CHANNEL as KF
+from storage.line import Line
 from storage.migrate import migrate
 from storage.orders import OrderBook
 from storage.tasks import CALLBACK_CHANNEL, TaskBook
@@ -148,7 +153,9 @@ class Kefu:
     desk: Desk
     desk_watch: DeskWatch
     campaigns: Campaigns
+    wakeups: Wakeups
     started_at: float = field(default_factory=time.time)
+    draining: bool = False
     warming: "asyncio.Task[None] | None" = None
     wecom: Wecom | None = None
     wechat: Wechat | None = None
@@ -175,6 +182,34 @@ class Kefu:
         if self.wecom is not None:
             await self.wecom.start()
         self.warming = asyncio.create_task(self._warm(), name="warm")
+
+    async def _start_work(self) -> None:
+        """What any process that answers customers does by itself."""
+        runners = {runner.what: runner for runner in self._runners()}
+        self.wakeups.on_due = lambda what: runners[what].wake() if what in runners else None
+        await self.engine.start()
+        await self.task_work.start()
+        if self.dispatching is not None:
+            await self.dispatching.start()
+        await self.order_runner.start()
+        await self.desk_watch.start()
+        if self.qingjian is not None:
+            await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
+        if self.wecom is not None:
+            await self.wecom.start()
+
+    async def _leave_work(self) -> None:
+        """Other processes do that: they are told of it."""
+        for runner in self._runners():
+            runner.on_due_elsewhere = partial(self.wakeups.due, runner.what)
+        await self.engine.start()
+        if self.wecom is not None:
+            await self.wecom.take_bells()
+
+    def _runners(self) -> list[LeaseRunner[Any]]:
+        pulled = self.wecom.puller if self.wecom is not None else None
+        found = (self.task_work.runner, self.order_runner, self.dispatching, pulled)
+        return [runner for runner in found if runner is not None]
 
     def _qingjian_is_back(self) -> None:
         self.engine.database.write(lambda c: outbox.hasten(c, QINGJIAN))
@@ -232,18 +267,19 @@ class Kefu:
         collector.let_go()
 
 
-def build(settings: Settings) -> Kefu:
-    """Raises ConfigurationError where a setting or one of its files cannot be used."""
+def build(settings: Settings, *, worker: bool = False) -> Kefu:
+    """``worker``: it works, whatever the settings say of a process that listens. Raises
+    ConfigurationError where a setting or one of its files cannot be used."""
     lock = _lock_data_folder(settings)
     try:
-        return _build(settings, lock)
+        return _build(settings, lock, works=worker or settings.role == "all")
     except BaseException:
         if lock is not None:
             lock.release()
         raise
 
 
-def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
+def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
     database = open_database(settings)
     http = httpx.AsyncClient(limits=httpx.Limits(max_connections=256, max_keepalive_connections=64))
     metrics = Metrics()
@@ -272,6 +308,8 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
     notices = wechat.order_notices() if wechat else None
     reach = frozenset(channels) | ({TUHUI} if settings.tuhui_url else frozenset())
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+    line = None if database.is_sqlite else Line(database.url)
+    wakeups = Wakeups(line, owner=owner, works=works)
     work = TaskWork(
         database,
         registry,
@@ -303,6 +341,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
         engine_policy(settings),
         owner=owner,
         alone=database.is_sqlite,
+        wakeups=wakeups,
         metrics=metrics,
         on_commit=_each(
             upkeep.note,
@@ -427,6 +466,7 @@ def _build(settings: Settings, lock: FolderLock | None) -> Kefu:
             owner=owner,
             on_queues=parts.wake_queues,
         ),
+        wakeups=wakeups,
     )
 
     def take(book: PriceBook) -> None:
@@ -463,9 +503,7 @@ class EngineParts:
     deliverer: Deliverer
 
     def wake_queues(self, queues: Sequence[str]) -> None:
-        """Queues of the outbox that got something."""
-        for queue in queues:
-            self.deliverer.wake(queue)
+        self.engine.wake_queues(queues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,6 +522,7 @@ def assemble_engine(
     *,
     owner: str,
     alone: bool,
+    wakeups: Wakeups | None = None,
     clock: Callable[[], float] = time.time,
     metrics: Metrics | None = None,
     on_commit: Callable[[TurnCommit], None] | None = None,
@@ -507,10 +546,7 @@ def assemble_engine(
         clock=clock,
     )
 
-    def wake_queues(queues: Sequence[str]) -> None:
-        for queue in queues:
-            deliverer.wake(queue)
-
+    wakeups = wakeups or Wakeups(None, owner=owner, works=True)
     turns = Turns(
         database,
         build_conversation_graph(checkpointer=saver),
@@ -521,8 +557,9 @@ def assemble_engine(
         policy,
         owner=owner,
         notices="staff" in channels,
-        on_deliveries=wake_queues,
+        on_deliveries=lambda queues: engine.wake_queues(queues),
         on_commit=on_commit,
+        on_answered=wakeups.answered,
         tasks=tasks.turns if tasks else None,
         orders=orders,
         record=record,
@@ -540,6 +577,7 @@ def assemble_engine(
         policy,
         owner=owner,
         alone=alone,
+        wakeups=wakeups,
         clock=clock,
     )
     return EngineParts(engine, turns, deliverer)

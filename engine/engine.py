@@ -1,9 +1,10 @@
 """The engine: messages in, answers out, each exactly once."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +23,11 @@ from engine.metrics import Metrics
 from engine.policy import EnginePolicy
 from engine.turns import Turns
 from engine.waiting import MessageKey, Waiter, WaitingRoom, Watcher
+from engine.wakeups import Wakeups
 from graphs.templates import Templates
 from storage import approvals, history, inbox, outbox, turns
 from storage.database import Database
-from storage.inbox import Receipt
+from storage.inbox import Claim, Receipt
 
 log = logging.getLogger(__name__)
 STOP_GRACE_S = 10.0
@@ -39,6 +41,8 @@ class Engine:
     """One process's share of the work; the rows are shared by all processes.
 
     ``alone``: this process is the only one on the database, so leases found at start are dead.
+    ``wakeups``: to and from the others; where they say that this process does not work, it takes
+    messages and waits for answers, and runs no turn but those whose caller watches it.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Engine:
         *,
         owner: str,
         alone: bool,
+        wakeups: Wakeups,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.database = database
@@ -64,8 +69,11 @@ class Engine:
         self._templates = templates
         self._owner = owner
         self._alone = alone
+        self._wakeups, self._works = wakeups, wakeups.works
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
+        self._fetching: set[asyncio.Task[None]] = set()
+        self._sweep_now = asyncio.Event()
         self.on_talk: Callable[[], None] = lambda: None
         """Told of a customer's word in a conversation that is not the bot's alone."""
         self.ready = False
@@ -75,18 +83,27 @@ class Engine:
             freed = await self.database.write(inbox.release_all_leases)
             if freed:
                 log.info("%d conversations of an earlier process are taken over", freed)
-        self._tasks = [
-            asyncio.create_task(self._sweep_forever(), name="sweep"),
-            asyncio.create_task(self._renew_forever(), name="renew leases"),
-        ]
+        self._tasks = [asyncio.create_task(self._renew_forever(), name="renew leases")]
+        if self._works:
+            self._tasks.append(asyncio.create_task(self._sweep_forever(), name="sweep"))
+        self._listen()
         self.ready = True
+
+    def _listen(self) -> None:
+        wakeups = self._wakeups
+        wakeups.on_turn, wakeups.on_queue = self._turns.wake, self._deliverer.wake
+        wakeups.on_answered, wakeups.on_connected = self._answered, self._sweep_now.set
+        wakeups.start()
 
     async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Finish or safely abandon what runs; everything else is in the rows. The database stays
         its owner's to close."""
         self.ready = False
+        self._wakeups.leave()
         await self._turns.stop(grace_s)
         await self._deliverer.stop(grace_s)
+        await self._wakeups.stop()
+        await asyncio.gather(*self._fetching, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -100,13 +117,16 @@ class Engine:
         message: InboundMessage,
         *,
         beside: Callable[[Connection, Receipt], None] | None = None,
+        watched: bool = False,
     ) -> Receipt:
         """Store ``message`` once and see to it that it is answered; returns once it is stored.
 
-        ``beside``: written in the same transaction; what it raises undoes both. A caller that is
-        cancelled meanwhile leaves no claim behind that nobody works on.
+        ``beside``: written in the same transaction; what it raises undoes both. ``watched``: its
+        caller is shown the turn's progress, which only this process can. A caller that is cancelled
+        meanwhile leaves no claim behind that nobody works on.
         """
         policy = self.policy
+        here = self.ready and (self._works or watched)
         debounce = policy.debounce(message.channel, message.route)
         message = replace(message, received_at=self._clock())
 
@@ -116,7 +136,7 @@ class Engine:
                 message,
                 debounce=debounce,
                 max_debounce=policy.debounce_max_s,
-                claim_for=self._owner if debounce == 0 and self.ready else None,
+                claim_for=self._owner if debounce == 0 and here else None,
                 lease_s=policy.lease_s,
                 merge_limit=policy.merge_limit,
                 merge_polled=policy.merge_polled,
@@ -155,7 +175,29 @@ class Engine:
         if not receipt.duplicate and receipt.mode != Mode.BOT:
             self.on_talk()
         if not receipt.duplicate and receipt.due_at is not None:
-            self._turns.wake(message.conversation, receipt.due_at, receipt.claim)
+            self._wake(message.conversation, receipt.due_at, receipt.claim)
+
+    def _wake(self, conversation: str, due_at: float, claim: Claim | None = None) -> None:
+        if self._works or claim is not None:
+            self._turns.wake(conversation, due_at, claim)
+        else:
+            self._wakeups.turn(conversation, due_at)
+
+    def _answered(self, key: MessageKey) -> None:
+        """Another process has committed the answer to a message; perhaps one of ours waits."""
+        if self._waiting.awaits(key):
+            fetching = asyncio.create_task(self._fetch(key), name="fetch an answer")
+            self._fetching.add(fetching)
+            fetching.add_done_callback(self._fetching.discard)
+
+    async def _fetch(self, key: MessageKey) -> None:
+        try:
+            found = await self.answer_of(*key)
+        except StorageError as error:
+            log.debug("an answer is fetched later: %s", error)
+            return
+        if found is not None and found[1] is not None:
+            self._waiting.answer(key, found[1])
 
     async def ask(
         self,
@@ -173,7 +215,7 @@ class Engine:
         key = (message.channel, message.account, message.channel_message_id)
         waiter = self._waiting.join(key, watcher)
         try:
-            receipt = await self.receive(message)
+            receipt = await self.receive(message, watched=watcher is not None)
             if receipt.result is not None:
                 result = orjson.loads(receipt.result)
                 return answer_for(result, message.channel_message_id, duplicate=True)
@@ -207,7 +249,7 @@ class Engine:
         conversation = await self.database.write(
             lambda c: turns.replay_dead_letter(c, dead_letter, now=now, actor=actor)
         )
-        self._turns.wake(conversation, now)
+        self._wake(conversation, now)
         return conversation
 
     async def resend(self, delivery: int, *, actor: str) -> None:
@@ -215,11 +257,19 @@ class Engine:
         queue = await self.database.write(
             lambda c: outbox.resend(c, delivery, now=now, actor=actor)
         )
-        self._deliverer.wake(queue)
+        self.wake_queues([queue])
+
+    def wake_queues(self, queues: Sequence[str]) -> None:
+        """Queues of the outbox that got something."""
+        if not self._works:
+            self._wakeups.queues(queues)
+            return
+        for queue in queues:
+            self._deliverer.wake(queue)
 
     def look(self, conversation: str) -> None:
         """It wants a turn: somebody has put a word into its inbox."""
-        self._turns.wake(conversation, self._clock())
+        self._wake(conversation, self._clock())
 
     async def decide_approval(
         self, approval: int, verdict: Verdict, *, by: str, note: str = "", total: int | None = None
@@ -240,7 +290,7 @@ class Engine:
             return approvals.get(connection, approval)
 
         decided = await self.database.write(unit)
-        self._turns.wake(decided["conversation_id"], now)
+        self._wake(decided["conversation_id"], now)
         return decided
 
     async def _expire_approvals(self, now: float) -> None:
@@ -289,7 +339,10 @@ class Engine:
             except Exception:
                 log.exception("sweep failed; the next one is in %.1f s", self.policy.sweep_s)
             count += 1
-            await asyncio.sleep(self.policy.sweep_s)
+            self._sweep_now.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.policy.sweep_s):
+                    await self._sweep_now.wait()
 
     async def _sweep(self, *, write_sessions: bool) -> None:
         now = self._clock()

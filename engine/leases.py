@@ -52,7 +52,9 @@ class LeaseRunner(abc.ABC, Generic[K]):
         lease_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._what, self._database = what, database
+        self.what, self._database = what, database
+        self.on_due_elsewhere: Callable[[], None] = lambda: None
+        """Told instead where this process leaves those rows to others: it is never started."""
         self._leases: Book[K] = book
         self._owner, self._alone, self._lease_s = owner, alone, lease_s
         self._clock = clock
@@ -69,7 +71,7 @@ class LeaseRunner(abc.ABC, Generic[K]):
     async def start(self) -> None:
         if self._alone:
             await self._database.write(lambda c: self._leases.release(c))
-        self._loop = asyncio.create_task(self._run(), name=f"due {self._what}s")
+        self._loop = asyncio.create_task(self._run(), name=f"due {self.what}s")
 
     async def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Finish what is being done; what is left is due again."""
@@ -88,11 +90,15 @@ class LeaseRunner(abc.ABC, Generic[K]):
     def wake(self) -> None:
         """Something is due; said by this process, others find it by polling."""
         self._wake.set()
+        if self._loop is None:
+            self.on_due_elsewhere()
 
     def due(self, at: float) -> None:
         """Something wants attention at ``at``; a later look finds what is far off."""
         now = self._clock()
-        if at <= now + POLL_S:
+        if self._loop is None:
+            self.on_due_elsewhere()
+        elif at <= now + POLL_S:
             asyncio.get_running_loop().call_later(max(0.0, at - now), self._wake.set)
 
     async def _run(self) -> None:
@@ -101,7 +107,7 @@ class LeaseRunner(abc.ABC, Generic[K]):
             try:
                 await self._look()
             except Exception:
-                log.exception("looking for due %ss failed; again in %.1f s", self._what, POLL_S)
+                log.exception("looking for due %ss failed; again in %.1f s", self.what, POLL_S)
             try:
                 async with asyncio.timeout(POLL_S):
                     await self._wake.wait()
@@ -130,7 +136,7 @@ class LeaseRunner(abc.ABC, Generic[K]):
     def _begin(self, lane: str, keys: Sequence[K], work: Callable[[], Awaitable[None]]) -> None:
         """``keys``: what one task works on."""
         task = asyncio.create_task(
-            self._guarded(self._running[lane], keys, work), name=f"{self._what} {keys[0]}"
+            self._guarded(self._running[lane], keys, work), name=f"{self.what} {keys[0]}"
         )
         self._running[lane] |= dict.fromkeys(keys, task)
 
@@ -144,7 +150,7 @@ class LeaseRunner(abc.ABC, Generic[K]):
             await work()
         except Exception:
             # Their lease runs out, and they are due still.
-            log.exception("%s %s: bookkeeping failed", self._what, keys[0])
+            log.exception("%s %s: bookkeeping failed", self.what, keys[0])
         finally:
             for key in keys:
                 if lane.get(key) is asyncio.current_task():  # it may be claimed anew

@@ -54,10 +54,17 @@ class WaitingRoom:
             if key in self._waiters:
                 self._waiters[key].answering = False
 
-    def answer(self, key: MessageKey, result: dict[str, Any]) -> None:
+    def awaits(self, key: MessageKey) -> bool:
         waiter = self._waiters.get(key)
-        if waiter is not None and not waiter.future.done():
-            waiter.future.set_result(result)
+        return waiter is not None and not waiter.future.done()
+
+    def answer(self, key: MessageKey, result: dict[str, Any]) -> bool:
+        """Whether somebody here waited for it."""
+        waiter = self._waiters.get(key)
+        if waiter is None or waiter.future.done():
+            return False
+        waiter.future.set_result(result)
+        return True
 
     def watched(self, keys: Iterable[MessageKey]) -> bool:
         return any(self._waiters[key].watchers for key in keys if key in self._waiters)

@@ -17,6 +17,9 @@ from pydantic import SecretStr
 from domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
     from engine.settings import Settings
 
 SANDBOX_READY_S = 10.0
@@ -71,8 +74,6 @@ def _share_secret(settings: "Settings") -> None:
 
 
 def _run(settings: "Settings", *, samples: bool) -> None:
-    import uvicorn
-
     from api.app import create_app
     from api.serving import Server
     from engine.bootstrap import build
@@ -81,26 +82,32 @@ def _run(settings: "Settings", *, samples: bool) -> None:
     configure_logging(
         settings.effective_log_level(), settings.log_json, secrets=settings.secret_values()
     )
-    _refuse_taken_port(settings.host, settings.port)
+    refuse_taken_port("KEFU_PORT", settings.host, settings.port)
     kefu = build(settings)
     app = create_app(kefu, samples=samples)
-    config = uvicorn.Config(
+    config = server_config(app, settings.host, settings.port)
+    server = Server(app, config, drain_s=settings.drain_s)
+    server.run()
+    if not server.started:
+        raise typer.Exit(3)
+
+
+def server_config(app: "FastAPI", host: str, port: int) -> "uvicorn.Config":
+    import uvicorn
+
+    return uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
+        host=host,
+        port=port,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=15,
         timeout_keep_alive=75,  # longer than proxies keep theirs: they close first
         server_header=False,
     )
-    server = Server(app, config)
-    server.run()
-    if not server.started:
-        raise typer.Exit(3)
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
+def refuse_taken_port(variable: str, host: str, port: int) -> None:
     """One line instead of a stack trace, before anything is started."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
@@ -109,7 +116,7 @@ def _refuse_taken_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConfigurationError(
-                "KEFU_PORT", f"{host}:{port} cannot be used ({error.strerror})", "a free port"
+                variable, f"{host}:{port} cannot be used ({error.strerror})", "a free port"
             ) from error
 
 

@@ -56,7 +56,14 @@ async def api_health(kefu: TheKefu) -> Response:
     )
 
 
-@router.get("/health", responses={503: {"description": "A part is down"}})
+@router.get("/livez")
+async def livez() -> Response:
+    """Liveness: 200 as long as the process answers at all. Who gets nothing here may end it;
+    whether it is to be sent work is `/health`'s to say."""
+    return Json({"status": "ok"})
+
+
+@router.get("/health", responses={503: {"description": "A part is down, or the process is ending"}})
 async def health(kefu: TheKefu) -> Response:
     """Readiness: 200 when messages are stored and answered, with the state of each part."""
     parts: dict[str, Any] = {
@@ -68,14 +75,27 @@ async def health(kefu: TheKefu) -> Response:
         parts["qingjian"] = kefu.qingjian.state
     if kefu.wecom is not None and kefu.wecom.puller is not None:
         parts["wecom_kf"] = await _kf_accounts(kefu)
-    ready = kefu.engine.ready and parts["database"] == "ok"
+    if not kefu.engine.database.is_sqlite:
+        parts["processes"] = _processes(kefu)
+    ready = kefu.engine.ready and parts["database"] == "ok" and not kefu.draining
     body = {
-        "status": "ok" if ready else "unavailable",
+        "status": "ok" if ready else "draining" if kefu.draining else "unavailable",
         "service": "kefu-graph",
         "uptime_s": round(time.time() - kefu.started_at, 1),
         "parts": parts,
     }
     return Json(body, status_code=200 if ready else 503)
+
+
+def _processes(kefu: Kefu) -> dict[str, Any]:
+    """``workers``: those to which turns may be left, this one too. Without wake-ups work is found
+    by looking, which takes longer."""
+    wakeups = kefu.wakeups
+    return {
+        "role": "all" if wakeups.works else "api",
+        "wakeups": "ok" if wakeups.connected else "down",
+        "workers": len(wakeups.workers()),
+    }
 
 
 async def _kf_accounts(kefu: Kefu) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from pydantic_settings import SettingsConfigDict
 from domain.errors import ConfigurationError
 from engine.settings.accepted import AcceptedSettings
 from engine.settings.campaigns import CampaignSettings
+from engine.settings.caches import CacheSettings
 from engine.settings.channels import ChannelSettings, DeskSettings, NoticeSettings, TaskSettings
 from engine.settings.fields import (
     CUSTOM_PROVIDER,
@@ -32,6 +33,7 @@ from engine.settings.fields import (
 from engine.settings.models import ModelSettings, ProviderSettings
 from engine.settings.pictures import PictureSettings
 from engine.settings.platforms import SANDBOX_WECHAT, SANDBOX_WECOM, WechatSettings, WecomSettings
+from engine.settings.scaling import ScalingSettings
 from engine.settings.service import AnswerSettings, ServerSettings, StorageSettings, TurnSettings
 
 
@@ -39,8 +41,10 @@ class Settings(
     ServerSettings,
     StorageSettings,
     TurnSettings,
+    ScalingSettings,
     AnswerSettings,
     ModelSettings,
+    CacheSettings,
     ChannelSettings,
     NoticeSettings,
     DeskSettings,
@@ -73,6 +77,7 @@ class Settings(
     @model_validator(mode="after")
     def _check_rules(self) -> "Settings":
         self._check_exposure()
+        self._check_role()
         self._check_thresholds()
         self._check_pairs()
         self._check_llm()
@@ -84,6 +89,14 @@ class Settings(
                 "KEFU_API_KEY",
                 f"not set, while the service is to listen on {self.host!r}",
                 "a key that callers send as X-API-Key, or KEFU_HOST=127.0.0.1",
+            )
+
+    def _check_role(self) -> None:
+        if self.role == "api" and self.database_dsn().startswith("sqlite"):
+            raise ConfigurationError(
+                "KEFU_ROLE",
+                "'api' leaves turns to other processes, and SQLite is for one",
+                "all, or DATABASE_URL=postgresql://…",
             )
 
     def _check_thresholds(self) -> None:

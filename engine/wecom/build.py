@@ -58,6 +58,11 @@ class Wecom:
     puller: KfPuller | None = None
     hand_overs: HandOvers | None = None
 
+    async def take_bells(self) -> None:
+        """Instead of `start` where other processes pull and deliver."""
+        if self.puller is not None:
+            await self.puller.take_bells()
+
     async def start(self) -> None:
         self.names.start()
         if self.hand_overs is not None:

@@ -102,7 +102,8 @@ class KfPuller(LeaseRunner[str]):
 
     # Its life ------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def take_bells(self) -> None:
+        """From now on: also where others pull what they tell of."""
         now = self._clock()
 
         def unit(connection: Connection) -> float:
@@ -113,7 +114,10 @@ class KfPuller(LeaseRunner[str]):
             return first
 
         self._first_start = await self._database.write(unit)
-        self._next_sweep = now + SILENT_S
+
+    async def start(self) -> None:
+        await self.take_bells()
+        self._next_sweep = self._clock() + SILENT_S
         self._stopping = False
         await super().start()
         if not self._accounts:

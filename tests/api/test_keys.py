@@ -18,7 +18,7 @@ KEY = "钥匙-s3cret key"
 WEBHOOK_SECRET = "webhook-secret"
 WEBHOOK_PATH = "/api/channels/webhook/shop/messages"
 WEBHOOK_BODY = b'{"message_id": "k-1", "sender_id": "k", "text": "\xe4\xbd\xa0\xe5\xa5\xbd"}'
-OPEN = ("/", "/health", "/api/health", "/docs", "/openapi.json")
+OPEN = ("/", "/livez", "/health", "/api/health", "/docs", "/openapi.json")
 GUARDED = (
     ("POST", "/api/v1/messages"),
     ("POST", "/api/v1/messages/stream"),

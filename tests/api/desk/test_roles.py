@@ -32,6 +32,7 @@ open GET /openapi.json
 open GET /docs
 open GET /docs/oauth2-redirect
 open GET /assets/docs
+open GET /livez
 open GET /health
 open GET /api/health
 open GET /pictures/{sha256}
