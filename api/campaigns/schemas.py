@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from api.fields import Identifier, Name, Text
@@ -16,6 +16,15 @@ Level = Literal["white", "gray", "black"]
 State = Literal["new", "potential", "deal", "repurchase", "churn"]
 Tag = Annotated[str, Field(min_length=1, max_length=64)]
 Some = Annotated[tuple[Identifier, ...], Field(max_length=MAX_LISTED_PEOPLE)]
+
+
+def _zoned(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise PydanticCustomError("no_zone", "应带时区,如 2026-12-12T20:00:00+08:00")
+    return value
+
+
+Moment = Annotated[datetime, AfterValidator(_zoned)]
 ManyDays = Annotated[float, Field(ge=0, le=3_650, allow_inf_nan=False)]
 
 
@@ -63,14 +72,8 @@ class CampaignIn(_Strict):
     text: Annotated[Text, Field(max_length=MAX_TEXT_CHARS)]
     segment: SegmentIn = SegmentIn()
     per_minute: Annotated[int, Field(ge=1, le=6_000)] = 30
-    ends_at: datetime | None = None
+    ends_at: Moment | None = None
     version: Annotated[int, Field(ge=1, le=2**62)] | None = None
-
-    @model_validator(mode="after")
-    def _ends_later(self) -> Self:
-        if self.ends_at is not None and self.ends_at.tzinfo is None:
-            raise PydanticCustomError("no_zone", "ends_at 应带时区,如 2026-12-12T20:00:00+08:00")
-        return self
 
     def new(self) -> NewCampaign:
         ends = self.ends_at.timestamp() if self.ends_at is not None else None
@@ -80,13 +83,7 @@ class CampaignIn(_Strict):
 class StartIn(_Strict):
     """``starts_at``: later; left out: at once."""
 
-    starts_at: datetime | None = None
-
-    @model_validator(mode="after")
-    def _has_zone(self) -> Self:
-        if self.starts_at is not None and self.starts_at.tzinfo is None:
-            raise PydanticCustomError("no_zone", "starts_at 应带时区,如 2026-12-12T10:00:00+08:00")
-        return self
+    starts_at: Moment | None = None
 
 
 class CampaignOut(BaseModel):

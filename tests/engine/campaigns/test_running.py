@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC
 
@@ -132,8 +131,8 @@ class Floor:
 
 
 @pytest.fixture
-async def floor(database: Database) -> AsyncIterator[Floor]:
-    yield Floor(database)
+async def floor(database: Database) -> Floor:
+    return Floor(database)
 
 
 async def test_everybody_of_the_segment_gets_it_once_and_the_campaign_ends(floor: Floor) -> None:
