@@ -8,6 +8,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 
 from domain.desk import EVERYTHING, in_scope
 from domain.errors import NotFound
+from storage.sealed import name_clause, unsealed
 
 MAX_FOUND_CHARS = 400
 _ESCAPE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_"})
@@ -73,17 +74,19 @@ def orders(connection: Connection, part: Slice, statuses: Sequence[str], search:
     """Numbers of orders, the newest first. ``search``: in the title, the requirement, the number
     and the customer's name."""
     known = "AND o.status IN :statuses" if statuses else ""
+    named = name_clause(connection, "v.customer_name", "v.name_index", search)
     return _page(
         connection,
         "SELECT o.id, v.customer_name, v.sender_id, v.channel FROM image_tasks o"  # noqa: S608
         " LEFT JOIN conversations v ON v.id = o.conversation_id WHERE (:search = ''"
         " OR CAST(o.id AS TEXT) = :search OR LOWER(o.title) LIKE :like ESCAPE '\\'"
         " OR LOWER(o.requirement) LIKE :like ESCAPE '\\'"
-        f" OR LOWER(v.customer_name) LIKE :like ESCAPE '\\') {known}",
+        f" OR {named.sql}) {known}",
         "ORDER BY o.id DESC",
         part,
         search=search,
         like=_like(search),
+        **named.params,
         **({"statuses": list(statuses)} if statuses else {}),
     )
 
@@ -105,15 +108,17 @@ def messages(connection: Connection, part: Slice, search: str) -> Page:
 
 def customers(connection: Connection, part: Slice, search: str) -> Page:
     """Conversations of customers called so, the last active first."""
+    named = name_clause(connection, "v.customer_name", "v.name_index", search)
     return _page(
         connection,
-        "SELECT v.id AS conversation_id, v.customer_name, v.sender_id, v.channel, v.mode,"
-        " v.last_active_at FROM conversations v WHERE (LOWER(v.customer_name) LIKE :like"
-        " ESCAPE '\\' OR LOWER(v.sender_id) LIKE :like ESCAPE '\\' OR v.id = :search)",
+        "SELECT v.id AS conversation_id, v.customer_name, v.sender_id, v.channel, v.mode,"  # noqa: S608
+        f" v.last_active_at FROM conversations v WHERE ({named.sql}"
+        " OR LOWER(v.sender_id) LIKE :like ESCAPE '\\' OR v.id = :search)",
         "ORDER BY v.last_active_at DESC, v.id",
         part,
         like=_like(search),
         search=search,
+        **named.params,
     )
 
 
@@ -161,7 +166,8 @@ def _page(connection: Connection, sql: str, order: str, part: Slice, **params: A
     scoped, scope_params = _scoped(part.scopes)
     values = {**params, **scope_params, "limit": part.limit + 1, "offset": part.offset}
     statement = _statement(f"{sql} AND {scoped} {order} LIMIT :limit OFFSET :offset", values)
-    rows = [dict(row) for row in connection.execute(statement, values).mappings()]
+    found = connection.execute(statement, values).mappings()
+    rows = [unsealed(connection, dict(row), "customer_name") for row in found]
     return Page(tuple(rows[: part.limit]), len(rows) > part.limit)
 
 

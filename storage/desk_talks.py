@@ -8,12 +8,13 @@ from sqlalchemy import Connection, text
 
 from domain.desk import EventKind, Mode
 from domain.errors import NotFound
-from storage import desk_events, drafts
+from domain.figures import Sums
+from storage import customer_counts, desk_events, drafts, figures
 from storage.audit import record
 from storage.clock import iso
 from storage.handoffs import DESK, HandoffRow, open_handoff
 from storage.inbox_events import put_event
-from storage.recipients import RecipientRow
+from storage.recipients import RecipientRow, recipient
 from storage.statements import Statement
 
 RETURNED = "desk_returned"
@@ -71,6 +72,10 @@ _REPLIED = Statement(
     WHERE id = :id AND status = 'taken'
     """
 )
+_FIRST_WORD = Statement(
+    "SELECT conversation_id, waiting_since_ts FROM handoffs"
+    " WHERE id = :id AND status = 'taken' AND first_reply_ts IS NULL"
+)
 _ASKED = Statement(
     "UPDATE handoffs SET asked_ts = COALESCE(asked_ts, :now), active_ts = :now"
     " WHERE conversation_id = :id AND status = 'taken'"
@@ -98,7 +103,7 @@ _REOPEN = Statement(
 _ASKED_FOR_RATING = Statement("UPDATE handoffs SET rating_asked_ts = :now WHERE id = :id")
 _RATE = Statement(
     "UPDATE handoffs SET rating = :rating WHERE id = :id AND rating IS NULL"
-    " RETURNING conversation_id"
+    " RETURNING conversation_id, contact_id"
 )
 
 
@@ -148,7 +153,7 @@ def talk_of(connection: Connection, conversation: str) -> Talk | None:
         return None
     handoff, status, agent, reason, skill, first, asked, overdue = row[8:]
     return Talk(
-        RecipientRow(*row[:7]),
+        recipient(connection, row[:7]),
         row[7],
         handoff,
         status or "",
@@ -286,6 +291,10 @@ def set_handoff(
 
 def replied(connection: Connection, handoff: int, *, now: float) -> None:
     """An agent has spoken: it is the customer's turn."""
+    first = _FIRST_WORD.first(connection, {"id": handoff})
+    if first is not None:
+        waited = Sums(waits=1, wait_ms=max(0, round((now - first[1]) * 1_000)))
+        figures.add_of(connection, first[0], waited, at=now)
     _REPLIED.run(connection, {"id": handoff, "now": now})
 
 
@@ -329,6 +338,7 @@ def close(
     _turn_to(connection, talk.conversation, Mode.BOT, now=now, agent=by)
     data = {"outcome": outcome, "why": why, "handoff": talk.handoff}
     _tell(connection, EventKind.RESOLVED, talk, by, now, data)
+    _judged(connection, talk, talk.handoff, outcome, by=agent or by, now=now)
     event = f"{RETURNED}:{talk.handoff}:{'ask' if asks else ''}"
     put_event(connection, talk.conversation, event, message_id=f"{event}:{iso(now)}", now=now)
     return True
@@ -357,6 +367,7 @@ def reopen(connection: Connection, talk: Talk, *, agent: str, now: float) -> boo
         return False
     _turn_to(connection, talk.conversation, Mode.HUMAN, now=now, agent=agent)
     _tell(connection, EventKind.REOPENED, talk, agent, now, {"handoff": last[0]})
+    _judged(connection, talk, last[0], "", by=agent, now=now)
     return True
 
 
@@ -369,9 +380,33 @@ def rate(connection: Connection, handoff: int, rating: int, *, now: float) -> bo
     row = _RATE.first(connection, {"id": handoff, "rating": rating})
     if row is None:
         return False
+    figures.add_of(connection, row[0], Sums(ratings=1, rating_sum=rating), at=now)
+    conversation, contact = row
+    customer_counts.judged(
+        connection,
+        f"handoff:{handoff}",
+        contact,
+        conversation_id=conversation,
+        rating=rating,
+        now=now,
+    )
     data = {"rating": rating, "handoff": handoff}
     desk_events.tell(connection, EventKind.RATING, row[0], now=now, data=data)
     return True
+
+
+def _judged(
+    connection: Connection, talk: Talk, handoff: int | None, outcome: str, *, by: str, now: float
+) -> None:
+    customer_counts.judged(
+        connection,
+        f"handoff:{handoff}",
+        talk.who.contact_id,
+        conversation_id=talk.conversation,
+        outcome=outcome,
+        by=by,
+        now=now,
+    )
 
 
 def _turn_to(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 
 from domain.desk import EVERYTHING
 from storage.history import rows
+from storage.sealed import name_clause, unsealed
 
 _SPOKEN = "(m.kind <> 'event' OR m.content <> '')"
 _COLUMNS = """
@@ -48,7 +49,7 @@ _ATTENTION = (
     "h.id",
 )
 _SEARCHED = """
-    AND (LOWER(c.customer_name) LIKE :like ESCAPE '\\' OR LOWER(c.sender_id) LIKE :like ESCAPE '\\'
+    AND ({named} OR LOWER(c.sender_id) LIKE :like ESCAPE '\\'
         OR c.id LIKE :like ESCAPE '\\' OR EXISTS (SELECT 1 FROM handoffs q
             WHERE q.conversation_id = c.id AND LOWER(q.question) LIKE :like ESCAPE '\\'))
     """
@@ -121,7 +122,7 @@ def page(connection: Connection, wanted: Wanted) -> list[dict[str, Any]]:
     details = f"SELECT {_COLUMNS} {_DETAILS[kind.of]} WHERE {kind.of}.id IN :ids"
     found = _found(connection, details, {"ids": list(keys)})
     name = "handoff" if kind.of == "h" else "conversation_id"
-    rows = {row[name]: row for row in found}
+    rows = {row[name]: unsealed(connection, row, "customer_name") for row in found}
     return [rows[at] | {"keys": of} for at, of in keys.items() if at in rows]
 
 
@@ -134,7 +135,10 @@ def _page_keys(connection: Connection, wanted: Wanted, kind: _Kind) -> dict[Any,
     if wanted.after is not None:
         after = f"AND ({', '.join(kind.order)}) {beyond} ({', '.join(marks)})"
         params |= {f"k{at}": value for at, value in enumerate(wanted.after)}
+    searched = ""
     if wanted.search:
+        named = name_clause(connection, "c.customer_name", "c.name_index", wanted.search)
+        searched, params = _SEARCHED.format(named=named.sql), params | named.params
         params["like"] = f"%{wanted.search.lower().translate(_ESCAPE)}%"
     if wanted.channel:
         params["channel"] = wanted.channel
@@ -146,7 +150,7 @@ def _page_keys(connection: Connection, wanted: Wanted, kind: _Kind) -> dict[Any,
         f"SELECT {kind.of}.id AS id, {keys}"
         f" {kind.source} WHERE {kind.where} AND {within}"
         f" {'AND c.channel = :channel' if wanted.channel else ''}"
-        f" {_SEARCHED if wanted.search else ''} {after}"
+        f" {searched} {after}"
         f" ORDER BY {', '.join(by + way for by in kind.order)} LIMIT :limit",
         params | {"limit": wanted.limit + 1},
     )
@@ -186,7 +190,7 @@ def head(connection: Connection, conversation: str) -> dict[str, Any] | None:
         " WHERE c.id = :id",
         id=conversation,
     )
-    return found[0] if found else None
+    return unsealed(connection, found[0], "customer_name", "known_name") if found else None
 
 
 def tags(connection: Connection, contact: str) -> list[str]:

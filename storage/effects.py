@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from domain.decisions import Effect, EffectKind
-from storage import outbox
+from storage import customers, outbox
 from storage.audit import record
 from storage.clock import iso
 from storage.dispatches import NewDispatch, want
 from storage.handoffs import HandoffRow, open_handoff
 from storage.orders import NewOrder, OrderBook
+from storage.sealed import name_index, seal
 from storage.statements import Statement
 from storage.tasks import TOOL, NewTask, TaskBook
 
@@ -78,16 +79,6 @@ _SAID = Statement(
         :kind, :event, :attachments, :now, :now, 'push', 'sent', :turn_id)
     ON CONFLICT (channel, account, channel_message_id) DO NOTHING
     """
-)
-_TAG = Statement(
-    "INSERT INTO customer_tags (contact_id, tag, added_by, created_at)"
-    " VALUES (:contact_id, :tag, :actor, :at) ON CONFLICT (contact_id, tag) DO NOTHING"
-)
-_UNTAG = Statement("DELETE FROM customer_tags WHERE contact_id = :contact_id AND tag = :tag")
-_KNOWN_CUSTOMER = Statement(
-    "INSERT INTO customers (contact_id, name, level, score, state, total_messages, last_active_at,"
-    " remark) VALUES (:contact_id, '', 'gray', 60, 'new', 0, :at, '')"
-    " ON CONFLICT (contact_id) DO NOTHING"
 )
 CUSTOMER_COLUMNS = frozenset({"name", "remark", "state"})
 
@@ -258,12 +249,14 @@ def _handoff(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
 
 
 def _tag(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
-    contact, at = payload["contact_id"], iso(writing.now)
-    for tag in payload.get("add", ()):
-        values = {"contact_id": contact, "tag": tag, "actor": writing.cause.actor, "at": at}
-        _TAG.run(writing.connection, values)
-    for tag in payload.get("remove", ()):
-        _UNTAG.run(writing.connection, {"contact_id": contact, "tag": tag})
+    customers.tag(
+        writing.connection,
+        payload["contact_id"],
+        add=payload.get("add", ()),
+        remove=payload.get("remove", ()),
+        actor=writing.cause.actor,
+        now=writing.now,
+    )
 
 
 def _customer(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
@@ -271,13 +264,7 @@ def _customer(writing: _Writing, key: str, payload: dict[str, Any]) -> None:
     unknown = changes.keys() - CUSTOMER_COLUMNS
     if unknown:
         raise ValueError(f"a customer has no {', '.join(sorted(unknown))} that a tool may change")
-    contact = {"contact_id": payload["contact_id"]}
-    _KNOWN_CUSTOMER.run(writing.connection, contact | {"at": iso(writing.now)})
-    sets = ", ".join(f"{column} = :{column}" for column in changes)
-    writing.connection.execute(
-        text(f"UPDATE customers SET {sets} WHERE contact_id = :contact_id"),  # noqa: S608
-        contact | changes,
-    )
+    customers.edit(writing.connection, payload["contact_id"], changes, now=writing.now)
 
 
 def _schedule(writing: _Writing, key: str, payload: dict[str, Any]) -> None:

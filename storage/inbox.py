@@ -10,7 +10,9 @@ from domain.decisions import CustomerFacts
 from domain.messages import Attachment, InboundMessage
 from storage.checkpoints import StoredCheckpoint, latest_checkpoint
 from storage.clock import iso
+from storage.customers import facts
 from storage.orders import has_open
+from storage.sealed import name_index, seal, unseal
 from storage.statements import Statement
 from storage.tasks import watch_version
 
@@ -103,13 +105,15 @@ _FIND_MESSAGE = Statement(
 _TOUCH_CONVERSATION = Statement(
     """
     INSERT INTO conversations (id, channel, account, chat_id, sender_id, contact_id, customer_name,
-        mode, session_no, session_last_ts, due_at, first_unread_ts, received, lease_until, fence,
-        attempts, failures, created_at, last_active_at)
+        name_index, mode, session_no, session_last_ts, due_at, first_unread_ts, received,
+        lease_until, fence, attempts, failures, created_at, last_active_at)
     VALUES (:id, :channel, :account, :chat_id, :sender_id, :contact_id, :customer_name,
-        'bot', 0, 0, :due, :now, 1, 0, 0, 0, 0, :now_iso, :now_iso)
+        :name_index, 'bot', 0, 0, :due, :now, 1, 0, 0, 0, 0, :now_iso, :now_iso)
     ON CONFLICT (id) DO UPDATE SET
         customer_name = CASE WHEN excluded.customer_name = '' THEN conversations.customer_name
                              ELSE excluded.customer_name END,
+        name_index = CASE WHEN excluded.customer_name = '' THEN conversations.name_index
+                          ELSE excluded.name_index END,
         received = conversations.received + 1,
         last_active_at = excluded.last_active_at,
         due_at = CASE
@@ -135,10 +139,6 @@ _UNREAD = Statement(
     SELECT id, channel_message_id, content, kind, route, received_ts, attachments, event
     FROM messages WHERE conversation_id = :id AND status = 'unread' ORDER BY id LIMIT :limit
     """
-)
-_CUSTOMER = Statement(
-    "SELECT contact_id, name, level, score, state, total_messages FROM customers"
-    " WHERE contact_id = :contact_id"
 )
 _NOTHING_DUE = Statement(
     "UPDATE conversations SET due_at = NULL, first_unread_ts = NULL, lease_owner = NULL,"
@@ -195,7 +195,8 @@ def receive(
             "chat_id": message.chat_id,
             "sender_id": message.sender_id,
             "contact_id": message.contact,
-            "customer_name": message.sender_name,
+            "customer_name": seal(connection, message.sender_name),
+            "name_index": name_index(connection, message.sender_name),
             "due": now + debounce,
             "now": now,
             "now_iso": iso(now),
@@ -297,7 +298,7 @@ def claim(
         last_error=found.last_error,
         messages=taken,
         more=len(messages) > len(taken),
-        customer=_customer(connection, found.contact_id, found.customer_name),
+        customer=_customer(connection, found.contact_id, unseal(connection, found.customer_name)),
         checkpoint=latest_checkpoint(connection, conversation),
         tasks_version=watch_version(connection),
         has_orders=has_open(connection, conversation),
@@ -326,13 +327,6 @@ def _unread(connection: Connection, conversation: str, limit: int) -> tuple[Unre
 
 def _attachments(stored: str | None) -> tuple[Attachment, ...]:
     return tuple(Attachment(**item) for item in json.loads(stored)) if stored else ()
-
-
-def _customer(connection: Connection, contact_id: str, name: str) -> CustomerFacts:
-    row = _CUSTOMER.first(connection, {"contact_id": contact_id})
-    if row is None:
-        return CustomerFacts(contact_id=contact_id, name=name)
-    return CustomerFacts(row[0], row[1] or name, row[2], row[3], row[4], row[5])
 
 
 def due_conversations(

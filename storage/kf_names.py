@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, text
 
 from storage.kf import CHANNEL
+from storage.sealed import name_index, seal
 from storage.statements import Statement
 
 _UNNAMED = text(
@@ -12,12 +13,12 @@ _UNNAMED = text(
     " AND channel = :channel AND customer_name = ''"
 ).bindparams(bindparam("customers", expanding=True))
 _NAME = Statement(
-    "UPDATE conversations SET customer_name = :name"
+    "UPDATE conversations SET customer_name = :name, name_index = :index"
     " WHERE sender_id = :customer AND channel = :channel AND customer_name = ''"
 )
 _NAME_CUSTOMER = Statement(
     """
-    UPDATE customers SET name = :name WHERE name = '' AND contact_id IN (
+    UPDATE customers SET name = :name, name_index = :index WHERE name = '' AND contact_id IN (
         SELECT contact_id FROM conversations WHERE sender_id = :customer AND channel = :channel)
     """
 )
@@ -32,6 +33,7 @@ def unnamed(connection: Connection, customers: Sequence[str]) -> list[str]:
 
 def name(connection: Connection, customer: str, name: str) -> None:
     """What somebody has written there stays."""
-    values = {"customer": customer, "name": name, "channel": CHANNEL}
+    sealed = {"name": seal(connection, name), "index": name_index(connection, name)}
+    values = sealed | {"customer": customer, "channel": CHANNEL}
     _NAME.run(connection, values)
     _NAME_CUSTOMER.run(connection, values)

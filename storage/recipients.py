@@ -1,10 +1,11 @@
 """Whom a customer's id means: the conversation in which that customer wrote last."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from storage.statements import Statement
+from storage.sealed import unseal
+from storage.statements import Row, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,14 @@ def find_recipient(
     for statement in (_BY_CONTACT, _BY_SENDER):
         row = statement.first(connection, params)
         if row is not None:
-            return RecipientRow(*row)
+            return recipient(connection, row)
     return None
+
+
+def recipient(connection: Connection, row: Row) -> RecipientRow:
+    """Of the columns of `RecipientRow`, the name as it is stored."""
+    found = RecipientRow(*row)
+    return replace(found, name=unseal(connection, found.name))
 
 
 def recipient_in(
@@ -51,5 +58,5 @@ def recipient_in(
     """The one of this conversation; another of the contact's if it is gone."""
     row = _OF_CONVERSATION.first(connection, {"id": conversation_id})
     if row is not None:
-        return RecipientRow(*row)
+        return recipient(connection, row)
     return find_recipient(connection, contact_id) if contact_id else None

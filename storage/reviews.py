@@ -12,6 +12,7 @@ from domain.errors import InvalidInput, NotFound
 from storage.audit import record
 from storage.clock import iso
 from storage.history import rows
+from storage.sealed import unsealed
 from storage.statements import Statement
 
 ReviewState = Literal["open", "fixed", "dismissed"]
@@ -308,7 +309,7 @@ def turn_facts(connection: Connection, turn_id: str) -> TurnFacts | None:
         conversation=row.conversation_id,
         turn=turn_id,
     )
-    facts = dict(row._mapping)
+    facts = unsealed(connection, dict(row._mapping), "customer_name")
     session = next((one["session_key"] for one in said if one["session_key"]), "")
     return TurnFacts(
         **facts | {"result": json.loads(facts["result"])},

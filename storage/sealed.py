@@ -62,8 +62,6 @@ SEALED = (
     SealedColumn("customers", "id", "address"),
     SealedColumn("conversations", "id", "customer_name", parts="name_index"),
     SealedColumn("sessions", "id", "customer_name"),
-    SealedColumn("tasks", "task_id", "customer_name"),
-    SealedColumn("tasks", "task_id", "specified_customer_name"),
 )
 """Every column that holds such values: what a rotation of keys goes through."""
 

@@ -17,6 +17,7 @@ from storage.clock import iso
 from storage.handoffs import HandoffRow as HandoffRow
 from storage.handoffs import open_handoff
 from storage.inbox import Claim
+from storage.sealed import seal
 from storage.statements import Statement
 
 SESSION_PAUSE_S = 1800.0
@@ -258,7 +259,7 @@ def _touch_people(connection: Connection, turn: TurnCommit, session_key: str, at
         {
             "session_key": session_key,
             "contact_id": claim.contact_id,
-            "name": claim.customer.name,
+            "name": seal(connection, claim.customer.name),
             "outcome": turn.outcome,
             "tokens": turn.reply.tokens_total if turn.reply else 0,
             "at": at,

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from storage.history import rows
+from storage.sealed import unsealed
 
 _CUSTOMER = (
     "SELECT contact_id, name, remark, level, score, state, total_messages, last_active_at"
@@ -48,7 +49,8 @@ def customer(connection: Connection, contact: str, conversation: str) -> KnownCu
     found = rows(connection, _CUSTOMER, contact=contact)
     tags = tuple(row["tag"] for row in rows(connection, _TAGS, contact=contact))
     modes = rows(connection, _MODE, conversation=conversation)
-    return KnownCustomer(found[0] if found else {}, tags, modes[0]["mode"] if modes else "bot")
+    known = unsealed(connection, found[0], "name") if found else {}
+    return KnownCustomer(known, tags, modes[0]["mode"] if modes else "bot")
 
 
 def said(
@@ -72,4 +74,5 @@ def picture_work(connection: Connection, contact: str, *, limit: int) -> list[di
 def handoffs(
     connection: Connection, *, status: str, limit: int, before: int
 ) -> list[dict[str, Any]]:
-    return rows(connection, _HANDOFFS, status=status, limit=limit, before=before)
+    found = rows(connection, _HANDOFFS, status=status, limit=limit, before=before)
+    return [unsealed(connection, one, "name") for one in found]
