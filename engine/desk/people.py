@@ -29,9 +29,9 @@ _TOKEN_BYTES = 32
 class SignInRefused(InvalidInput):
     """401, or 429 with ``retry_after`` seconds."""
 
-    def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
+    def __init__(self, reason: str, *, retry_after: float = 0.0, field: str = "password") -> None:
         self.retry_after = retry_after
-        super().__init__("password", reason, status=429 if retry_after else 401)
+        super().__init__(field, reason, status=429 if retry_after else 401)
 
 
 class People(DeskParts):

@@ -14,9 +14,10 @@ from pydantic_settings import SettingsConfigDict
 
 from domain.errors import ConfigurationError
 from engine.settings.accepted import AcceptedSettings
-from engine.settings.campaigns import CampaignSettings
 from engine.settings.caches import CacheSettings
+from engine.settings.campaigns import CampaignSettings
 from engine.settings.channels import ChannelSettings, DeskSettings, NoticeSettings, TaskSettings
+from engine.settings.clients import ClientSettings
 from engine.settings.fields import (
     CUSTOM_PROVIDER,
     ENV_FILES,
@@ -39,6 +40,7 @@ from engine.settings.service import AnswerSettings, ServerSettings, StorageSetti
 
 class Settings(
     ServerSettings,
+    ClientSettings,
     StorageSettings,
     TurnSettings,
     ScalingSettings,
