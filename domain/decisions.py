@@ -126,7 +126,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class CustomerFacts:
-    """What policies may know of the customer. ``level``: white, gray or black (seed 003)."""
+    """What policies may know of the customer. ``level``: white, gray or black (seed 003);
+    ``last_hour``: messages of the last hour, counted for those whom a limit concerns."""
 
     contact_id: str = ""
     name: str = ""
@@ -135,6 +136,7 @@ class CustomerFacts:
     state: str = "new"
     total_messages: int = 0
     tags: tuple[str, ...] = ()
+    last_hour: int = 0
 
 
 def as_dict(value: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from domain.customers import (
     undealt,
 )
 from storage.clock import iso
+from storage.sealed import name_index, seal
 from storage.statements import Statement
 
 _COLUMNS = (
@@ -34,11 +35,13 @@ _COLUMNS = (
 )
 _WROTE = Statement(
     f"""
-    INSERT INTO customers (contact_id, name, level, score, state, state_before, total_messages,
-        recent_messages, last_active_at, remark, due_at)
-    VALUES (:contact_id, :name, 'gray', 60, 'new', 'new', :n, :n, :at, '', :due)
+    INSERT INTO customers (contact_id, name, name_index, level, score, state, state_before,
+        total_messages, recent_messages, last_active_at, remark, due_at)
+    VALUES (:contact_id, :name, :name_index, 'gray', 60, 'new', 'new', :n, :n, :at, '', :due)
     ON CONFLICT (contact_id) DO UPDATE SET
         name = CASE WHEN excluded.name = '' THEN customers.name ELSE excluded.name END,
+        name_index = CASE WHEN excluded.name = '' THEN customers.name_index
+                          ELSE excluded.name_index END,
         total_messages = customers.total_messages + excluded.total_messages,
         recent_messages = customers.recent_messages + excluded.recent_messages,
         last_active_at = CASE WHEN excluded.total_messages = 0 THEN customers.last_active_at
@@ -171,7 +174,8 @@ def wrote(
 ) -> None:
     """``messages`` of a contact are handled. ``intent``: what the last of them was about."""
     today = day_of(now)
-    values = {"contact_id": contact_id, "name": name, "n": messages, "at": iso(now)}
+    values: dict[str, Any] = {"contact_id": contact_id, "n": messages, "at": iso(now)}
+    values |= {"name": seal(connection, name), "name_index": name_index(connection, name)}
     row = _WROTE.first(connection, values | {"due": _midnight(now)})
     assert row is not None
     if messages:
@@ -203,12 +207,14 @@ def judged(
 ) -> None:
     """What is said of a talk counts once under its ``key``; said again, the later word counts.
     None: as before. ``outcome`` empty: it is open again."""
-    known(connection, contact_id, now=now)
-    place = {"contact_id": contact_id, "conversation_id": conversation_id}
     said = {"key": key, "by": by, "at": iso(now)}
-    _NEW_VERDICT.run(connection, said | place)
+    if rating is not None or outcome:
+        known(connection, contact_id, now=now)
+        place = {"contact_id": contact_id, "conversation_id": conversation_id}
+        _NEW_VERDICT.run(connection, said | place)
     held = _HOLD_VERDICT.first(connection, {"key": key})
-    assert held is not None
+    if held is None:
+        return
     whose, rating_before, outcome_before = held
     rating = rating_before if rating is None else rating
     outcome = outcome_before if outcome is None else outcome

@@ -15,7 +15,6 @@ from storage.clock import iso
 from storage.dispatches import NewDispatch, want
 from storage.handoffs import HandoffRow, open_handoff
 from storage.orders import NewOrder, OrderBook
-from storage.sealed import name_index, seal
 from storage.statements import Statement
 from storage.tasks import TOOL, NewTask, TaskBook
 

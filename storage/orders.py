@@ -16,6 +16,7 @@ from domain.order_words import STATUSES
 from domain.orders import CLOSED, Amendment, OrderStatus, Workflow, may_follow
 from storage.audit import record
 from storage.clock import iso
+from storage.customer_counts import bought, called_off
 from storage.leases import LeasedRows
 from storage.order_rows import ORDER_COLUMNS, add_event, json_list, order_of, quote_text, refused
 from storage.order_rows import EventRow as EventRow
@@ -467,6 +468,7 @@ class OrderBook(LeasedRows[int]):
         kind = "confirmed" if status is S.CONFIRMED else "status"
         noted = {"before": order.status, "after": status} | dict(detail)
         self._note(connection, order.id, kind, noted, actor, now)
+        _count_deal(connection, after, actor, now)
         return after
 
     def _change(
@@ -510,6 +512,16 @@ class OrderBook(LeasedRows[int]):
             subject=str(order_id),
             detail=detail,
         )
+
+
+def _count_deal(connection: Connection, order: OrderRow, actor: str, now: float) -> None:
+    """What was handed over is bought, until it is called off after all."""
+    key = f"order:{order.id}"
+    if order.status in (S.DELIVERED, S.ACCEPTED):
+        total = order.quote.total if order.quote is not None else 0
+        bought(connection, key, order.contact_id, total, order_id=order.id, by=actor, now=now)
+    elif order.status in (S.CANCELLED, S.DECLINED, S.FAILED):
+        called_off(connection, key, now=now)
 
 
 def has_open(connection: Connection, conversation_id: str) -> bool:
