@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -35,11 +35,23 @@ _COMMAND = "from api.cli.main import app; app()"
 _PORTS = range(20_000, 32_000)
 
 
-class Service:
-    """``url`` stays the same over restarts. ``log`` is what every start has printed so far."""
+SERVE = ("serve", "--samples")
+WORKER = ("worker",)
 
-    def __init__(self, data_dir: Path, port: int, env: Mapping[str, str], log_file: Path) -> None:
-        self.data_dir, self.port = data_dir, port
+
+class Service:
+    """``url`` stays the same over restarts. ``log`` is what every start has printed so far.
+    ``command``: of `kefu`."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int,
+        env: Mapping[str, str],
+        log_file: Path,
+        command: Sequence[str] = SERVE,
+    ) -> None:
+        self.data_dir, self.port, self._arguments = data_dir, port, command
         self.url = f"http://127.0.0.1:{port}"
         self.starts = 0
         self._env, self._log_file = dict(env), log_file
@@ -57,8 +69,8 @@ class Service:
     def launch(self) -> None:
         """Start without waiting until it is ready."""
         assert not self.alive
-        command = [sys.executable, "-c", _COMMAND, "serve", "--samples", "--host"]
-        command += ["127.0.0.1", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-c", _COMMAND, *self._arguments, "--host", "127.0.0.1"]
+        command += ["--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self._log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -125,11 +137,14 @@ def running_service(
     sandbox_url: str | None = None,
     env: Mapping[str, str] | None = None,
     port: int | None = None,
+    command: Sequence[str] = SERVE,
+    name: str = "",
 ) -> Iterator[Service]:
     """A ready service with the sample knowledge; ends with the block.
 
     ``data_dir`` is filled unless it exists. ``env`` adds settings; none come from outside. A block
-    that ends well fails all the same if the service has logged a stack trace.
+    that ends well fails all the same if the service has logged a stack trace. ``name``: of its log,
+    where several have one folder.
     """
     if not data_dir.exists():
         shutil.copytree(sample_data(), data_dir)
@@ -137,9 +152,8 @@ def running_service(
     settings |= {"PYTHONPATH": str(ROOT), "KEFU_LOG_LEVEL": "WARNING"}
     settings |= {"KEFU_SANDBOX_URL": sandbox_url} if sandbox_url else {}
     settings |= dict(env or {})
-    service = Service(
-        data_dir, port or free_port(), settings, data_dir.with_name(f"{data_dir.name}.log")
-    )
+    log_file = data_dir.with_name(f"{name or data_dir.name}.log")
+    service = Service(data_dir, port or free_port(), settings, log_file, command)
     try:
         service.start()
         yield service

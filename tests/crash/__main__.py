@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.crash.deployment import DatabaseKind
+from tests.crash.deployment import DatabaseKind, Shape
 from tests.crash.kf_run import run_kf
 from tests.crash.records import Verdict
 from tests.crash.run import run
@@ -27,6 +27,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--customers", type=int, default=50, help="with --kf (default %(default)s)")
     parser.add_argument("--messages", type=int, default=1_000, help="with --kf, in all")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="on PostgreSQL and a Chroma server: two doors that leave all turns to N kefu worker",
+    )
+    parser.add_argument(
+        "--freezes", type=int, default=0, help="how often a process stands still and goes on"
+    )
+    parser.add_argument("--freeze-s", type=float, default=60.0, help="for so long (%(default)s)")
     parser.add_argument("--seed", type=int, help="repeats the moments of an earlier run's kills")
     return parser.parse_args()
 
@@ -48,6 +59,7 @@ def report(name: str, verdict: Verdict) -> None:
 
 
 def _run(options: argparse.Namespace, database: DatabaseKind, folder: Path, seed: int) -> Verdict:
+    shape = Shape(options.workers, options.freezes, options.freeze_s)
     if options.kf:
         return run_kf(
             database,
@@ -57,18 +69,19 @@ def _run(options: argparse.Namespace, database: DatabaseKind, folder: Path, seed
             progress=progress,
             customers=options.customers,
             messages=options.messages,
+            shape=shape,
         )
     runs = run_tasks if options.tasks else run
     kills = options.kills if options.kills is not None else 100
-    return runs(database, folder, kills=kills, seed=seed, progress=progress)
+    return runs(database, folder, kills=kills, seed=seed, progress=progress, shape=shape)
 
 
 def main() -> int:
     options = parse()
     seed = options.seed if options.seed is not None else random.randrange(10_000)
     databases: list[DatabaseKind] = ["sqlite", "postgresql"]
-    if options.database != "both":
-        databases = [options.database]
+    if options.database != "both" or options.workers:
+        databases = ["postgresql" if options.workers else options.database]
     print(f"seed {seed}")
     failed = False
     for database in databases:

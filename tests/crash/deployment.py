@@ -1,9 +1,13 @@
-"""What is killed: one service on SQLite, or several processes on one PostgreSQL."""
+"""What is killed: one service on SQLite, or several processes on one PostgreSQL.
+
+With workers the doors (`kefu serve`, KEFU_ROLE=api) leave all turns to them, all have one data
+folder and one Chroma server, and some are frozen instead of killed.
+"""
 
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,8 +15,9 @@ from typing import Literal
 import httpx
 
 from tests.databases import fresh_postgres_database, postgres_server
+from tests.knowledge.chroma_server import running_chroma
 from tests.sandbox_server import SandboxServer
-from tests.service import Service, running_service
+from tests.service import SERVE, WORKER, Service, running_service
 
 DatabaseKind = Literal["sqlite", "postgresql"]
 PROCESSES: Mapping[DatabaseKind, int] = {"sqlite": 1, "postgresql": 2}
@@ -32,12 +37,26 @@ SETTINGS = {
 Progress = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Shape:
+    """``workers``: beside two doors, on PostgreSQL. ``freezes``: how often a process stands still
+    for ``freeze_s`` seconds while the others go on."""
+
+    workers: int = 0
+    freezes: int = 0
+    freeze_s: float = 60.0
+
+
 @dataclass
 class Deployment:
-    """``database_url``: where the rows are, for whoever looks at them afterwards."""
+    """``services`` take messages, ``workers`` work beside them. ``database_url``: where the rows
+    are, for whoever looks at them afterwards."""
 
     services: list[Service]
     database_url: str
+    workers: list[Service] = field(default_factory=list)
+    shape: Shape = field(default_factory=Shape)
+    freezes: int = 0
     kills: int = 0
     kills_while_starting: int = 0
     restarts: int = 0
@@ -48,8 +67,12 @@ class Deployment:
         return self.services[0].url
 
     @property
+    def processes(self) -> list[Service]:
+        return [*self.services, *self.workers]
+
+    @property
     def starts(self) -> int:
-        return sum(service.starts for service in self.services)
+        return sum(service.starts for service in self.processes)
 
     def kill_at_random(
         self,
@@ -68,8 +91,12 @@ class Deployment:
         Raises RuntimeError if a process does not come back.
         """
         latest = LATEST_S
+        frozen_at = sorted(chance.sample(range(kills), self.shape.freezes))
         while self.kills < kills:
-            service = chance.choice(self.services)
+            if frozen_at and self.kills >= frozen_at[0]:
+                del frozen_at[0]
+                self._freeze(chance.choice(self.processes), progress)
+            service = chance.choice(self.processes)
             if restart_share and chance.random() < restart_share:
                 time.sleep(chance.uniform(SOONEST_S, latest))
                 before(service)
@@ -92,6 +119,14 @@ class Deployment:
             latest = max(LATEST_S, 2 * (time.monotonic() - began))
             progress(f"{self.kills} of {kills} kills")
 
+    def _freeze(self, service: Service, progress: Progress) -> None:
+        """It wakes with everything that it held: leases that ran out, a transaction, a socket."""
+        service.freeze()
+        progress(f"a process stands still for {self.shape.freeze_s:g} s")
+        time.sleep(self.shape.freeze_s)
+        service.thaw()
+        self.freezes += 1
+
     def _restart(self, service: Service) -> None:
         service.stop()
         service.start()
@@ -111,7 +146,7 @@ class Deployment:
                 time.sleep(0.1)
 
     def stop(self) -> None:
-        for service in self.services:
+        for service in self.processes:
             service.stop()
 
 
@@ -130,8 +165,11 @@ def running_deployment(
     folder: Path,
     sandbox: SandboxServer,
     more_settings: Mapping[str, str] | None = None,
+    *,
+    shape: Shape | None = None,
 ) -> Iterator[Deployment]:
     """Processes in ``folder``, configured to the sandbox; the first one is its target."""
+    shape = shape or Shape()
     sandbox.set_webhook_secret(SETTINGS["KEFU_WEBHOOK_SECRET"])
     with contextlib.ExitStack() as stack:
         url, settings = (
@@ -142,12 +180,20 @@ def running_deployment(
             server = stack.enter_context(postgres_server())
             url = stack.enter_context(fresh_postgres_database(server))
             settings["KEFU_DATABASE_URL"] = url
-        services = [
-            stack.enter_context(
-                running_service(folder / f"data{n}", sandbox_url=sandbox.url, env=settings)
+        if shape.workers:
+            settings["KEFU_CHROMA_URL"] = stack.enter_context(running_chroma(folder / "chroma"))
+            settings["KEFU_ROLE"] = "api"
+
+        def started(name: str, command: Sequence[str]) -> Service:
+            data = folder / ("data" if shape.workers else name)
+            return stack.enter_context(
+                running_service(
+                    data, sandbox_url=sandbox.url, env=settings, command=command, name=name
+                )
             )
-            for n in range(PROCESSES[kind])
-        ]
-        deployment = Deployment(services, url)
+
+        services = [started(f"data{n}", SERVE) for n in range(PROCESSES[kind])]
+        workers = [started(f"worker{n}", WORKER) for n in range(shape.workers)]
+        deployment = Deployment(services, url, workers, shape)
         sandbox.set_target(deployment.url)
         yield deployment

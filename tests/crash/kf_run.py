@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.crash.deployment import DatabaseKind, Deployment, Progress, running_deployment
+from tests.crash.deployment import DatabaseKind, Deployment, Progress, Shape, running_deployment
 from tests.crash.kf_records import SEND, KfRecords, Look, kf_problems, read_kf_records
 from tests.crash.kf_storm import PEER, Storm
 from tests.crash.records import Verdict
@@ -53,6 +53,7 @@ def run_kf(
     customers: int = 50,
     messages: int = 1_000,
     patient: bool = True,
+    shape: Shape | None = None,
 ) -> Verdict:
     """``patient``: also with what costs a minute: rate limits, and bells that nobody rings again.
     Otherwise a bell rings at the end."""
@@ -61,7 +62,7 @@ def run_kf(
     with running_sandbox(journal_file=folder / "journal.jsonl", extra=extra) as sandbox:
         storm = Storm(sandbox, seed + 1, customers=customers, messages=messages)
         storm.say_stale()
-        with running_deployment(kind, folder, sandbox, SETTINGS) as deployment:
+        with running_deployment(kind, folder, sandbox, SETTINGS, shape=shape) as deployment:
             storm.let_loose([one.url for one in deployment.services], patient=patient)
 
             def while_dead() -> None:
@@ -83,7 +84,7 @@ def run_kf(
             storm.finish()
             progress("waiting until all is quiet")
             _await_quiet(sandbox, deployment, ring=not patient)
-            for service in deployment.services:
+            for service in deployment.processes:
                 recognised.add(service)
             deployment.stop()
             records = read_kf_records(deployment.database_url, sandbox, storm.stale)
@@ -94,6 +95,7 @@ def run_kf(
         "messages and events read again and recognised": round(recognised.count),
         "kills": deployment.kills,
         "kills while starting": deployment.kills_while_starting,
+        "processes that stood still and went on": deployment.freezes,
         "restarts": deployment.restarts,
         "starts": deployment.starts,
         "seconds": round(time.monotonic() - started),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.crash import asked, pushed
 from tests.crash.asked import Callers
-from tests.crash.deployment import DatabaseKind, Progress, running_deployment
+from tests.crash.deployment import DatabaseKind, Progress, Shape, running_deployment
 from tests.crash.pushed import Customers
 from tests.crash.records import Verdict, notice_problems, read_records
 from tests.sandbox_server import running_sandbox
@@ -22,6 +22,7 @@ def run(
     seed: int,
     progress: Progress,
     load: int = 12,
+    shape: Shape | None = None,
 ) -> Verdict:
     """Kill and restart under load; when all is quiet, compare what everybody has seen.
 
@@ -31,7 +32,7 @@ def run(
     extra = ["--seed", str(seed)]
     with (
         running_sandbox(journal_file=folder / "journal.jsonl", extra=extra) as sandbox,
-        running_deployment(kind, folder, sandbox) as deployment,
+        running_deployment(kind, folder, sandbox, shape=shape) as deployment,
     ):
         customers = Customers(sandbox, seed + 1, rate=load)
         callers = Callers([service.url for service in deployment.services], seed + 2, load)
@@ -57,6 +58,7 @@ def run(
         "notices to staff": len(notices),
         "kills": deployment.kills,
         "kills while starting": deployment.kills_while_starting,
+        "processes that stood still and went on": deployment.freezes,
         "starts": deployment.starts,
         "seconds": round(time.monotonic() - started),
     }

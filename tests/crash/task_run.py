@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from storage.database import normalise_url
-from tests.crash.deployment import DatabaseKind, Progress, running_deployment
+from tests.crash.deployment import DatabaseKind, Progress, Shape, running_deployment
 from tests.crash.handed import Tianwang
 from tests.crash.records import Verdict
 from tests.crash.task_records import TaskRecords, read_task_records, task_problems
@@ -63,13 +63,14 @@ def run_tasks(
     seed: int,
     progress: Progress,
     rate: float = 5.0,
+    shape: Shape | None = None,
 ) -> Verdict:
     """``rate``: tasks handed over a second."""
     started = time.monotonic()
     extra = ["--seed", str(seed)]
     with (
         running_sandbox(journal_file=folder / "journal.jsonl", extra=extra) as sandbox,
-        running_deployment(kind, folder, sandbox, SETTINGS) as deployment,
+        running_deployment(kind, folder, sandbox, SETTINGS, shape=shape) as deployment,
     ):
         sandbox.put("/_sandbox/tianwang/secret", {"secret": SECRET})
         urls = [service.url for service in deployment.services]
@@ -89,6 +90,7 @@ def run_tasks(
         **_counts(tianwang, records),
         "kills": deployment.kills,
         "kills while starting": deployment.kills_while_starting,
+        "processes that stood still and went on": deployment.freezes,
         "kills while an action was under way": look.acting,
         "kills while a callback was due": look.untold,
         "starts": deployment.starts,
