@@ -150,6 +150,18 @@ def undealt(stage: Stage, deals: int) -> Stage:
     return Stage(_at_most(stage.state, most), _at_most(stage.before, most))
 
 
+def as_bought(stage: Stage, deals: int) -> Stage:
+    """At least as far as ``deals`` bring one, here or gone."""
+    if deals <= 0:
+        return stage
+    reached = State.DEAL if deals == 1 else State.REPURCHASE
+    before = max(stage.before, reached, key=_RANK.__getitem__)
+    if stage.state is State.CHURN:
+        return Stage(State.CHURN, before)
+    state = max(stage.state, reached, key=_RANK.__getitem__)
+    return Stage(state, state)
+
+
 def joined(stages: list[Stage]) -> Stage:
     """Of one person whom we knew as several: there as long as one of them is, and as far as the one
     who came furthest."""
