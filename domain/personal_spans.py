@@ -297,6 +297,88 @@ _NOT_NAMES = frozenset(
     )
 )
 
+_PLAIN_WORDS = frozenset(
+    (
+        *(
+            "客户",
+            "客服",
+            "资料",
+            "规则",
+            "问题",
+            "订单",
+            "对话",
+            "摘要",
+            "称呼",
+            "最近",
+            "已知",
+            "信息",
+            "回答",
+            "店铺",
+        ),
+        *(
+            "顾客",
+            "买家",
+            "卖家",
+            "用户",
+            "游客",
+            "匿名",
+            "微信",
+            "微信用户",
+            "价格",
+            "数字",
+            "时间",
+            "内容",
+            "输出",
+            "格式",
+        ),
+        *(
+            "编号",
+            "资料里",
+            "句子",
+            "身份",
+            "折扣",
+            "赔偿",
+            "服务",
+            "照片",
+            "图片",
+            "修复",
+            "设计",
+            "你好",
+            "您好",
+            "谢谢",
+        ),
+        *(
+            "快递",
+            "地址",
+            "电话",
+            "手机",
+            "姓名",
+            "先生",
+            "女士",
+            "小姐",
+            "老板",
+            "老师",
+            "亲",
+            "可以",
+            "什么",
+            "怎么",
+            "多少",
+        ),
+        *(
+            "system",
+            "user",
+            "json",
+            "no",
+            "ok",
+            "no_answer",
+            "answer",
+            "guest",
+            "customer",
+            "wechat",
+        ),
+    )
+)
+
 
 def find(text: str, *, names: Iterable[str] = ()) -> list[Span]:
     """Spans of ``text`` from left to right, none within another. ``names``: what this customer is
@@ -492,7 +574,8 @@ def _trimmed(words: str, start: int, end: int) -> tuple[int, int]:
 
 def _tells(name: str) -> bool:
     """A name of one sign, or a plain word, would hide half of every sentence."""
-    return len(name) >= 2 and name not in _NOT_NAMES and any(map(str.isalpha, name))
+    plain = name in _NOT_NAMES or name in _PLAIN_WORDS
+    return len(name) >= 2 and not plain and any(map(str.isalpha, name))
 
 
 def _within_word(words: str, found: re.Match[str]) -> bool:

@@ -7,7 +7,7 @@ what looks like a placeholder has that hidden too.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from domain.personal_spans import KINDS, Kind, Span, find
 
@@ -25,7 +25,7 @@ _OPEN, _CLOSE = "〔【［\\[「『{｛〈<《（(", "〕】］\\]」』}｝〉>
 _TOKEN = re.compile(
     rf"[{_OPEN}]\s?(?P<kind>{_NAMES})\s?(?P<number>[0-9０-９]{{1,4}})\s?(?P<tail>的?{_TAIL})?\s?[{_CLOSE}]"
 )
-_STARTED = re.compile(rf"[{_OPEN}][^{_OPEN}{_CLOSE}]{{0,13}}\Z")
+_STARTED = re.compile(rf"[{_OPEN}][^{_OPEN}{_CLOSE}]{{0,16}}\Z")
 _WORDS = {Kind.PHONE: "手机号", Kind.IDENTITY: "证件号", Kind.CARD: "银行卡号", _LITERAL: ""}
 
 
@@ -58,9 +58,9 @@ class Placeholders:
         """A placeholder that was never given out becomes the plain word for its kind."""
         return _TOKEN.sub(self._value, text)
 
-    def restoring(self, on_text: Callable[[str], None]) -> "Restoring":
+    def restoring(self) -> "Restoring":
         """For an answer that comes in pieces, cut anywhere."""
-        return Restoring(self, on_text)
+        return Restoring(self)
 
     def _spans(self, text: str) -> list[Span]:
         literal = [Span(*found.span(), _LITERAL) for found in _TOKEN.finditer(text)]
@@ -88,31 +88,28 @@ class Placeholders:
 
 
 class Restoring:
-    """Restores a stream: ``feed`` its pieces, then ``finish``; ``restart`` when a new one begins.
+    """Restores a stream: `feed` gives what can be said by now, `finish` the rest.
 
     What may be the beginning of a placeholder is held back until it is one or not.
     """
 
-    def __init__(self, placeholders: Placeholders, on_text: Callable[[str], None]) -> None:
-        self._placeholders, self._on_text, self._held = placeholders, on_text, ""
+    def __init__(self, placeholders: Placeholders) -> None:
+        self._placeholders, self._held = placeholders, ""
 
-    def feed(self, piece: str) -> None:
+    def feed(self, piece: str) -> str:
         text = self._held + piece
         started = _STARTED.search(text)
         cut = started.start() if started else len(text)
         self._held = text[cut:]
-        self._say(text[:cut])
+        return self._placeholders.restore(text[:cut])
 
-    def finish(self) -> None:
+    def finish(self) -> str:
         text, self._held = self._held, ""
-        self._say(text)
+        return self._placeholders.restore(text)
 
     def restart(self) -> None:
+        """What was held belongs to an answer that is void."""
         self._held = ""
-
-    def _say(self, text: str) -> None:
-        if text:
-            self._on_text(self._placeholders.restore(text))
 
 
 def masked(text: str) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from knowledge.embedding import Embedder, normalised
+from domain.placeholders import masked
+from knowledge.embedding import Embedder, OpenAICompatibleEmbedder, Vectors, normalised
 from knowledge.encoder import TermEncoder, Terms, distinct_terms
 from knowledge.segments.corpus import Corpus
 from knowledge.terms import POINT_BITS, Floats, Keys, encode, term_keys
@@ -65,9 +66,7 @@ def make_queries(
     texts = [text for one in asked for text, _ in one]
     codes = encode(texts)
     terms = distinct_terms(*term_keys(codes), len(texts))
-    vectors = (
-        embedder.embed_terms(terms) if isinstance(embedder, TermEncoder) else embedder.embed(texts)
-    )
+    vectors = _vectors(embedder, terms, texts)
     frequency = corpus.document_frequency(terms.keys).astype(np.float32)
     queries, start = [], 0
     for one in asked:
@@ -84,6 +83,15 @@ def make_queries(
         )
         start = end
     return queries
+
+
+def _vectors(embedder: Embedder, terms: Terms, texts: list[str]) -> Vectors:
+    """What a customer says goes to a server of others without what is personal in it."""
+    if isinstance(embedder, TermEncoder):
+        return embedder.embed_terms(terms)
+    if isinstance(embedder, OpenAICompatibleEmbedder):
+        return embedder.embed([masked(text) for text in texts])
+    return embedder.embed(texts)
 
 
 def own_question(corpus: Corpus, row: int) -> Query:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from domain.errors import PeerError
+from domain.placeholders import masked
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +186,8 @@ class Reranker:
         return found
 
     async def ask(self, query: str, documents: Sequence[str]) -> tuple[float, ...]:
-        """Always a call. Raises PeerError."""
+        """Always a call; personal data of the query stays here. Raises PeerError."""
+        query = masked(query)
         began, outcome = time.perf_counter(), "failed"
         try:
             async with asyncio.timeout(self._timeout_s):

@@ -9,6 +9,7 @@ from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
 from domain.grounding import cited, without_marks
 from domain.order_words import total_said
 from domain.pricing import format_yuan, quote_lines
+from graphs.at_desk import MAX_QUESTION_CHARS
 from graphs.chatter import CHATTER, chatted
 from graphs.checked import CheckedStream
 from graphs.context import Prompted, TurnContext
@@ -26,6 +27,7 @@ from tools.models.gateway import ModelGateway
 log = logging.getLogger(__name__)
 MAX_CITATION_CHARS = 120
 MAX_OPTIONS = 3
+_OFFERS_BEHIND = frozenset({"answer", "chat"})
 _SET_PHRASES = frozenset({"greeting", "thanks", "farewell", "confirm"})
 
 
@@ -46,27 +48,46 @@ async def reply(state: ConversationState, context: TurnContext) -> Update:
     elif "chat" in state["risk"]["reasons"]:
         decision = await _small_talk(state, context)
     else:
-        return _finish(state, await _answer(state, context))
+        return _finish(state, context, await _answer(state, context))
     context.emit("token", {"text": decision["content"]})
     if decision["decision"] == "quote":
-        return _finish(state, decision, quoted_order(state, context))
+        return _finish(state, context, decision, quoted_order(state, context))
     if decision["decision"] == "order":
-        done = _finish(state, decision, confirmed_order(state, context))
+        done = _finish(state, context, decision, confirmed_order(state, context))
         return done | {"open_quote": None, "bargain": None}
-    return _finish(state, decision)
+    return _finish(state, context, decision)
 
 
 def _finish(
-    state: ConversationState, decision: dict[str, Any], done: Sequence[Effect] = ()
+    state: ConversationState,
+    context: TurnContext,
+    decision: dict[str, Any],
+    done: Sequence[Effect] = (),
 ) -> Update:
     effects = [as_dict(one) for one in done]
-    content, effects = after_orders(state, decision["content"], effects)
+    said, offered = _with_offer(state, context, decision)
+    content, effects = after_orders(state, said, effects)
     message = Effect(EffectKind.MESSAGE, "reply", {"text": content})
     return {
         "decision": decision | {"content": content},
         "effects": [as_dict(message), *effects],
+        **offered,
         **remembered(state, content, decision["decision"]),
     }
+
+
+def _with_offer(
+    state: ConversationState, context: TurnContext, decision: dict[str, Any]
+) -> tuple[str, Update]:
+    """Who is dissatisfied again is offered a person, behind the answer; not behind a question or a
+    quote, where a yes means something else."""
+    found, content = state["classification"], decision["content"]
+    if not found.get("offers_person") or decision["decision"] not in _OFFERS_BEHIND:
+        return content, {}
+    word = context.services.templates.render("offer_person", seed=context.turn_id)
+    context.emit("token", {"text": f"\n{word}"})
+    desk = {**(state.get("desk") or {}), "offered": found["text"][:MAX_QUESTION_CHARS]}
+    return f"{content}\n{word}", {"desk": desk}
 
 
 def _decision(
@@ -245,6 +266,7 @@ async def _ask(
             deadline=context.services.model_deadline_s,
             on_token=on_token if context.streams else None,
             on_restart=on_restart if context.streams else None,
+            names=(context.customer.name,),
         )
     except ModelsExhausted as error:
         context.calls.extend(error.calls)

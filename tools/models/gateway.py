@@ -11,6 +11,7 @@ from tools.models.attempts import MIN_ATTEMPT, OnRestart, Provider, Request, Ter
 from tools.models.breaker import BreakerPolicy, CircuitBreaker
 from tools.models.calls import ChatMessage, ModelAnswer, SkipReason
 from tools.models.errors import ModelsExhausted
+from tools.models.hiding import Hidden
 from tools.models.lanes import COUNT, Lanes
 from tools.models.ledger import Ledger, ProviderSnapshot
 from tools.models.prices import NO_PRICES, PriceTable
@@ -80,8 +81,12 @@ class ModelGateway:
         on_restart: OnRestart | None = None,
         json_mode: bool = False,
         max_tokens: int | None = None,
+        names: Sequence[str] = (),
     ) -> ModelAnswer:
         """Ask the providers in order until one answers; ``deadline``: seconds for everything.
+
+        No provider is told personal data, nor any of ``names``: placeholders stand for them, and
+        whoever asks gets the answer with what they stand for (`tools.models.hiding`).
 
         ``on_token`` gets the answer's pieces as they come. If a provider fails after some went
         out, ``on_restart`` is called: they are void, and the next ones begin a new answer. A
@@ -90,19 +95,20 @@ class ModelGateway:
 
         Raises ModelsExhausted.
         """
+        hidden = Hidden(messages, names, on_token, on_restart)
         request = Request(
-            messages=_asking_for_json(messages) if json_mode else messages,
+            messages=_asking_for_json(hidden.messages) if json_mode else hidden.messages,
             purpose=purpose,
             ends=self._clock() + deadline,
-            on_token=on_token,
-            on_restart=on_restart,
+            on_token=hidden.on_token if on_token is not None else None,
+            on_restart=hidden.on_restart,
             json_mode=json_mode,
             max_tokens=max_tokens,
         )
         if await self._ready(request):
             for provider, later in self._in_order():
                 if answer := await self._ask(provider, later, request):
-                    return answer
+                    return await hidden.restored(answer, json_mode=json_mode)
         raise ModelsExhausted(purpose, request.calls)
 
     def snapshot(self) -> tuple[ProviderSnapshot, ...]:

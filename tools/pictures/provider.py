@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from domain.errors import ConfigurationError, PeerRejected, PeerUnavailable
+from domain.placeholders import masked
 from tools.http_errors import error_of_transport, request
 
 PEER = "images"
@@ -81,7 +82,7 @@ class ImagesClient:
         return await self._picture("/images/generations", json=self._fields(asked) | {"n": 1})
 
     def _fields(self, asked: Asked) -> dict[str, Any]:
-        fields = {"model": self._model, "prompt": asked.prompt[:MAX_PROMPT_CHARS]}
+        fields = {"model": self._model, "prompt": masked(asked.prompt)[:MAX_PROMPT_CHARS]}
         fields |= {"size": asked.size} if asked.size else {}
         return fields | ({"background": "transparent"} if asked.transparent else {})
 
