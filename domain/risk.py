@@ -44,6 +44,7 @@ class RiskFacts:
 
     ``retrieval`` is None where nothing was searched for. ``offer``: our last message was a quote,
     to be taken as it is or after a look at the picture. ``opening``: nothing was said before.
+    ``urgent``: a rule says that the customer must not wait.
     """
 
     text: str
@@ -60,6 +61,7 @@ class RiskFacts:
     has_order_no: bool = False
     offer: Literal["", "open", "needs_image"] = ""
     opening: bool = False
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def assess(facts: RiskFacts, policy: RiskPolicy) -> RiskDecision:
 
 def priority(decision: RiskDecision, facts: RiskFacts) -> str:
     """``high`` for whoever must not wait."""
-    urgent = {"complaint", "sensitive"} & set(decision.reasons)
+    urgent = facts.urgent or bool({"complaint", "sensitive"} & set(decision.reasons))
     if urgent or facts.sentiment is Sentiment.NEGATIVE or facts.level == "white":
         return "high"
     return "normal"

@@ -5,67 +5,55 @@ punctuation pushed between Chinese characters (「投-诉」). A word in Latin l
 stand alone, so that 「12315」 is not found in an order number.
 """
 
-import itertools
-import re
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, model_validator
 
 from domain.errors import ConfigurationError
+from domain.rule_triggers import Fired, Occasion, Trigger, TriggerBook
+from domain.rule_words import Phrases, Strict, Words
 from domain.text import clean, fold, letters
 
 Priority = Literal["high", "normal"]
 RuleAction = Literal["handoff", "flag"]
-
-MAX_SPELLINGS = 2_500
-"""How many spellings one entry with choices, 「(a|b)(c|d)」, may stand for."""
-
-_CHOICE = re.compile(r"\(([^()]*)\)")
-_LATIN = re.compile(r"[\x00-\x7f]+")
-_LATIN_PART = re.compile(r"[a-z0-9]+")
-_LATIN_GAP = r"[\W_]{1,4}"
-_BLANK = "\n"
+MAX_TRIGGERS = 500
+MAX_FILE_CHARS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RuleHit:
-    """``word``: the entry's spelling that was found; a contact id for the blacklist."""
+    """``word``: the entry's spelling that was found; a contact id for the blacklist. ``rule``: the
+    entry's id, where it has one."""
 
     category: str
     word: str
     priority: Priority
     action: RuleAction
+    rule: str = ""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Phrase = Annotated[str, Field(min_length=1, max_length=400)]
-
-
-class RuleEntry(_Strict):
+class RuleEntry(Strict):
     """One block of the rules file. ``whole``: words that count only as the entire message;
     ``exceptions``: innocent words that contain one of ``words``.
     """
 
     category: Annotated[str, Field(pattern=r"^[a-z][a-z_]*$")]
     action: RuleAction
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = ""
+    enabled: bool = True
     priority: Priority = "normal"
-    words: tuple[Phrase, ...] = ()
-    whole: tuple[Phrase, ...] = ()
-    exceptions: tuple[Phrase, ...] = ()
-
-    @field_validator("words", "whole", "exceptions")
-    @classmethod
-    def _spell_out(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(word for phrase in phrases for word in _spellings(phrase)))
+    words: Phrases = ()
+    whole: Phrases = ()
+    exceptions: Phrases = ()
 
 
-class Blacklist(_Strict):
+class Blacklist(Strict):
     """Contacts served by a person only, whatever they write."""
 
     action: RuleAction = "handoff"
@@ -73,9 +61,23 @@ class Blacklist(_Strict):
     contacts: frozenset[str] = frozenset()
 
 
-class RulesFile(_Strict):
+class RulesFile(Strict):
+    """``holidays``: days on which the hours of triggers do not hold; ``worked``: weekends that are
+    worked, with Monday's hours."""
+
     rules: Annotated[tuple[RuleEntry, ...], Field(min_length=1)]
     blacklist: Blacklist = Blacklist()
+    triggers: Annotated[tuple[Trigger, ...], Field(max_length=MAX_TRIGGERS)] = ()
+    holidays: Annotated[tuple[date, ...], Field(max_length=400)] = ()
+    worked: Annotated[tuple[date, ...], Field(max_length=400)] = ()
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        given = [one.id for one in self.rules if one.id] + [one.id for one in self.triggers]
+        twice = [name for name, times in Counter(given).items() if times > 1]
+        if twice:
+            raise ValueError(f"the id {twice[0]!r} is used twice")
+        return self
 
 
 class RuleSet:
@@ -84,23 +86,42 @@ class RuleSet:
     """
 
     def __init__(self, rules: RulesFile) -> None:
+        self.file = rules
+        self.fingerprint = ""
         self._blacklist = rules.blacklist
-        self._entries = [_CompiledEntry(entry) for entry in rules.rules]
-        spellings = [word for entry in rules.rules for word in entry.words]
-        self._whole = {letters(word) for entry in rules.rules for word in entry.whole}
-        self._any_word = _Words(spellings)
+        used = [entry for entry in rules.rules if entry.enabled]
+        self._entries = [_CompiledEntry(entry) for entry in used]
+        spellings = [word for entry in used for word in entry.words]
+        self._whole = {letters(word) for entry in used for word in entry.whole}
+        self._triggers = TriggerBook(
+            rules.triggers, closed=frozenset(rules.holidays), worked=frozenset(rules.worked)
+        )
+        self._any_word = Words(spellings)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Rules from YAML; raises ConfigurationError that names the wrong key."""
+        if len(text) > MAX_FILE_CHARS:
+            raise ConfigurationError(
+                "rules", f"{len(text)} characters", f"at most {MAX_FILE_CHARS}"
+            )
         try:
             content = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise ConfigurationError("rules", _one_line(error), "a YAML mapping") from error
         try:
-            return cls(RulesFile.model_validate(content))
+            found = cls(RulesFile.model_validate(content))
         except ValidationError as error:
             raise _as_configuration_error(error) from error
+        found.fingerprint = fingerprint(text)
+        return found
+
+    def fired(
+        self, occasion: Occasion, paused: Mapping[str, float] | None = None
+    ) -> tuple[Fired, ...]:
+        """Triggers that act on a message, in the order in which they do; ``paused``: until when
+        some of them rest in this conversation."""
+        return self._triggers.fired(occasion, paused or {})
 
     def match(self, text: str, *, contact_id: str = "") -> RuleHit | None:
         hit = self._find(text)
@@ -124,8 +145,8 @@ class RuleSet:
 class _CompiledEntry:
     def __init__(self, entry: RuleEntry) -> None:
         self._entry = entry
-        self._words = _Words(entry.words)
-        self._exceptions = _Words(entry.exceptions)
+        self._words = Words(entry.words)
+        self._exceptions = Words(entry.exceptions)
         self._whole = {letters(word): word for word in entry.whole}
 
     def match(self, folded: str, joined: str) -> RuleHit | None:
@@ -134,87 +155,13 @@ class _CompiledEntry:
             word = self._words.search(*self._exceptions.blank(folded, joined))
         if word is None:
             return None
-        return RuleHit(self._entry.category, word, self._entry.priority, self._entry.action)
+        entry = self._entry
+        return RuleHit(entry.category, word, entry.priority, entry.action, entry.id)
 
 
-class _Words:
-    """Many words as two searches: Chinese over letters only, Latin between word boundaries."""
-
-    def __init__(self, words: Iterable[str]) -> None:
-        latin: list[str] = []
-        chinese: dict[str, str] = {}
-        for word in words:
-            if _LATIN.fullmatch(word):
-                latin.append(word)
-            else:
-                chinese[letters(word)] = word
-        self._spelling = chinese
-        self._chinese = re.compile(_alternatives(chinese)) if chinese else None
-        self._latin = _latin_pattern(latin)
-
-    def search(self, folded: str, joined: str) -> str | None:
-        if self._chinese and (found := self._chinese.search(joined)):
-            return self._spelling[found[0]]
-        if self._latin and (found := self._latin.search(folded)):
-            return str(found[0])
-        return None
-
-    def blank(self, folded: str, joined: str) -> tuple[str, str]:
-        if self._chinese:
-            folded = self._chinese.sub(_BLANK, folded)
-            joined = self._chinese.sub(_BLANK, joined)
-        if self._latin:
-            folded = self._latin.sub(_BLANK, folded)
-        return folded, joined
-
-
-def _latin_pattern(words: Sequence[str]) -> re.Pattern[str] | None:
-    parts = (_LATIN_PART.findall(fold(word)) for word in words)
-    phrases = {" ".join(found) for found in parts if found}
-    if not phrases:
-        return None
-    pattern = _alternatives(phrases).replace(re.escape(" "), _LATIN_GAP)
-    return re.compile(rf"(?=[a-z0-9])(?<![a-z0-9]){pattern}(?![a-z0-9])")
-
-
-def _alternatives(words: Iterable[str]) -> str:
-    """Pattern of the words with shared prefixes, longest match first: its cost does not grow
-    with their number. The look-ahead lets the search skip what begins no word.
-    """
-    unique = sorted(set(words))
-    firsts = "".join(sorted({re.escape(word[0]) for word in unique}))
-    return f"(?=[{firsts}]){_branch(unique)}"
-
-
-def _branch(words: Sequence[str]) -> str:
-    optional = "" in words
-    branches: list[str] = []
-    for first, group in itertools.groupby(filter(None, words), key=lambda word: word[0]):
-        branches.append(re.escape(first) + _branch([word[1:] for word in group]))
-    if not branches:
-        return ""
-    if len(branches) == 1 and not optional:
-        return branches[0]
-    return f"(?:{'|'.join(branches)})" + ("?" if optional else "")
-
-
-def _spellings(phrase: str) -> list[str]:
-    """「忽略(以上|之前)指令」 → both spellings; an empty choice, 「(的|)」, may be left out."""
-    pieces = _CHOICE.split(phrase)
-    if any(mark in piece for piece in pieces for mark in "()") or any(
-        "|" in piece for piece in pieces[::2]
-    ):
-        raise ValueError(f"{phrase!r}: choices are written (a|b), not nested")
-    choices = [piece.split("|") if at % 2 else [piece] for at, piece in enumerate(pieces)]
-    count = 1
-    for choice in choices:
-        count *= len(choice)
-    if count > MAX_SPELLINGS:
-        raise ValueError(f"{phrase!r} stands for {count} spellings, more than {MAX_SPELLINGS}")
-    spelled = ["".join(parts) for parts in itertools.product(*choices)]
-    if not all(map(letters, spelled)):
-        raise ValueError(f"{phrase!r}: no letter or digit is left to compare")
-    return spelled
+def fingerprint(text: str) -> str:
+    """Of a file's content: what has another one is another version."""
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def _one_line(error: Exception) -> str:

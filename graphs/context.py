@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from domain.decisions import CustomerFacts, Retrieval
 from domain.messages import Attachment
@@ -51,6 +51,17 @@ class Chats(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class MoodPolicy:
+    """``model``: one is asked about doubtful texts, for ``deadline_s`` at most. ``turns``: after as
+    many negative messages in a row the bot does what ``does`` says."""
+
+    model: bool = False
+    deadline_s: float = 2.0
+    turns: int = 2
+    does: Literal["off", "offer", "handoff"] = "offer"
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Built once by the composition root and shared by all turns."""
 
@@ -68,6 +79,21 @@ class Services:
     picture_deadline_s: float = 6.0
     chatter: Chats | None = None
     desk: DeskTalk = field(default_factory=DeskTalk)
+    mood: MoodPolicy = field(default_factory=MoodPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAct:
+    """What the call of a rule's action did; ``key`` names it for good."""
+
+    rule: str
+    key: str
+    tool: str
+    act: Act
+
+
+MakeRuleCall = Callable[[str, str], ToolCall]
+"""The call of a rule's action: of the rule, under the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +146,9 @@ class TurnContext:
 
     ``streams``: somebody watches, so a model is asked to stream its answer to ``emit``. ``fired``:
     tasks that the messages fire, in the order in which they act; ``asks``: what the messages say
-    besides; ``acts``: what the run did for them. ``orders``: None where none are kept (Studio).
+    besides; ``acts``: what the run did for them. ``rule_call``: None where rules call no tools
+    (Studio, re-runs); ``rule_acts``: what those that were called did. ``orders``: None where
+    none are kept (Studio).
     ``desk``: None while the conversation is plainly the bot's; ``stand`` reads how the queue would
     be for it (None: nobody knows).
     """
@@ -138,6 +166,8 @@ class TurnContext:
     fired: tuple[FiredTask, ...] = ()
     asks: str = ""
     acts: list[tuple[FiredTask, Act]] = field(default_factory=list)
+    rule_call: MakeRuleCall | None = None
+    rule_acts: list[RuleAct] = field(default_factory=list)
     orders: OrdersInTalk | None = None
     desk: AtDesk | None = None
     stand: Stand | None = None

@@ -55,7 +55,7 @@ def build_conversation_graph(
 
     paths = ("retrieve", "price_estimate", "risk_check")
     add(classify, after_classify, to=("act", "desk", "look", "order", *paths))
-    add(act, after_act, to=("desk", "look", "order", *paths, END))
+    add(act, after_act, to=("desk", "look", "order", "draft", *paths, END))
     add(look, after_look, to=("order", *paths))
     add(order, after_order, to=(*paths, "escalate", "desk", "draft", END))
     add(retrieve)

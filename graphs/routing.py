@@ -21,12 +21,22 @@ _SAID_IN_QUEUE = frozenset({Intent.THANKS, Intent.FAREWELL, Intent.CONFIRM})
 
 
 def after_classify(state: ConversationState) -> list[str]:
-    """Tasks that the messages fire act first, then comes what else is asked."""
-    return ["act"] if state["classification"].get("tasks") else what_is_asked(state)
+    """Tasks that the messages fire, and rules, act first, then comes what else is asked."""
+    found = state["classification"]
+    acts = found.get("tasks") or _rules_act(found)
+    return ["act"] if acts else what_is_asked(state)
 
 
 def after_act(state: ConversationState) -> list[str]:
-    return [END] if state["classification"]["settled"] else what_is_asked(state)
+    found = state["classification"]
+    if (found.get("triggers") or {}).get("reply") is not None:
+        return [after_reply(state)]
+    return [END] if found["settled"] else what_is_asked(state)
+
+
+def _rules_act(found: dict[str, Any]) -> bool:
+    triggers = found.get("triggers") or {}
+    return bool(triggers.get("acts") or triggers.get("reply"))
 
 
 def what_is_asked(state: ConversationState) -> list[str]:

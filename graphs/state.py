@@ -25,7 +25,8 @@ class ConversationState(TypedDict, total=False):
     has come: round, kind, asked (fen).
     ``asked_which``: changes that are clear, where we asked which order they are for: amendments,
     candidates. ``desk``: what `graphs.at_desk` keeps. ``unanswered``: messages whose answer waited
-    for a person's word and was not sent.
+    for a person's word and was not sent. ``upset``: how many of the last messages in a row were
+    negative; ``paused``: until when a trigger of the rules rests, by its id.
 
     ``classification``: text, intent, confidence, dialogue_type, sentiment, entities, rule, images.
     ``retrieval``: a domain Retrieval as dict. ``quote``: a Quote as dict. ``risk``: outcome,
@@ -45,6 +46,8 @@ class ConversationState(TypedDict, total=False):
     asked_which: dict[str, Any] | None
     desk: dict[str, Any] | None
     unanswered: list[str]
+    upset: int
+    paused: dict[str, float]
 
     classification: dict[str, Any]
     retrieval: dict[str, Any] | None

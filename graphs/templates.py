@@ -80,6 +80,7 @@ NAMES: Mapping[str, Placeholders] = MappingProxyType(
         "handoff_closed": _uses("opens"),
         "handoff_closed_urgent": _uses("opens"),
         "handoff_again": _uses(),
+        "offer_person": _uses(),
         "queue_ahead": _uses("ahead"),
         "queue_next": _uses(),
         "queue_full": _uses("ahead"),

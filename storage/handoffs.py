@@ -16,17 +16,18 @@ _OPEN = Statement(
     """
     INSERT INTO handoffs (conversation_id, contact_id, turn_id, reason, priority, target, question,
         status, created_at, updated_at, skill, waiting_since_ts, asked_ts, overdue, active_ts,
-        moves, previous_agent, outcome)
+        moves, previous_agent, outcome, mood)
     VALUES (:conversation_id, :contact_id, :turn_id, :reason, :priority, :target, :question,
         'open', :at, :at, :skill, :now, :now, 0, :now, 0,
         COALESCE((SELECT agent FROM handoffs WHERE conversation_id = :whose
-            AND agent IS NOT NULL ORDER BY id DESC LIMIT 1), ''), '')
+            AND agent IS NOT NULL ORDER BY id DESC LIMIT 1), ''), '', :mood)
     ON CONFLICT (conversation_id) WHERE status <> 'closed' DO NOTHING RETURNING id
     """
 )
 _AGAIN = Statement(
     "UPDATE handoffs SET updated_at = :at,"
-    " priority = CASE WHEN :priority = 'high' THEN 'high' ELSE priority END"
+    " priority = CASE WHEN :priority = 'high' THEN 'high' ELSE priority END,"
+    " mood = CASE WHEN :mood = '' THEN mood ELSE :mood END"
     " WHERE conversation_id = :conversation_id AND status <> 'closed'"
 )
 _QUEUED = Statement("UPDATE conversations SET mode = 'queued' WHERE id = :id AND mode = 'bot'")
@@ -39,13 +40,15 @@ _WAITS = Statement(
 
 @dataclass(frozen=True, slots=True)
 class HandoffRow:
-    """``skill``: of the agents it is for; empty: anybody."""
+    """``skill``: of the agents it is for; empty: anybody. ``mood``: of the customer: empty,
+    negative or strong."""
 
     reason: str
     priority: str
     target: str
     question: str
     skill: str = ""
+    mood: str = ""
 
 
 def open_handoff(

@@ -281,6 +281,7 @@ class Handoff(Row, table=True):
     waits for a person's word, null: it is the customer's turn; ``due_ts``: when that word is due,
     null: nobody has counted yet; ``overdue``: how often that passed since. ``active_ts``: the last
     word of either. ``outcome``: solved, unsolved or empty. ``rating``: the customer's, 1 to 5.
+    ``mood``: of the customer when it was handed over: empty, negative or strong.
     """
 
     __tablename__ = "handoffs"
@@ -328,6 +329,7 @@ class Handoff(Row, table=True):
     outcome: str = ""
     rating: int | None = None
     rating_asked_ts: float | None = Field(default=None, sa_type=Float)
+    mood: str = ""
 
 
 class UnknownQuestion(Row, table=True):

@@ -55,14 +55,16 @@ def _waits(state: ConversationState, context: TurnContext) -> Update:
 def _urgent(state: ConversationState) -> Effect | None:
     """Who must not wait moves up: the hand-over that waits takes the higher priority."""
     found = state["classification"]
-    rule = found["rule"] or {}
-    if not (rule.get("action") == "handoff" and rule.get("priority") == "high"):
+    rule, mood = found["rule"] or {}, found.get("mood", "")
+    ruled = rule.get("action") == "handoff" and rule.get("priority") == "high"
+    if not ruled and mood != "strong":
         return None
     payload = {
-        "reason": rule["category"],
+        "reason": rule["category"] if ruled else "negative",
         "priority": "high",
         "target": "desk",
         "question": found["text"],
+        "mood": mood,
     }
     return Effect(EffectKind.HANDOFF, "handoff", payload)
 

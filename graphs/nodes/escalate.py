@@ -30,6 +30,8 @@ _REASONS = {
     "human_request": "客户要求人工",
     "order_lookup": "需要查询订单",
     "blacklist": "受限客户",
+    "rule": "命中业务规则",
+    "negative": "客户情绪持续不满",
     "order_confirmed": "客户确认报价，请安排制作",
     "bargain": "客户议价，请与客户沟通",
     "order_cancel": "客户要取消已交付的订单",
@@ -201,6 +203,7 @@ def _handoff(state: ConversationState, reason: str) -> Effect:
         "priority": state["risk"]["priority"],
         "target": _target(state, reason),
         "question": _question(state, reason),
+        "mood": state["classification"].get("mood", ""),
     }
     return Effect(EffectKind.HANDOFF, "handoff", payload)
 

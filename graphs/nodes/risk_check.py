@@ -75,7 +75,15 @@ def _facts(state: ConversationState, context: TurnContext) -> RiskFacts:
         has_order_no="order_no" in state.get("entities", {}),
         offer=_offer(state, context),
         opening=not earlier_questions(state, 1),
+        urgent=_urgent(found),
     )
+
+
+def _urgent(found: dict[str, Any]) -> bool:
+    """A trigger says so, or the entry of the rules that hands over."""
+    rule, triggers = found["rule"] or {}, found.get("triggers") or {}
+    handed = rule.get("action") == "handoff" and rule.get("priority") == "high"
+    return handed or bool(triggers.get("urgent"))
 
 
 def _offer(state: ConversationState, context: TurnContext) -> Literal["", "open", "needs_image"]:

@@ -13,6 +13,7 @@ import storage.order_tables
 import storage.platform_tables
 import storage.protection_tables
 import storage.review_tables
+import storage.rule_tables
 import storage.task_tables  # noqa: F401  they register their tables with Row.metadata
 from storage.tables import Row
 

@@ -197,6 +197,7 @@ async def test_an_angry_customer_goes_to_the_front_of_the_queue(customer: Custom
         "priority": "high",
         "target": "desk",
         "question": "我要投诉你们",
+        "mood": "strong",
     }
     assert notice["title"] == "需要人工介入"
     assert "原因:客户投诉" in notice["text"].splitlines()
