@@ -68,14 +68,15 @@ test: lint browser
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --reruns 1
 
 # The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text; printed
-# commands with the programs that they name.
+# commands with the programs that they name; a second level of memory with a real Redis (at run level
+# 1 its package starts no server).
 browser:
-	@{ command -v chromium && command -v curl && command -v sqlite3 \
+	@{ command -v chromium && command -v curl && command -v sqlite3 && command -v redis-server \
 		&& fc-list :lang=zh 2>/dev/null | grep .; } >/dev/null || { \
-		echo "Installing chromium, a Chinese font, curl and sqlite3 from Debian's packages ..."; \
+		echo "Installing chromium, a Chinese font, curl, sqlite3 and redis-server from Debian's packages ..."; \
 		$(AS_ROOT) apt-get update -qq && \
-		$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-			--no-install-recommends chromium fontconfig fonts-wqy-zenhei curl sqlite3 >/dev/null; }
+		$(AS_ROOT) env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+			--no-install-recommends chromium fontconfig fonts-wqy-zenhei curl sqlite3 redis-server >/dev/null; }
 
 lint: setup
 	$(BIN)/ruff format --check

@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from langgraph.checkpoint.base import CheckpointTuple
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.desk import Mode
 from domain.errors import ConfigurationError, KefuError, KnowledgeError
+from domain.lru import ByteLru
 from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from engine import collector
+from engine.caches import Caches, build_caches
 from engine.campaigns.build import Campaigns, build_campaigns
 from engine.campaigns.build import heard as heard_of_campaigns
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
@@ -161,6 +164,7 @@ class Kefu:
     wechat: Wechat | None = None
 
     @property
+    caches: Caches | None = None
     def tasks(self) -> TaskDesk:
         return self.task_work.desk
 
@@ -265,6 +269,8 @@ class Kefu:
         if self.lock is not None:
             self.lock.release()
         collector.let_go()
+        if self.caches is not None:
+            await self.caches.aclose()
 
 
 def build(settings: Settings, *, worker: bool = False) -> Kefu:
@@ -283,7 +289,8 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
     database = open_database(settings)
     http = httpx.AsyncClient(limits=httpx.Limits(max_connections=256, max_keepalive_connections=64))
     metrics = Metrics()
-    knowledge = build_knowledge(settings, database, metrics=metrics)
+    caches = build_caches(settings, database, metrics)
+    knowledge = build_knowledge(settings, database, metrics=metrics, answers=caches.answers)
     models = build_models(settings, tokens_today=_tokens_today(settings, database))
     search = MeasuredSearch(knowledge.retriever, metrics)
     registry = ToolRegistry(catalogue())
@@ -363,6 +370,7 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
     )
     work.on_queues = orders.on_queues = desk.on_queues = parts.wake_queues
     desk.on_conversations, parts.engine.on_talk = parts.engine.look, desk.feed.wake
+        context=caches.context,
     if wechat is not None:
         wechat.connect(parts.engine, services.templates, parts.wake_queues, pictures)
     if wecom is not None:
@@ -474,7 +482,7 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
         parts.turns.use(kefu.services)
 
     prices.on_change = take
-    kefu.wecom, kefu.wechat = wecom, wechat
+    kefu.wecom, kefu.wechat, kefu.caches = wecom, wechat, caches
     return kefu
 
 
@@ -535,13 +543,15 @@ def assemble_engine(
     """The engine over a started database. ``owner`` names this process in leases; ``on_commit`` is
     told of each turn that was committed. ``desk``: None: customers are told no places.
     ``record``: what is kept of a run."""
-    metrics, waiting, saver = metrics or Metrics(), WaitingRoom(), RowCheckpointSaver(database)
+    metrics, waiting = metrics or Metrics(), WaitingRoom()
+    saver = RowCheckpointSaver(database, recent=context)
     deliverer = Deliverer(
         database,
         channels,
         metrics,
         policy,
         owner=owner,
+    context: ByteLru[str, CheckpointTuple] | None = None,
         settles=tasks.settling if tasks else None,
         clock=clock,
     )

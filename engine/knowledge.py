@@ -17,6 +17,7 @@ from domain.errors import KnowledgeError
 from engine.metrics import Metrics
 from engine.settings import Settings
 from knowledge.adapt import ModelShelf
+from knowledge.answers import Answers
 from knowledge.base import KnowledgeBase
 from knowledge.documents import LoadReport, load_paths
 from knowledge.embedding import Embedder, OpenAICompatibleEmbedder
@@ -104,10 +105,12 @@ def build_knowledge(
     *,
     read_only: bool = False,
     metrics: Metrics | None = None,
+    answers: Answers | None = None,
 ) -> Knowledge:
     """Over a started ``database``. Nothing of the index is read before the first search.
 
-    ``read_only``: never write the index, even where nobody else does.
+    ``read_only``: never write the index, even where nobody else does. ``answers``: where searches
+    are remembered.
     """
     shelf = ModelShelf(settings.data_dir)
     # Looked at before the model is read: one that comes into use meanwhile is noticed later.
@@ -126,7 +129,7 @@ def build_knowledge(
         follower,
         model,
         top_k=settings.kb_top_k,
-        cache_size=settings.retrieval_cache_size,
+        answers=answers,
         refresh_s=settings.index_poll_s,
         reranker=reranker,
     )

@@ -90,10 +90,26 @@ class Metrics:
         self._add_knowledge()
         self._add_prices()
         self._add_orders()
+        self._add_caches()
         self.campaign_people = Counter(
             "kefu_campaign_people_total",
             "Customers of campaigns: sent, or why nothing was sent to them",
             ["outcome"],
+            registry=self.registry,
+        )
+
+    def _add_caches(self) -> None:
+        self.cache_requests = Counter(
+            "kefu_cache_requests_total",
+            "Looks into a cache, by level (l1: this process, l2: Redis) and outcome: hit, miss,"
+            " stale (kept under another version), refused, failed, skipped",
+            ["cache", "level", "outcome"],
+            registry=self.registry,
+        )
+        self.cache_bytes = Gauge(
+            "kefu_cache_bytes",
+            "Bytes that a cache takes in this process, about",
+            ["cache"],
             registry=self.registry,
         )
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.decisions import Retrieval
+from knowledge.answers import Ask
 from knowledge.documents import Entry, Progress
 from knowledge.embedding import Embedder
 from knowledge.fitting import corpus_of
 from knowledge.model import RankingModel
-from knowledge.retrieval import Ask, sight_of
+from knowledge.retrieval import sight_of
 
 TOP_K = 10
 BINS = 10

@@ -10,7 +10,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from domain.decisions import Evidence, Retrieval
 from domain.errors import KnowledgeError
 from domain.text import clean, letters
+from knowledge.answers import FORMAT, Answers, Ask, Explanation
 from knowledge.documents import Entry, Progress
 from knowledge.embedding import Embedder
 from knowledge.encoder import TermEncoder
@@ -33,7 +35,7 @@ from knowledge.features import (
 from knowledge.follower import IndexFollower
 from knowledge.goals import asks_for_another
 from knowledge.model import NO_PROFILE, Profile, Ranked, RankingModel
-from knowledge.rerank import CANDIDATES, DOCUMENT_CHARS, Bounds, Reranker, judge
+from knowledge.rerank import CANDIDATES, DOCUMENT_CHARS, Reranker
 from knowledge.segments.corpus import Corpus
 from knowledge.terms import is_follow_up, wording_key
 
@@ -59,91 +61,9 @@ _CONTRADICTS = ENTRY.index("token_contradicts")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    query: str
-    context: tuple[str, ...]
-    category: str | None
-    top_k: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reranked:
-    """``confidence``: before the model was asked; ``scores``: its own, per evidence."""
-
-    confidence: float
-    scores: tuple[float, ...]
-
-    def first(self, count: int) -> "Reranked":
-        return Reranked(self.confidence, self.scores[:count])
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a search answered as it did. Per evidence ``signals``, the features by name, ``logits``
-    of the ranking, and ``ceilings``, the most that its confidence may be; ``query``: the features
-    of the query as such. ``reranked``: what a re-ranking model said, where one was asked."""
-
-    retrieval: Retrieval
-    signals: tuple[dict[str, float], ...] = ()
-    query: dict[str, float] | None = None
-    logits: tuple[float, ...] = ()
-    ceilings: tuple[float, ...] = ()
-    reranked: Reranked | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            **asdict(self.retrieval),
-            "signals": list(self.signals),
-            "query_signals": self.query or {},
-            "rank_logits": list(self.logits),
-            "ceilings": list(self.ceilings),
-            "reranked": asdict(self.reranked) if self.reranked else None,
-        }
-
-    def first(self, count: int) -> "Explanation":
-        if len(self.retrieval.evidence) <= count:
-            return self
-        return replace(
-            self,
-            retrieval=replace(self.retrieval, evidence=self.retrieval.evidence[:count]),
-            signals=self.signals[:count],
-            logits=self.logits[:count],
-            ceilings=self.ceilings[:count],
-            reranked=self.reranked.first(count) if self.reranked else None,
-        )
-
-    def judged(self, scores: Sequence[float], bounds: Bounds) -> "Explanation":
-        """With the model's ``scores`` of the first candidates taken into account."""
-        found = self.retrieval
-        verdict = judge(scores, [item.score for item in found.evidence[: len(scores)]], bounds)
-        first, rest = verdict.order[0], range(len(scores), len(found.evidence))
-        order = (*verdict.order, *rest)
-        confidence = round(min(verdict.confidence, self.ceilings[first]), 4)
-        shares = [_share(scores, first, number) for number in verdict.order]
-        shares += [min(shares[-1], found.evidence[n].score / found.confidence) for n in rest]
-        evidence = tuple(
-            replace(found.evidence[number], score=round(confidence * share, 4))
-            for number, share in zip(order, shares, strict=True)
-        )
-        return Explanation(
-            Retrieval(found.query, confidence, evidence),
-            tuple(self.signals[number] for number in order),
-            self.query,
-            tuple(self.logits[number] for number in order),
-            tuple(self.ceilings[number] for number in order),
-            Reranked(found.confidence, tuple(scores[number] for number in verdict.order)),
-        )
-
-
-def _share(scores: Sequence[float], first: int, number: int) -> float:
-    return min(scores[number] / scores[first], 1.0) if scores[first] > 0.0 else 1.0
-
-
-@dataclass(frozen=True, slots=True)
 class Sight:
-    """One state of the base with all that a search needs. Nothing in it changes but ``cache``,
-    the answers to repeated queries. ``profiled``: size and revision of the base that ``profile``
-    was made of."""
+    """One state of the base with all that a search needs; nothing in it changes. ``profiled``: size
+    and revision of the base that ``profile`` was made of; ``revision``: of the base."""
 
     corpus: Corpus
     embedder: Embedder
@@ -151,7 +71,8 @@ class Sight:
     view: BaseView
     profile: Profile
     profiled: tuple[int, int]
-    cache: dict[Ask, Explanation] = field(default_factory=dict)
+    revision: int = 0
+    stamp: str = ""
 
     def exact(self, ask: Ask) -> Retrieval | None:
         """The entry whose question or alias is the query, if it is the only such answer."""
@@ -230,9 +151,23 @@ def sight_of(
     if old is not None and old.model is model and old.embedder is embedder:
         size, since = old.profiled
         if abs(revision - since) <= PROFILE_DRIFT * size:
-            return Sight(corpus, embedder, model, view, old.profile, old.profiled)
+            kept = Sight(corpus, embedder, model, view, old.profile, old.profiled, revision)
+            return replace(kept, stamp=_stamp(kept))
     profile = model.profile_of(view) if corpus.size else NO_PROFILE
-    return Sight(corpus, embedder, model, view, profile, (corpus.size, revision))
+    new = Sight(corpus, embedder, model, view, profile, (corpus.size, revision), revision)
+    return replace(new, stamp=_stamp(new))
+
+
+def _stamp(sight: Sight) -> str:
+    """Two sights that find the same have the same, wherever they are."""
+    model, embedder = sight.model, sight.embedder
+    digest = blake2b(model.encoder.version.encode(), digest_size=8)
+    for part in (model.rank, model.gate, model.scope):
+        digest.update(part.weights.tobytes())
+        digest.update(repr(part.bias).encode())
+    parts = (FORMAT, model.cap, embedder.name, embedder.version, embedder.dimensions)
+    digest.update(repr((parts, sight.profiled)).encode())
+    return f"{sight.revision}-{sight.corpus.size}-{digest.hexdigest()}"
 
 
 def _scale(corpus: Corpus, model: RankingModel) -> tuple[float, float]:
@@ -292,19 +227,32 @@ def _document(evidence: Evidence) -> str:
     return f"{evidence.question}\n{evidence.answer}".strip()[:DOCUMENT_CHARS]
 
 
+Found = tuple[Explanation, str]
+"""With the stamp of the sight that it was found in."""
+
+
+def _ask(query: str, context: Sequence[str], category: str | None, top_k: int) -> Ask:
+    """What was said before is a part of the question only where the query leans on it: the same
+    question of many customers is one."""
+    query = clean(query)[:MAX_QUERY_CHARS]
+    said = [turn[:MAX_QUERY_CHARS] for turn in context if turn.strip()][-CONTEXT_TURNS:]
+    leans = bool(said) and is_follow_up(query)
+    return Ask(query, tuple(said) if leans else (), category or None, top_k)
+
+
 @dataclass(slots=True)
 class _Waiting:
     ask: Ask
     loop: asyncio.AbstractEventLoop
-    future: "asyncio.Future[Explanation]"
+    future: "asyncio.Future[Found]"
 
 
 class Retriever:
     """Searches what ``follower`` follows; share one between all conversations of a process.
 
-    Nothing is read before the first search or ``warm``. ``cache_size`` bounds the answers kept for
-    repeated queries; 0 turns that off. Owns the follower, and not ``reranker``: ``aclose`` it.
-    KnowledgeError comes from every method when the index cannot be read.
+    Nothing is read before the first search or ``warm``. ``answers`` keeps what was found for who
+    asks again. Owns the follower, and not ``reranker``: ``aclose`` it. KnowledgeError comes from
+    every method when the index cannot be read.
     """
 
     def __init__(
@@ -313,12 +261,12 @@ class Retriever:
         model: RankingModel,
         *,
         top_k: int = 3,
-        cache_size: int = 2_048,
+        answers: Answers | None = None,
         refresh_s: float = REFRESH_S,
         reranker: Reranker | None = None,
     ) -> None:
         self._follower, self._model, self._reranker = follower, model, reranker
-        self._top_k, self._cache_size, self._refresh_s = top_k, cache_size, refresh_s
+        self._top_k, self._answers_kept, self._refresh_s = top_k, answers, refresh_s
         self._sight: Sight | None = None
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._following = threading.Lock()
@@ -356,18 +304,12 @@ class Retriever:
         category: str | None = None,
         top_k: int | None = None,
     ) -> Explanation:
-        ask = Ask(
-            clean(query)[:MAX_QUERY_CHARS],
-            tuple(turn[:MAX_QUERY_CHARS] for turn in context if turn.strip()),
-            category or None,
-            self._top_k if top_k is None else top_k,
-        )
+        ask = _ask(query, context, category, self._top_k if top_k is None else top_k)
         if not letters(ask.query):
             return Explanation(Retrieval(ask.query))
         if self._reranker is None:
-            return self._known(ask) or await self._ask_worker(ask)
-        wide = replace(ask, top_k=max(ask.top_k, CANDIDATES))
-        found = self._known(wide) or await self._ask_worker(wide)
+            return await self._found(ask)
+        found = await self._found(replace(ask, top_k=max(ask.top_k, CANDIDATES)))
         return (await self._second_opinion(self._reranker, ask, found)).first(ask.top_k)
 
     async def _second_opinion(
@@ -416,24 +358,35 @@ class Retriever:
             raise KnowledgeError("", "the retriever is closed")
         await asyncio.to_thread(call)
 
-    def _known(self, ask: Ask) -> Explanation | None:
-        """Answers that need no worker: exact wordings, and what the cache holds."""
-        sight = self._sight
-        if sight is None:
-            return None
-        found = sight.cache.pop(ask, None)
-        if found is not None:
-            sight.cache[ask] = found
-            return found
-        exact = sight.exact(ask)
-        return Explanation(exact) if exact is not None else None
+    async def _found(self, ask: Ask) -> Explanation:
+        """Exact wordings and what is at hand need no worker."""
+        sight, answers = self._sight, self._answers_kept
+        if sight is not None:
+            exact = sight.exact(ask)
+            if exact is not None:
+                return Explanation(exact)
+            found = await self._kept(answers, sight.stamp, ask) if answers is not None else None
+            if found is not None:
+                return found
+        found, stamp = await self._ask_worker(ask)
+        if answers is not None and not found.retrieval.exact:
+            answers.keep(stamp, ask, found)
+        return found
 
-    async def _ask_worker(self, ask: Ask) -> Explanation:
+    async def _kept(self, answers: Answers, stamp: str, ask: Ask) -> Explanation | None:
+        found = answers.known(stamp, ask)
+        if found is not None:
+            return found
+        found = await answers.elsewhere(stamp, ask)
+        # The base may have changed while another process's answer was on its way.
+        return found if self._sight is not None and self._sight.stamp == stamp else None
+
+    async def _ask_worker(self, ask: Ask) -> Found:
         if self._closing.is_set():
             raise KnowledgeError("", "the retriever is closed")
         self._start("retrieval", self._work)
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Explanation] = loop.create_future()
+        future: asyncio.Future[Found] = loop.create_future()
         self._waiting.put(_Waiting(ask, loop, future))
         return await future
 
@@ -472,6 +425,8 @@ class Retriever:
             revision = self._follower.revision
             sight = sight_of(live.corpus, live.embedder, self._model, old, revision)
             self._sight = sight
+            if old is not None and old.stamp != sight.stamp and self._answers_kept is not None:
+                self._answers_kept.forget()
             return sight
         return old
 
@@ -526,24 +481,14 @@ class Retriever:
             batch.append(following)
         return batch
 
-    def _answers(self, asks: list[Ask]) -> list[Explanation]:
+    def _answers(self, asks: list[Ask]) -> list[Found]:
         sight = self._sight or self._load()
-        found = sight.search_all(asks)
-        for ask, answer in zip(asks, found, strict=True):
-            self._remember(sight.cache, ask, answer)
-        return found
-
-    def _remember(self, cache: dict[Ask, Explanation], ask: Ask, answer: Explanation) -> None:
-        if self._cache_size <= 0 or answer.retrieval.exact:
-            return
-        cache[ask] = answer
-        if len(cache) > self._cache_size:
-            cache.pop(next(iter(cache)), None)
+        return [(found, sight.stamp) for found in sight.search_all(asks)]
 
 
-def _wake(batch: Sequence[_Waiting], outcome: list[Explanation] | Exception) -> None:
+def _wake(batch: Sequence[_Waiting], outcome: list[Found] | Exception) -> None:
     """One wake-up per event loop for all of its searches."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Explanation | Exception]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Found | Exception]]] = {}
     for number, waiting in enumerate(batch):
         answer = outcome if isinstance(outcome, Exception) else outcome[number]
         by_loop.setdefault(waiting.loop, []).append((waiting, answer))
@@ -552,7 +497,7 @@ def _wake(batch: Sequence[_Waiting], outcome: list[Explanation] | Exception) -> 
             loop.call_soon_threadsafe(_resolve, found)
 
 
-def _resolve(answers: list[tuple[_Waiting, Explanation | Exception]]) -> None:
+def _resolve(answers: list[tuple[_Waiting, Found | Exception]]) -> None:
     for waiting, answer in answers:
         if waiting.future.done():
             continue

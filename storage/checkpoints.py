@@ -7,7 +7,6 @@ read and written directly, so the official conformance suite and Studio's calls 
 """
 
 import inspect
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -26,9 +25,15 @@ from langgraph.checkpoint.base import (
 )
 from sqlalchemy import Connection, text
 
+from domain.lru import ByteLru
 from storage.database import Database
 from storage.serde import CheckpointSerializer
 from storage.statements import Statement
+
+RECENT_BYTES = 32 << 20
+RECENT_S = 1_800.0
+DECODED_SHARE = 5
+"""A decoded state takes about so many times its bytes in the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +210,14 @@ def _put_writes(
 class RowCheckpointSaver(BaseCheckpointSaver[int]):
     """Checkpoints in our database; see the module's docstring for staging.
 
-    ``recent``: how many conversations' last state is kept decoded. It is used only where the row
-    that the turn starts from has the same checkpoint id, so another process's turn is never missed.
+    ``recent`` keeps conversations' last states decoded. One is used only where the row that the
+    turn starts from has the same checkpoint id, so another process's turn is never missed.
     """
 
-    def __init__(self, database: Database, *, recent: int = 512) -> None:
-        self._recent: OrderedDict[str, CheckpointTuple] = OrderedDict()
-        self._recent_limit = recent
+    def __init__(
+        self, database: Database, *, recent: ByteLru[str, CheckpointTuple] | None = None
+    ) -> None:
+        self._recent = ByteLru(RECENT_BYTES, ttl_s=RECENT_S) if recent is None else recent
         super().__init__(serde=CheckpointSerializer())
         self._database = database
         self._stages: dict[str, _Stage] = {}
@@ -350,29 +356,27 @@ class RowCheckpointSaver(BaseCheckpointSaver[int]):
     def _remember(
         self, stored: StoredCheckpoint, checkpoint: Checkpoint, metadata: CheckpointMetadata
     ) -> None:
-        if stored.checkpoint_ns or not self._recent_limit:
+        if stored.checkpoint_ns:
             return
         parent = (
             _config(stored.thread_id, stored.checkpoint_ns, stored.parent_id)
             if stored.parent_id
             else None
         )
-        self._recent[stored.thread_id] = CheckpointTuple(
+        kept = CheckpointTuple(
             _config(stored.thread_id, stored.checkpoint_ns, stored.checkpoint_id),
             copy_checkpoint(checkpoint),
             metadata,
             parent,
             [],
         )
-        self._recent.move_to_end(stored.thread_id)
-        if len(self._recent) > self._recent_limit:
-            self._recent.popitem(last=False)
+        size = DECODED_SHARE * (len(stored.body) + len(stored.meta))
+        self._recent.put(stored.thread_id, kept, stored.checkpoint_id, size=size)
 
     def _remembered(self, stored: StoredCheckpoint) -> CheckpointTuple | None:
-        kept = self._recent.get(stored.thread_id)
-        if kept is None or stored.pending or stored.checkpoint_ns:
+        if stored.pending or stored.checkpoint_ns:
             return None
-        return kept if kept.checkpoint["id"] == stored.checkpoint_id else None
+        return self._recent.get(stored.thread_id, stored.checkpoint_id)
 
     def _staged(self, stage: _Stage, ns: str, checkpoint_id: str | None) -> StoredCheckpoint | None:
         if checkpoint_id is not None:

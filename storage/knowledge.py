@@ -82,6 +82,13 @@ class Page:
 
 ENTRY = ", ".join(f"e.{column}" for column in COLUMNS)
 _NEWEST = Statement("SELECT COALESCE(MAX(revision), 0) FROM knowledge_changes")
+_MARK = Statement(
+    """
+    SELECT c.revision, c.entry_id, c.version_id, COALESCE(v.created_at, '')
+    FROM knowledge_changes c LEFT JOIN knowledge_versions v ON v.id = c.version_id
+    WHERE c.revision <= :revision ORDER BY c.revision DESC LIMIT 1
+    """
+)
 # The window first: grouping the whole tail for each page would make a long catch-up quadratic.
 _FEED = Statement(
     f"""
@@ -124,6 +131,13 @@ def newest_revision(connection: Connection) -> int:
     row = _NEWEST.first(connection, {})
     assert row is not None
     return int(row[0])
+
+
+def mark_of(connection: Connection, revision: int) -> str:
+    """Tells ``revision`` from the same number in another database, or in this one after a backup
+    was put back: which entry changed then, and when."""
+    row = _MARK.first(connection, {"revision": revision})
+    return repr(tuple(row)) if row else ""
 
 
 def changes_since(connection: Connection, revision: int, limit: int) -> list[FeedChange]:

@@ -27,6 +27,12 @@ _KNOWN = Statement(
     VALUES (:key, '', 0, 0, 0, 0) ON CONFLICT (key) DO NOTHING
     """
 )
+_FIRST = Statement(
+    """
+    INSERT INTO platform_tokens (key, token, generation, fetched_ts, expires_ts, lease_until)
+    VALUES (:key, :token, 1, :now, 0, 0) ON CONFLICT (key) DO NOTHING
+    """
+)
 # Of the generation that was seen: what another process has just fetched is not fetched again.
 _LEASE = Statement(
     """
@@ -52,6 +58,12 @@ _RELEASE = Statement(
 def find(connection: Connection, key: str) -> TokenRow:
     row = _FIND.first(connection, {"key": key})
     return TokenRow(*row) if row else _NEVER
+
+
+def keep_first(connection: Connection, key: str, token: str, *, now: float) -> str:
+    """What the first of all processes has put there; ``token``, if that is this one."""
+    _FIRST.run(connection, {"key": key, "token": token, "now": now})
+    return find(connection, key).token
 
 
 def lease(

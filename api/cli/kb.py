@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from domain.decisions import Route
     from engine.bootstrap import Knowledge
     from engine.settings import Settings
+    from knowledge.answers import Explanation
     from knowledge.base import Document, StoredEntry
     from knowledge.documents import LoadReport
     from knowledge.jobs import ImportSummary
-    from knowledge.retrieval import Explanation
 
 kb = typer.Typer(
     help="Knowledge: import, search, versions, unknown questions.", no_args_is_help=True

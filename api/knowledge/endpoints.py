@@ -15,7 +15,7 @@ from api.knowledge.schemas import ERRORS, Filter, KbQuery, TopK
 from domain.decisions import Route
 from engine.bootstrap import Kefu
 from engine.settings import Settings
-from knowledge.retrieval import Explanation
+from knowledge.answers import Explanation
 
 IMPORTS_PATH = "/api/knowledge/imports"
 router = APIRouter()

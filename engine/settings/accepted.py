@@ -11,9 +11,6 @@ from engine.settings.fields import setting
 class AcceptedSettings(BaseSettings):
     """Accepted, without effect in this version"""
 
-    redis_url: SecretStr | None = setting(
-        "REDIS_URL", None, "Not needed: rows of the database do what Redis did."
-    )
     message_log_file: str = setting(
         "MESSAGE_LOG_FILE",
         "wechat_messages.json",

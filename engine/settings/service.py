@@ -171,7 +171,11 @@ class AnswerSettings(BaseSettings):
         "KB_TOP_K", 3, "Knowledge entries that a question is answered from.", ge=1, le=50
     )
     retrieval_cache_size: int = setting(
-        "RETRIEVAL_CACHE_SIZE", 2_048, "Searches kept in memory; 0: none.", ge=0, le=1_000_000
+        "RETRIEVAL_CACHE_SIZE",
+        8_192,
+        "Most searches that are remembered, within KEFU_CACHE_MB; 0: none.",
+        ge=0,
+        le=1_000_000,
     )
     price_book_file: ExistingFile = setting(
         "PRICE_BOOK_FILE",

@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from knowledge.answers import Ask
 from knowledge.documents import Entry
 from knowledge.embedding import Embedder
 from knowledge.features import POOL, make_query
 from knowledge.feed import Change
 from knowledge.follower import IndexFollower
 from knowledge.model import RankingModel
-from knowledge.retrieval import Ask, Retriever, Sight
+from knowledge.retrieval import Retriever, Sight
 from knowledge.segments import corpus as corpus_module
 from knowledge.segments.corpus import Corpus
 
@@ -139,7 +140,7 @@ async def read(size: int, folder: Path, chroma: str, model: RankingModel) -> Non
     follower = IndexFollower(
         source, folder / "segments", model.encoder, chroma or folder / "chroma"
     )
-    retriever = Retriever(follower, model, cache_size=0)
+    retriever = Retriever(follower, model)
     await retriever.search(queries[0])
     print(f"- restart to first answer: {(time.perf_counter() - started) * 1e3:,.0f} ms")
     await asyncio.to_thread(follower.drain)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from domain.lru import ByteLru
+from knowledge.answers import RememberedAnswers
 from knowledge.documents import Entry, load_paths
 from knowledge.embedding import Embedder
 from knowledge.feed import Change
@@ -57,7 +59,7 @@ class Searching:
         *,
         embedder: Embedder | None = None,
         source: EntryList | None = None,
-        cache_size: int = 0,
+        remembered: int = 0,
         refresh_s: float = 60.0,
         reranker: Reranker | None = None,
     ) -> None:
@@ -66,8 +68,9 @@ class Searching:
         self.follower = IndexFollower(
             self.source, folder, embedder or model.encoder, folder / "chroma"
         )
+        answers = RememberedAnswers(ByteLru(1 << 20, ttl_s=3_600, max_entries=remembered))
         self.retriever = Retriever(
-            self.follower, model, cache_size=cache_size, refresh_s=refresh_s, reranker=reranker
+            self.follower, model, answers=answers, refresh_s=refresh_s, reranker=reranker
         )
 
     async def feed(self, entries: Sequence[Entry]) -> None:

@@ -200,7 +200,7 @@ async def test_searches_that_wait_together_are_embedded_together(tmp_path: Path)
 
 async def test_a_repeated_query_is_remembered_until_the_base_changes(tmp_path: Path) -> None:
     with embeddings_server() as server, served_by(server.url) as embedder:
-        async with opened(tmp_path, embedder=embedder, cache_size=1) as searching:
+        async with opened(tmp_path, embedder=embedder, remembered=1) as searching:
             await searching.feed([RETURNS])
             before = len(server.texts)
             first = await searching.retriever.search("东西想退货")

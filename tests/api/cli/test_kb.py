@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from domain.errors import KnowledgeError, NotFound
+from knowledge.answers import Ask
 from knowledge.documents import load_paths
 from knowledge.learning import AlreadyDecided
-from knowledge.retrieval import Ask
 from tests.api.cli.conftest import Command
 from tests.api.cli.embeddings import Embeddings, embeddings_server
 from tests.api.cli.processes import run_kefu, started_kefu
