@@ -16,9 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.approvals.endpoints import router as approvals
+from api.audit.endpoints import router as audit
 from api.campaigns.endpoints import router as campaigns
 from api.campus.endpoints import router as campus
 from api.channels.endpoints import router as channels
+from api.clients.admission import recorder, standing_of
+from api.clients.endpoints import router as clients
+from api.clients.signing_in import router as signing_in
 from api.console.conversation import SENT_PICTURES_PATH
 from api.console.knowledge import UPLOAD_PATH
 from api.console.pages import router as console
@@ -53,7 +57,6 @@ from api.wecom.endpoints import router as wecom
 from domain.errors import InvalidInput, KefuError, StorageError
 from engine.bootstrap import Kefu
 from engine.desk.people import SignInRefused
-from engine.settings import Settings
 from engine.tasks.desk import TaskConflict
 
 log = logging.getLogger(__name__)
@@ -89,6 +92,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     )
     app.state.kefu, app.state.imports = kefu, imports
     app.state.streams = Streams()
+    tokens = app.state.tokens = _tokens(kefu)
     for router in (platform, campus, channels, knowledge, ops, tools, tianwang, approvals):
         app.include_router(router)
     app.include_router(orders)
@@ -100,6 +104,8 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(desk)
     app.include_router(reviews)
     app.include_router(campaigns)
+    for router in (signing_in, clients, audit):
+        app.include_router(router)
     app.include_router(console)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))
     app.add_api_route("/", _page(), methods=["GET", "HEAD"], include_in_schema=False)
@@ -117,7 +123,10 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
             PICTURES_PATH: MAX_PICTURE_BODY_BYTES,
             SENT_PICTURES_PATH: MAX_PICTURE_BODY_BYTES,
         },
-        tokens=_tokens(kefu.settings),
+        tokens=tokens,
+        strict=kefu.settings.secret_key is not None,
+        standing=standing_of(kefu.access.clients),
+        record=recorder(kefu.engine.database),
     )
     app.add_middleware(Addresses, settings=kefu.settings)
     return app
@@ -135,8 +144,8 @@ def _keyed(kefu: Kefu) -> tuple[str, ...]:
     )
 
 
-def _tokens(settings: Settings) -> Tokens | None:
-    secret = settings.secret_key
+def _tokens(kefu: Kefu) -> Tokens | None:
+    secret = kefu.access.secret
     return Tokens(secret.get_secret_value()) if secret is not None else None
 
 

@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from engine.bootstrap import Kefu
 from engine.engine import Engine
-from tools.registry import Caller
+from tools.registry import Caller, NotAllowed, Role
 
 
 async def the_kefu(request: Request) -> Kefu:
@@ -39,3 +39,9 @@ async def the_caller(request: Request) -> Caller:
 
 
 TheCaller = Annotated[Caller, Depends(the_caller)]
+
+
+def own_account(caller: Caller, agent_id: str) -> None:
+    """Nobody but an administrator speaks for an account that is not theirs. Raises NotAllowed."""
+    if caller.role is not Role.ADMIN and caller.name != agent_id:
+        raise NotAllowed("agent_id", f"令牌属于 {caller.name!r}，不能代表 {agent_id!r}")

@@ -1,7 +1,8 @@
-"""Who calls, and where they may go: signed tokens (JWT, HS256), and the surfaces of each role."""
+"""Who calls: signed tokens (JWT, HS256)."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from domain.errors import ConfigurationError, InvalidInput
@@ -15,10 +16,6 @@ MIN_SECRET_BYTES = 32
 """RFC 7518, 3.2: at least the hash's size. Shorter ones can be tried out by who has a token."""
 TOOLS_PATH = "/api/tools"
 MCP_PATH = "/mcp"
-_SURFACES = {
-    Role.CUSTOMER: (TOOLS_PATH, MCP_PATH),
-    Role.TIANWANG: (TOOLS_PATH, MCP_PATH, "/api/task", "/health", "/api/health"),
-}
 _CONTACT_CHARS = 3 * MAX_ID_CHARS + 2  # channel, account and id
 _REFUSED = {
     "ExpiredSignatureError": "令牌已过期，请重新签发",
@@ -38,10 +35,13 @@ class TokenRefused(InvalidInput):
         super().__init__(field, reason, status=401)
 
 
-def admits(role: Role, path: str) -> bool:
-    """Whether a token of that role may be used there; agents and operators may use all."""
-    roots = _SURFACES.get(role)
-    return roots is None or any(path == root or path.startswith(root + "/") for root in roots)
+@dataclass(frozen=True, slots=True)
+class ClientCaller(Caller):
+    """A client that signed in with its key. Its token ends with that key, and with the client's
+    ``generation``: whoever reads it asks whether they still stand."""
+
+    generation: int = 0
+    key: int = 0
 
 
 class Tokens:
@@ -63,7 +63,7 @@ class Tokens:
                 f"is shorter than {MIN_SECRET_BYTES} bytes",
                 "a random text, e.g. what `openssl rand -hex 32` prints",
             )
-        claims = {
+        claims: dict[str, Any] = {
             "iss": ISSUER,
             "iat": int(now),
             "exp": math.ceil(now + hours * 3_600),
@@ -72,6 +72,8 @@ class Tokens:
         }
         if caller.contact_id:
             claims["contact"] = caller.contact_id
+        if isinstance(caller, ClientCaller):
+            claims |= {"gen": caller.generation, "key": caller.key}
         _caller_of(claims)
         try:
             return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
@@ -81,7 +83,7 @@ class Tokens:
             ) from error
 
     def read(self, token: str) -> Caller:
-        """Raises TokenRefused."""
+        """A `ClientCaller` where a client signed in. Raises TokenRefused."""
         import jwt
 
         self.loaded = True
@@ -106,12 +108,21 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
         role = Role(claims["role"])
     except ValueError:
         raise TokenRefused(f"令牌的 role 应为 {'、'.join(Role)} 之一") from None
+    if "key" in claims:
+        return _client_of(claims, role, name)
     if role is not Role.CUSTOMER:
         return Caller(role, name)
     contact = _text_of(claims, "contact", _CONTACT_CHARS)
     if contact.count(":") < 2:
         raise TokenRefused("令牌的 contact 应为 渠道:账号:客户编号")
     return Caller(role, name, contact)
+
+
+def _client_of(claims: Mapping[str, Any], role: Role, name: str) -> ClientCaller:
+    generation, key = claims.get("gen"), claims["key"]
+    if not isinstance(generation, int) or not isinstance(key, int):
+        raise TokenRefused("令牌的 gen 和 key 应为整数")
+    return ClientCaller(role, name, generation=generation, key=key)
 
 
 def _text_of(claims: Mapping[str, Any], claim: str, limit: int) -> str:

@@ -3,10 +3,15 @@
 An address that is not listed asks for ``admin``, and fails `tests/api/test_permissions.py`: who
 adds a route adds its row. ``public``: asks for nothing, or for a signature or a key of its own.
 ``work:desk``: people; the desk's sessions say more (`api.desk.session`).
+
+``own`` at the end of a row: what is done there is audited where it is done, in its transaction, or
+is no act of an administrator. Of everything else that changes something and asks for ``admin`` or
+``manage:customer``, the guard writes a record before the answer goes out.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -59,11 +64,11 @@ write:message POST /api/v1/messages/stream
 read:message GET /api/v1/messages/{message_id:path}/answer
 write:message POST /api/v1/heartbeat
 admin GET /api/v1/clients
-admin POST /api/v1/clients
+admin POST /api/v1/clients own
 admin GET /api/v1/clients/{agent_id}
-admin PATCH /api/v1/clients/{agent_id}
-admin POST /api/v1/clients/{agent_id}/keys
-admin DELETE /api/v1/clients/{agent_id}/keys/{key_id}
+admin PATCH /api/v1/clients/{agent_id} own
+admin POST /api/v1/clients/{agent_id}/keys own
+admin DELETE /api/v1/clients/{agent_id}/keys/{key_id} own
 admin GET /api/v1/audit
 manage:customer GET /api/v1/campaigns
 manage:customer POST /api/v1/campaigns
@@ -80,9 +85,9 @@ view:stats GET /api/ops/model-calls
 work:desk GET /api/ops/handoffs
 work:desk POST /api/ops/handoffs/{handoff_id}
 admin GET /api/ops/dead-letters
-admin POST /api/ops/dead-letters/{dead_letter_id}/replay
+admin POST /api/ops/dead-letters/{dead_letter_id}/replay own
 admin GET /api/ops/deliveries
-admin POST /api/ops/deliveries/{delivery_id}/resend
+admin POST /api/ops/deliveries/{delivery_id}/resend own
 admin GET /api/ops/price-book
 admin POST /api/ops/price-book/reload
 
@@ -92,35 +97,35 @@ work:desk GET /api/transfer_service
 work:desk POST /api/service_reply
 work:desk GET /api/chat_records
 admin GET /api/custom_qa
-admin POST /api/custom_qa
-admin DELETE /api/custom_qa
-admin POST /api/channels/webhook/{account}/messages
-admin POST /api/tuhui/callback
+admin POST /api/custom_qa own
+admin DELETE /api/custom_qa own
+admin POST /api/channels/webhook/{account}/messages own
+admin POST /api/tuhui/callback own
 admin GET /api/wechat
-admin POST /api/wechat
+admin POST /api/wechat own
 admin GET /api/wechat/messages
 admin GET /api/wechat/jsapi
 admin GET /wecom/callback
-admin POST /wecom/callback
+admin POST /wecom/callback own
 
 work:desk POST /api/test_kb
 work:desk GET /api/knowledge/search
 work:desk GET /api/knowledge/entries
-admin POST /api/knowledge/entries
+admin POST /api/knowledge/entries own
 work:desk GET /api/knowledge/entries/{entry_id}
-admin PUT /api/knowledge/entries/{entry_id}
-admin DELETE /api/knowledge/entries/{entry_id}
+admin PUT /api/knowledge/entries/{entry_id} own
+admin DELETE /api/knowledge/entries/{entry_id} own
 admin GET /api/knowledge/documents
-admin DELETE /api/knowledge/documents
+admin DELETE /api/knowledge/documents own
 work:desk GET /api/knowledge/categories
-admin POST /api/knowledge/imports
+admin POST /api/knowledge/imports own
 admin GET /api/knowledge/imports
 admin GET /api/knowledge/imports/{job_id}
 admin POST /api/knowledge/rebuild
 admin GET /api/knowledge/versions
 admin GET /api/knowledge/versions/{version}
-admin POST /api/knowledge/versions/{version}/undo
-admin POST /api/knowledge/rollback
+admin POST /api/knowledge/versions/{version}/undo own
+admin POST /api/knowledge/rollback own
 work:desk GET /api/knowledge/unknown
 work:desk GET /api/knowledge/unknown/{cluster_id}
 work:desk POST /api/knowledge/unknown/{cluster_id}/answer
@@ -251,38 +256,79 @@ work:desk POST /desk/canned/{canned}/drop
 ANY_METHOD = "*"
 
 
-def rows() -> Iterator[tuple[Permission, str, str]]:
-    """(permission, method, path as the route has it) of each line."""
+OWN_RECORD = "own"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_RECORDED = frozenset({Permission.ADMIN, Permission.MANAGE_CUSTOMER})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``path``: as the route has it."""
+
+    permission: Permission
+    method: str
+    path: str
+    own_record: bool
+
+
+UNLISTED: Final = Row(Permission.ADMIN, ANY_METHOD, "", own_record=False)
+
+
+def rows() -> Iterator[Row]:
     for line in filter(None, TABLE.splitlines()):
-        permission, method, path = line.split()
-        yield Permission(permission), method, path
+        permission, method, path, *more = line.split()
+        yield Row(Permission(permission), method, path, own_record=more == [OWN_RECORD])
+
+
+def open_roots() -> tuple[str, ...]:
+    """Below these everything is public: static files, and addresses that carry a signature."""
+    public = [row.path for row in rows() if row.permission is Permission.PUBLIC]
+    shaped = (path.partition("{")[0] for path in public if "{" in path)
+    files = (f"{path}/" for path in public if path.startswith("/assets/") and "{" not in path)
+    return (*shaped, *files)
+
+
+def open_paths() -> frozenset[str]:
+    return frozenset(row.path for row in rows() if row.permission is Permission.PUBLIC)
 
 
 class Permissions:
     """The table, to be asked with the addresses of requests."""
 
     def __init__(self) -> None:
-        self._exact: dict[tuple[str, str], Permission] = {}
-        self._shaped: dict[str, list[tuple[str, re.Pattern[str], Permission]]] = {}
-        for permission, method, path in rows():
-            if "{" in path:
-                shaped = self._shaped.setdefault(_root(path), [])
-                shaped.append((method, _pattern(path), permission))
+        self._exact: dict[tuple[str, str], Row] = {}
+        self._shaped: dict[str, list[tuple[re.Pattern[str], Row]]] = {}
+        for row in rows():
+            if "{" in row.path:
+                self._shaped.setdefault(_root(row.path), []).append((_pattern(row.path), row))
             else:
-                self._exact[method, path] = permission
+                self._exact[row.method, row.path] = row
 
     def needed(self, method: str, path: str) -> Permission:
-        """A more particular row wins, as its route does; what no row is for asks for ``admin``."""
+        return self.row(method, path).permission
+
+    def is_recorded(self, method: str, path: str) -> bool:
+        """Whether the guard is to write down what was done there."""
+        if method in _READING:
+            return False
+        row = self.row(method, path)
+        return row.permission in _RECORDED and not row.own_record
+
+    def row(self, method: str, path: str) -> Row:
+        """The first that fits, those without parameters before the others. `UNLISTED`, which asks
+        for ``admin``: there is none, or they do not agree."""
         method = "GET" if method == "HEAD" else method
         exact = self._exact.get((method, path)) or self._exact.get((ANY_METHOD, path))
         if exact is not None:
             return exact
-        found = {
-            permission
-            for listed, pattern, permission in self._shaped.get(_root(path), ())
-            if listed == method and pattern.fullmatch(path)
-        }
-        return found.pop() if len(found) == 1 else Permission.ADMIN
+        fitting = (
+            row
+            for pattern, row in self._shaped.get(_root(path), ())
+            if row.method == method and pattern.fullmatch(path)
+        )
+        found = list(fitting)
+        agreed = len({row.permission for row in found}) == 1
+        return found[0] if agreed else UNLISTED
 
 
 def _root(path: str) -> str:

@@ -29,6 +29,7 @@ from engine.caches import Caches, build_caches
 from engine.campaigns.build import Campaigns, build_campaigns
 from engine.campaigns.build import heard as heard_of_campaigns
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
+from engine.clients.build import Access, build_access
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
 from engine.desk.build import build_desk
@@ -157,14 +158,15 @@ class Kefu:
     desk_watch: DeskWatch
     campaigns: Campaigns
     wakeups: Wakeups
+    access: Access
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     warming: "asyncio.Task[None] | None" = None
     wecom: Wecom | None = None
     wechat: Wechat | None = None
+    caches: Caches | None = None
 
     @property
-    caches: Caches | None = None
     def tasks(self) -> TaskDesk:
         return self.task_work.desk
 
@@ -180,6 +182,7 @@ class Kefu:
         await self.desk.start()
         await self.desk_watch.start()
         await self.campaigns.runner.start()
+        await self.access.watch.start()
         self.prices.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
@@ -247,6 +250,7 @@ class Kefu:
             await self.keeping.stop()
         await self.record_keeping.stop()
         await self.campaigns.runner.stop()
+        await self.access.watch.stop()
         await self.desk_watch.stop()
         await self.desk.stop()
         await self.order_runner.stop()
@@ -265,12 +269,12 @@ class Kefu:
         if self.vision is not None:
             await self.vision.aclose()
         await self.http.aclose()
+        if self.caches is not None:
+            await self.caches.aclose()
         await asyncio.to_thread(self.engine.database.close)
         if self.lock is not None:
             self.lock.release()
         collector.let_go()
-        if self.caches is not None:
-            await self.caches.aclose()
 
 
 def build(settings: Settings, *, worker: bool = False) -> Kefu:
@@ -366,11 +370,11 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
             desk.policy.pooled,
         ),
         record=recording(settings),
+        context=caches.context,
         heard=heard_of_campaigns,
     )
     work.on_queues = orders.on_queues = desk.on_queues = parts.wake_queues
     desk.on_conversations, parts.engine.on_talk = parts.engine.look, desk.feed.wake
-        context=caches.context,
     if wechat is not None:
         wechat.connect(parts.engine, services.templates, parts.wake_queues, pictures)
     if wecom is not None:
@@ -475,6 +479,14 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
             on_queues=parts.wake_queues,
         ),
         wakeups=wakeups,
+        access=build_access(
+            settings,
+            database,
+            channels,
+            book=work.book,
+            owner=owner,
+            on_queues=parts.wake_queues,
+        ),
     )
 
     def take(book: PriceBook) -> None:
@@ -538,6 +550,7 @@ def assemble_engine(
     orders: TurnOrders | None = None,
     desk: TurnDesk | None = None,
     record: RecordTurn | None = None,
+    context: ByteLru[str, CheckpointTuple] | None = None,
     heard: Heard | None = None,
 ) -> EngineParts:
     """The engine over a started database. ``owner`` names this process in leases; ``on_commit`` is
@@ -551,7 +564,6 @@ def assemble_engine(
         metrics,
         policy,
         owner=owner,
-    context: ByteLru[str, CheckpointTuple] | None = None,
         settles=tasks.settling if tasks else None,
         clock=clock,
     )

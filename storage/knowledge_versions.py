@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from sqlalchemy import Connection
 
 from domain.errors import KnowledgeError, StorageError
+from storage.audit import record
 from storage.clock import iso
 from storage.knowledge import (
     COLUMNS,
@@ -423,6 +424,14 @@ def _apply(connection: Connection, draft: Draft, unchanged: int, now: float) -> 
     _NOTE_CHANGES.run(connection, keys)
     _REMOVE_ENTRIES.run(connection, keys)
     _WRITE_ENTRIES.run(connection, keys)
+    record(
+        connection,
+        at=iso(now),
+        actor=draft.by,
+        action=f"knowledge.{draft.kind}",
+        subject=str(row[0]),
+        detail={"note": draft.note} | {effect: count for effect, count in counts.items() if count},
+    )
     return Committed(row[0], counts["added"], counts["updated"], counts["removed"])
 
 

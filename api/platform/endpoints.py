@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 
-from api.dependencies import TheEngine, TheKefu
+from api.dependencies import TheCaller, TheEngine, TheKefu, own_account
 from api.envelopes import FAILED, SERVICE_AWAY, STORAGE_AWAY, Json, error_body
 from api.fields import Identifier
 from api.platform.schemas import AnswerOut, ErrorOut, MessageRequest
@@ -35,21 +35,26 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/messages", response_model=AnswerOut, responses=ERRORS)
-async def post_message(body: MessageRequest, kefu: TheKefu) -> Response:
+async def post_message(body: MessageRequest, kefu: TheKefu, caller: TheCaller) -> Response:
     """One customer message in, its answer out.
 
     The same message id again gets the same answer and does nothing. Past the deadline the action
     is ``wait``: ask again with the same message, or fetch `/api/v1/messages/{id}/answer`.
     """
+    own_account(caller, body.agent_id)
     answer = await kefu.engine.ask(_inbound(body, kefu), deadline_s=body.deadline_s)
     return Json(answer)
 
 
 @router.get("/messages/{message_id:path}/answer", response_model=AnswerOut, responses=ERRORS)
 async def get_answer(
-    message_id: Identifier, engine: TheEngine, agent_id: Annotated[Identifier, Query()]
+    message_id: Identifier,
+    engine: TheEngine,
+    caller: TheCaller,
+    agent_id: Annotated[Identifier, Query()],
 ) -> Response:
     """The answer to a message that was reported before; action ``wait`` while there is none."""
+    own_account(caller, agent_id)
     found = await engine.answer_of(CHANNEL, agent_id, message_id)
     if found is None:
         raise NotFound("message_id", message_id)
@@ -62,8 +67,11 @@ async def get_answer(
     responses=ERRORS | {200: {"content": {"text/event-stream": {}}}},
     response_class=StreamingResponse,
 )
-async def stream_message(body: MessageRequest, kefu: TheKefu, request: Request) -> Response:
+async def stream_message(
+    body: MessageRequest, kefu: TheKefu, request: Request, caller: TheCaller
+) -> Response:
     """The same as server-sent events: ``node``, ``token``, ``restart``, then ``result``."""
+    own_account(caller, body.agent_id)
     events = _events(_inbound(body, kefu), body.deadline_s, kefu.engine, request.url.path)
     return StreamingResponse(
         events,

@@ -42,6 +42,15 @@ key GET /metrics
 key POST /api/v1/messages
 key GET /api/v1/messages/{message_id:path}/answer
 key POST /api/v1/messages/stream
+open POST /api/v1/auth/login
+key POST /api/v1/heartbeat
+key GET /api/v1/clients
+key POST /api/v1/clients
+key GET /api/v1/clients/{agent_id}
+key PATCH /api/v1/clients/{agent_id}
+key POST /api/v1/clients/{agent_id}/keys
+key DELETE /api/v1/clients/{agent_id}/keys/{key_id}
+key GET /api/v1/audit
 key POST /api/ai_chat
 key POST /api/transfer_service
 key GET /api/transfer_service

@@ -1,0 +1,1 @@
+"""Clients: signing in, heartbeats, and who administers them."""
