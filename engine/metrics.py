@@ -90,6 +90,7 @@ class Metrics:
         self._add_knowledge()
         self._add_prices()
         self._add_orders()
+        self._add_rules()
         self._add_caches()
         self.campaign_people = Counter(
             "kefu_campaign_people_total",
@@ -111,6 +112,34 @@ class Metrics:
             "Bytes that a cache takes in this process, about",
             ["cache"],
             registry=self.registry,
+        )
+
+    def _add_rules(self) -> None:
+        self.rules_fired = Counter(
+            "kefu_rules_fired_total",
+            "Rules that acted in a committed turn: words (an entry decided) or trigger",
+            ["kind", "rule"],
+            registry=self.registry,
+        )
+        self.rule_act_failures = Counter(
+            "kefu_rule_act_failures_total",
+            "Tools that a rule called and that failed",
+            ["rule", "tool"],
+            registry=self.registry,
+        )
+        self.rules_loads = Counter(
+            "kefu_rules_loads_total",
+            "New versions of the rules, by outcome: used or refused",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.rules_refused = Gauge(
+            "kefu_rules_refused",
+            "1 while the rules file or the newest version cannot be used and an older one is",
+            registry=self.registry,
+        )
+        self.rules_version = Gauge(
+            "kefu_rules_version", "Version of the rules in use here", registry=self.registry
         )
 
     def _add_orders(self) -> None:
