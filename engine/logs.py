@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from domain.placeholders import masked
+
 MASK = "***"
 _SHORTEST_SECRET = 4
 """Masking shorter values would garble every line, and they are no secrets anyway."""
@@ -39,7 +41,7 @@ _PLAIN = re.compile(r"[^\s\"'=\\\x00-\x1f]+")
 
 
 class SecretMask:
-    """Replaces known secrets and what looks like one."""
+    """Replaces known secrets and what looks like one, and what is personal."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
@@ -52,7 +54,7 @@ class SecretMask:
             text = self._known.sub(MASK, text)
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
-        return text
+        return masked(text)
 
 
 class LineFormatter(logging.Formatter):
