@@ -29,6 +29,7 @@ from engine.caches import Caches, build_caches
 from engine.campaigns.build import Campaigns, build_campaigns
 from engine.campaigns.build import heard as heard_of_campaigns
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
+from engine.clients.build import Access, build_access
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
 from engine.desk.build import build_desk
@@ -157,6 +158,7 @@ class Kefu:
     desk_watch: DeskWatch
     campaigns: Campaigns
     wakeups: Wakeups
+    access: Access
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     warming: "asyncio.Task[None] | None" = None
@@ -180,6 +182,7 @@ class Kefu:
         await self.desk.start()
         await self.desk_watch.start()
         await self.campaigns.runner.start()
+        await self.access.watch.start()
         self.prices.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
@@ -247,6 +250,7 @@ class Kefu:
             await self.keeping.stop()
         await self.record_keeping.stop()
         await self.campaigns.runner.stop()
+        await self.access.watch.stop()
         await self.desk_watch.stop()
         await self.desk.stop()
         await self.order_runner.stop()
@@ -475,6 +479,14 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
             on_queues=parts.wake_queues,
         ),
         wakeups=wakeups,
+        access=build_access(
+            settings,
+            database,
+            channels,
+            book=work.book,
+            owner=owner,
+            on_queues=parts.wake_queues,
+        ),
     )
 
     def take(book: PriceBook) -> None:
