@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from typing import Any, Literal
 
-SLOT_S = 300
+SLOT_S = 60
 HOUR_S = 3_600
 DAY_S = 86_400
 SLOW_MS = 5_000

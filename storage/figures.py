@@ -1,6 +1,6 @@
 """Figures, added up in the transaction that writes what they count, so that they are never wrong
-and never cost a look at history. Fresh ones are kept in stretches of five minutes, which are put
-together into hours and days as they age."""
+and never cost a look at history. Fresh ones are kept by the minute, and put together into hours and
+days as they age."""
 
 import os
 import threading
@@ -48,7 +48,10 @@ def _book(table: str, keys: tuple[str, ...], sums: tuple[str, ...]) -> _Book:
 
 _TURNS = _book("figures", KEYS, SUMS)
 _CALLS = _book("model_figures", MODEL_KEYS, MODEL_SUMS)
-_TIER = Statement("SELECT level FROM customers WHERE contact_id = :contact_id")
+_WHOSE = Statement(
+    "SELECT c.channel, COALESCE(u.level, 'gray') FROM conversations c"
+    " LEFT JOIN customers u ON u.contact_id = c.contact_id WHERE c.id = :id"
+)
 
 
 def add(
@@ -113,10 +116,11 @@ def of_turn(
     )
 
 
-def add_desk(connection: Connection, sums: Sums, *, at: float, channel: str, contact: str) -> None:
-    """What a person at the desk did, or was told by the customer ``contact``."""
-    row = _TIER.first(connection, {"contact_id": contact})
-    add(connection, sums, at=at, channel=channel, tier=row[0] if row else "gray")
+def add_of(connection: Connection, conversation: str, sums: Sums, *, at: float) -> None:
+    """What happened in ``conversation`` beside its turns."""
+    row = _WHOSE.first(connection, {"id": conversation})
+    if row is not None:
+        add(connection, sums, at=at, channel=row[0], tier=row[1])
 
 
 def _shard(connection: Connection) -> int:
@@ -127,7 +131,7 @@ def _shard(connection: Connection) -> int:
 
 
 def total(connection: Connection, *, since: float, until: float) -> Sums:
-    """Of every stretch that ends after ``since`` and begins before ``until``."""
+    """Of every stretch that begins from ``since`` on and before ``until``."""
     row = connection.execute(_totals("", ""), {"since": since, "until": until}).one()
     return _sums(row)
 
@@ -159,7 +163,7 @@ def calls(
     found = connection.execute(
         text(
             f"SELECT provider, currency, {added} FROM model_figures"  # noqa: S608
-            " WHERE slot + span > :since AND slot > :since - 90000 AND slot < :until"
+            " WHERE slot >= :since AND slot < :until"
             " GROUP BY provider, currency ORDER BY provider, currency"
         ),
         {"since": since, "until": until},
@@ -169,10 +173,9 @@ def calls(
 
 def _totals(first: str, last: str) -> Any:
     added = ", ".join(f"COALESCE(SUM({name}), 0)" for name in SUMS)
-    # No stretch is longer than a day of 25 hours: the index need not be read from its beginning.
     return text(
         f"SELECT {first}{added} FROM figures"  # noqa: S608
-        f" WHERE slot + span > :since AND slot > :since - 90000 AND slot < :until{last}"
+        f" WHERE slot >= :since AND slot < :until{last}"
     )
 
 

@@ -164,7 +164,7 @@ async def test_putting_stretches_together_changes_no_sum(database: Database) -> 
     assert await database.write(lambda c: figures.fold(c, now=NOON, day_start=start)) == 0
     after = await database.read(days), await total(database)
     assert after == before
-    # Noon to midnight is 12 hours and noon itself: 13 × 3, of which two minutes lie before midnight.
+    # Noon to midnight is 12 hours, and noon itself: 13 × 3, of which two lie before midnight.
     assert _days(after[0]) == {
         "2026-05-24": 35,
         "2026-05-25": 72,
@@ -176,9 +176,9 @@ async def test_putting_stretches_together_changes_no_sum(database: Database) -> 
     folded = await database.read(lambda c: figures.calls(c, since=0, until=2**40))
     assert folded[("deepseek", "CNY")].cost == pytest.approx(costs[("deepseek", "CNY")].cost)
     spans = await database.read(_rows_by_span)
-    # Hours since yesterday began, days before; of five minutes what is younger than two hours.
-    assert spans.keys() == {300, 3_600, 86_400}
-    assert (spans[86_400], spans[3_600], spans[300]) == (4, 35, 4)
+    # Hours since yesterday began, days before; by the minute what is younger than two hours.
+    assert spans.keys() == {60, 3_600, 86_400}
+    assert (spans[86_400], spans[3_600], spans[60]) == (4, 35, 4)
 
 
 async def test_the_last_day_is_found_whole_whatever_was_put_together(database: Database) -> None:
@@ -188,8 +188,8 @@ async def test_the_last_day_is_found_whole_whatever_was_put_together(database: D
             lambda c: figures.fold(c, now=NOON, day_start=lambda at: day_start(at, BEIJING))
         )
     found = await total(database, since=NOON - 86_400, until=NOON + 1)
-    # 24 hours with three messages each, and those of the hour in which the day began.
-    assert 72 <= found.messages <= 75
+    # 24 hours with three messages each, and that of noon itself.
+    assert found.messages == 73
 
 
 async def test_processes_that_put_together_at_once_lose_and_double_nothing(

@@ -80,10 +80,3 @@ def _alerts() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alert_events")),
     )
     op.create_index("ix_alert_events_at_ts", "alert_events", ["at_ts"])
-    watch = sa.table(
-        "desk_watch",
-        sa.column("name", sa.String()),
-        sa.column("lease_owner", sa.String()),
-        sa.column("lease_until", sa.Float()),
-    )
-    op.bulk_insert(watch, [{"name": "alerts", "lease_owner": None, "lease_until": 0.0}])
