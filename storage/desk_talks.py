@@ -268,17 +268,32 @@ def send_on(
 
 
 def set_handoff(
-    connection: Connection, handoff: int, *, status: str, agent: str | None, now: float
+    connection: Connection,
+    handoff: int,
+    *,
+    status: str,
+    agent: str | None,
+    now: float,
+    by: str = "operator",
 ) -> dict[str, Any]:
-    """An operator's word instead of an agent's act: taken or closed. Raises NotFound."""
+    """The word of ``by``, an operator, instead of an agent's act: taken or closed. Raises
+    NotFound."""
     found = connection.execute(_ROW, {"id": handoff}).mappings().first()
     if found is None or found["status"] == "closed":
         raise NotFound("handoff_id", str(handoff))
     talk = hold(connection, found["conversation_id"])
     if talk is None or talk.handoff != handoff:
         raise NotFound("handoff_id", str(handoff))
+    record(
+        connection,
+        at=iso(now),
+        actor=by,
+        action="handoff.set",
+        subject=talk.conversation,
+        detail={"handoff": handoff, "status": status, "agent": agent or ""},
+    )
     if status == "closed":
-        close(connection, talk, by=agent or "operator", agent=agent, now=now)
+        close(connection, talk, by=agent or by, agent=agent, now=now)
     elif not talk.taken:
         take(connection, talk, agent or "", now=now, due=None)
     elif agent and agent != talk.agent:

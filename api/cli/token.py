@@ -1,11 +1,11 @@
-"""`kefu token`: a signed token for a customer, an agent, an operator or Tianwang."""
+"""`kefu token`: a signed token for a customer, an agent, an operator, a viewer or Tianwang."""
 
 import time
 from typing import Annotated, Literal
 
 import typer
 
-RoleName = Literal["customer", "agent", "admin", "tianwang"]
+RoleName = Literal["customer", "agent", "admin", "viewer", "tianwang"]
 
 
 def token(

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from starlette.responses import Response
 
-from api.dependencies import TheKefu
+from api.dependencies import TheActor, TheKefu
 from api.envelopes import Json
 from api.fields import Identifier
 from api.platform.schemas import ErrorOut
@@ -156,12 +156,14 @@ async def list_handoffs(
 
 
 @router.post("/api/ops/handoffs/{handoff_id}", responses=ERRORS)
-async def change_handoff(handoff_id: RowId, body: HandoffChange, kefu: TheKefu) -> Response:
+async def change_handoff(
+    handoff_id: RowId, body: HandoffChange, kefu: TheKefu, actor: TheActor
+) -> Response:
     """``taken``: the engine keeps quiet in that conversation; ``closed``: it answers again."""
     now = time.time()
     row = await kefu.engine.database.write(
         lambda c: desk_talks.set_handoff(
-            c, handoff_id, status=body.status, agent=body.agent, now=now
+            c, handoff_id, status=body.status, agent=body.agent, by=actor, now=now
         )
     )
     return Json(row)
@@ -182,9 +184,9 @@ async def list_dead_letters(
 
 
 @router.post("/api/ops/dead-letters/{dead_letter_id}/replay", responses=ERRORS)
-async def replay(dead_letter_id: RowId, kefu: TheKefu) -> Response:
+async def replay(dead_letter_id: RowId, kefu: TheKefu, actor: TheActor) -> Response:
     """Give parked messages another try."""
-    conversation = await kefu.engine.replay_dead_letter(dead_letter_id, actor="operator")
+    conversation = await kefu.engine.replay_dead_letter(dead_letter_id, actor=actor)
     return Json({"replayed": dead_letter_id, "conversation_id": conversation})
 
 
@@ -203,9 +205,9 @@ async def list_deliveries(
 
 
 @router.post("/api/ops/deliveries/{delivery_id}/resend", responses=ERRORS)
-async def resend(delivery_id: RowId, kefu: TheKefu) -> Response:
+async def resend(delivery_id: RowId, kefu: TheKefu, actor: TheActor) -> Response:
     """Send a dead letter of the outbox again."""
-    await kefu.engine.resend(delivery_id, actor="operator")
+    await kefu.engine.resend(delivery_id, actor=actor)
     return Json({"resent": delivery_id})
 
 

@@ -15,6 +15,7 @@ from api.identity import ISSUER, Tokens
 from domain.errors import ConfigurationError
 from tests.api.envelope import refusal
 from tests.api.service import Service, running_service
+from tests.databases import fresh_postgres_database
 from tools.registry import Caller, Role
 
 SECRET = "a secret of the tests, long enough for HS256"
@@ -67,10 +68,23 @@ def tokened(request: pytest.FixtureRequest) -> Service:
     return service
 
 
-@pytest.mark.parametrize("role", [Role.AGENT, Role.ADMIN])
-def test_staff_may_use_everything(tokened: Service, role: Role) -> None:
-    for path in ("/api/ops/handoffs", "/metrics", "/api/knowledge/entries"):
-        assert get(tokened, path, made(BEARERS[role])).status_code == 200
+def test_an_administrator_may_use_everything(tokened: Service) -> None:
+    for path in ("/api/ops/handoffs", "/metrics", "/api/knowledge/entries", "/api/v1/audit"):
+        assert get(tokened, path, made(BEARERS[Role.ADMIN])).status_code == 200
+
+
+def test_an_agent_may_do_their_work_and_does_not_rule(tokened: Service) -> None:
+    for path in ("/api/ops/handoffs", "/api/orders", "/api/tools"):
+        assert get(tokened, path, made(BEARERS[Role.AGENT])).status_code == 200
+    for path in ("/metrics", "/api/ops/dead-letters", "/api/v1/clients", "/nothing/here"):
+        refusal(get(tokened, path, made(BEARERS[Role.AGENT])), 403)
+
+
+def test_a_viewer_sees_figures_and_nothing_else(tokened: Service) -> None:
+    viewer = made(Caller(Role.VIEWER, "小看"))
+    assert get(tokened, "/metrics", viewer).status_code == 200
+    for path in ("/api/ops/handoffs", "/api/tools", "/api/desk/queue", "/api/v1/clients"):
+        refusal(get(tokened, path, viewer), 403)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +118,7 @@ def test_tianwang_may_not_use_what_staff_use(tokened: Service, path: str) -> Non
 
 def test_tianwang_reaches_its_own_surface_wherever_the_settings_put_it(tmp_path: Any) -> None:
     with running_service(tmp_path, secret_key=SECRET, task_status="/tw/status/") as moved:
-        for path in ("/api/task/x", "/tw/status/x", "/api/tools/x", "/api/health"):
+        for path in ("/api/task/list", "/tw/status/x", "/api/tools/x", "/api/health"):
             assert get(moved, path, made(BEARERS[Role.TIANWANG])).status_code != 403
         refusal(get(moved, "/tw/statuses", made(BEARERS[Role.TIANWANG])), 403)
 
@@ -184,9 +198,26 @@ def test_health_is_open_to_every_bearer(tokened: Service) -> None:
         assert get(tokened, "/api/health", token).status_code == 200
 
 
-def test_without_a_secret_no_token_is_accepted(service: Service) -> None:
+def test_without_a_secret_the_service_makes_one_that_no_other_token_is_signed_with(
+    service: Service,
+) -> None:
     _, message = refusal(get(service, "/api/ops/handoffs", made(BEARERS[Role.ADMIN])), 401)
-    assert "SECRET_KEY" in message
+    assert "签名不正确" in message
+
+
+def test_several_processes_without_a_secret_accept_no_token(
+    postgres_url: str, tmp_path: Any
+) -> None:
+    with (
+        fresh_postgres_database(postgres_url) as url,
+        running_service(tmp_path, database_url=url) as many,
+    ):
+        _, message = refusal(get(many, "/api/ops/handoffs", made(BEARERS[Role.ADMIN])), 401)
+        assert "SECRET_KEY" in message
+        body = {"agent_id": "agent_001", "api_key": "kfc_x"}
+        response = many.client.post("/api/v1/auth/login", json=body)
+        assert response.status_code == 503
+        assert "SECRET_KEY" in response.json()["error"]["message"]
 
 
 def test_a_short_secret_signs_and_accepts_nothing(tmp_path: Any) -> None:
