@@ -6,8 +6,10 @@ from typing import NoReturn
 import typer
 
 from api.cli.agent import agent
+from api.cli.backup import backup, restore
 from api.cli.campaign import campaign
 from api.cli.chat import chat
+from api.cli.client import client
 from api.cli.doctor import doctor
 from api.cli.evaluate import evaluate
 from api.cli.kb import kb
@@ -41,6 +43,9 @@ cli.add_typer(campaign, name="campaign")
 cli.add_typer(prices, name="prices")
 cli.add_typer(wecom, name="wecom")
 cli.add_typer(agent, name="agent")
+cli.add_typer(client, name="client")
+cli.command()(backup)
+cli.command()(restore)
 cli.command()(doctor)
 cli.command()(token)
 cli.command(hidden=True)(readme)
