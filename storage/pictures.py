@@ -70,12 +70,12 @@ def touch(connection: Connection, sha256: str, *, now: float) -> None:
 
 def find_source(connection: Connection, source: str, *, since: float) -> str | None:
     """The picture that ``source`` gave at ``since`` or later."""
-    row = _SOURCE.first(connection, {"source": _key(source), "since": iso(since)})
+    row = _SOURCE.first(connection, {"source": source_key(source), "since": iso(since)})
     return str(row[0]) if row else None
 
 
 def keep_source(connection: Connection, source: str, sha256: str, *, now: float) -> None:
-    _KEEP_SOURCE.run(connection, {"source": _key(source), "digest": sha256, "at": iso(now)})
+    _KEEP_SOURCE.run(connection, {"source": source_key(source), "digest": sha256, "at": iso(now)})
 
 
 Place = tuple[str, str]
@@ -118,8 +118,8 @@ def known(connection: Connection, sha256s: Sequence[str]) -> frozenset[str]:
     return frozenset(one for one in sha256s if _GET.first(connection, {"digest": one}))
 
 
-def _key(source: str) -> str:
-    """PostgreSQL's index takes 2,700 bytes; signed addresses are longer."""
+def source_key(source: str) -> str:
+    """As an address is kept. PostgreSQL's index takes 2,700 bytes; signed addresses are longer."""
     if len(source) <= _MAX_SOURCE:
         return source
     return f"sha256:{hashlib.sha256(source.encode()).hexdigest()}"
