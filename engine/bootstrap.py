@@ -40,6 +40,8 @@ from engine.desk_turns import TurnDesk
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps, DispatchWords
 from engine.dispatching import DispatchRunner
 from engine.engine import Engine
+from engine.figures.build import Figures, build_figures
+from engine.figures.parts import Outside
 from engine.knowledge import SAMPLES as SAMPLES
 from engine.knowledge import Knowledge as Knowledge
 from engine.knowledge import build_knowledge as build_knowledge
@@ -57,11 +59,15 @@ from engine.orders.turns import TurnOrders
 from engine.orders.work import OrderRunner
 from engine.policy import EnginePolicy
 from engine.prices import Prices
+from engine.protection.keys import adopt, field_keys
 from engine.qingjian import QingjianChannel, QingjianLink
 from engine.reviews.build import build_record_keeping, build_reviews, recording
 from engine.reviews.keeping import RecordKeeping
 from engine.reviews.records import RecordTurn
 from engine.reviews.reviews import Reviews
+from engine.rules.book import RuleBook
+from engine.rules.build import build_rules, mood_policy
+from engine.rules.turns import TurnRules
 from engine.settings import Settings
 from engine.settling import Settling
 from engine.tasks.acting import ActingPolicy
@@ -147,6 +153,7 @@ class Kefu:
     picture_desk: PictureDesk
     dispatching: DispatchRunner | None
     prices: Prices
+    rules: RuleBook
     vision: Vision | None
     order_runner: OrderRunner
     links: PictureLinks
@@ -165,6 +172,7 @@ class Kefu:
     wecom: Wecom | None = None
     wechat: Wechat | None = None
     caches: Caches | None = None
+    figures: Figures = field(init=False)
 
     @property
     def tasks(self) -> TaskDesk:
@@ -183,7 +191,9 @@ class Kefu:
         await self.desk_watch.start()
         await self.campaigns.runner.start()
         await self.access.watch.start()
+        await self.figures.watch.start()
         self.prices.start()
+        self.rules.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
         if self.wecom is not None:
@@ -242,6 +252,7 @@ class Kefu:
             self.warming.cancel()
             await asyncio.gather(self.warming, return_exceptions=True)
         await self.prices.stop()
+        await self.rules.stop()
         if self.wecom is not None:
             await self.wecom.stop()
         if self.wechat is not None:
@@ -250,6 +261,7 @@ class Kefu:
             await self.keeping.stop()
         await self.record_keeping.stop()
         await self.campaigns.runner.stop()
+        await self.figures.watch.stop()
         await self.access.watch.stop()
         await self.desk_watch.stop()
         await self.desk.stop()
@@ -305,7 +317,10 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
     pictures = build_pictures(settings, database, picture_http, store, measurer, vision)
     picture_desk = PictureDesk(store, pictures.look, deadline_s=settings.picture_read_s)
     prices = Prices(settings.price_book_file, _default(None, "price_book.yaml"), metrics)
-    services = build_services(settings, search, models, registry, pictures, prices.book)
+    rules = build_rules(settings, database, registry, build_templates(settings), metrics)
+    services = build_services(
+        settings, search, models, registry, pictures, prices.book, rules.rules
+    )
     services = replace(services, chatter=build_chatter(settings, http))
     links = build_links(settings)
     upkeep = Upkeep(knowledge, metrics, sweep_s=settings.learn_sweep_s)
@@ -370,6 +385,9 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
             desk.policy.pooled,
         ),
         record=recording(settings),
+        rules=TurnRules(
+            database, work.book, metrics, zone=settings.zone(), channels=frozenset(channels)
+        ),
         context=caches.context,
         heard=heard_of_campaigns,
     )
@@ -451,6 +469,7 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
         picture_desk,
         dispatching,
         prices,
+        rules,
         vision,
         order_runner,
         links,
@@ -489,11 +508,25 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
         ),
     )
 
-    def take(book: PriceBook) -> None:
-        kefu.services = replace(kefu.services, price_book=book)
+    def take(**new: Any) -> None:
+        kefu.services = replace(kefu.services, **new)
         parts.turns.use(kefu.services)
 
-    prices.on_change = take
+    prices.on_change = lambda book: take(price_book=book)
+    rules.on_change = lambda found: take(rules=found)
+    kefu.figures = build_figures(
+        settings,
+        database,
+        metrics,
+        Outside(
+            lambda: models.snapshot() if models is not None else (),
+            lambda: knowledge.retriever.sight is not None,
+        ),
+        book=work.book,
+        channels=frozenset(channels),
+        owner=owner,
+        on_queues=parts.wake_queues,
+    )
     kefu.wecom, kefu.wechat, kefu.caches = wecom, wechat, caches
     return kefu
 
@@ -550,6 +583,7 @@ def assemble_engine(
     orders: TurnOrders | None = None,
     desk: TurnDesk | None = None,
     record: RecordTurn | None = None,
+    rules: TurnRules | None = None,
     context: ByteLru[str, CheckpointTuple] | None = None,
     heard: Heard | None = None,
 ) -> EngineParts:
@@ -585,6 +619,7 @@ def assemble_engine(
         tasks=tasks.turns if tasks else None,
         orders=orders,
         record=record,
+        rules=rules,
         heard=heard,
         desk=desk or TurnDesk(database),
         clock=clock,
@@ -630,9 +665,14 @@ def open_database(settings: Settings) -> Database:
     dsn = settings.database_dsn()
     if dsn.startswith("sqlite:///"):
         Path(dsn.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    database = Database(dsn, synchronous=settings.sqlite_synchronous)
+    keys = field_keys(settings)
+    database = Database(dsn, synchronous=settings.sqlite_synchronous, keys=keys)
     try:
         migrate(database.engine)
+        adopt(database.engine, keys)
+    except ConfigurationError:
+        database.close()
+        raise
     except Exception as error:
         database.close()
         raise ConfigurationError(
@@ -743,18 +783,16 @@ def build_services(
     tools: ToolRegistry | None = None,
     pictures: Pictures | None = None,
     price_book: PriceBook | None = None,
+    rules: RuleSet | None = None,
 ) -> Services:
-    """``price_book``: None is the one that the settings name."""
-    defaults = Templates.parse(_default(None, "templates.yaml"))
-    own = settings.templates_file
-    templates = Templates.parse(own.read_text("utf-8"), defaults) if own else defaults
+    """``price_book``, ``rules``: None are those that the settings name."""
     return Services(
         classifier=IntentClassifier.load(),
-        rules=RuleSet.parse(_default(settings.rules_file, "rules.yaml")),
+        rules=rules or RuleSet.parse(_default(settings.rules_file, "rules.yaml")),
         retriever=retriever,
         price_book=price_book
         or PriceBook.parse(_default(settings.price_book_file, "price_book.yaml")),
-        templates=templates,
+        templates=build_templates(settings),
         risk_policy=RiskPolicy(settings.answer_threshold, settings.clarify_threshold),
         models=models,
         model_deadline_s=settings.model_deadline_s,
@@ -768,7 +806,14 @@ def build_services(
             told_s=settings.desk_tell_s,
             firm_s=settings.desk_patience_s,
         ),
+        mood=mood_policy(settings),
     )
+
+
+def build_templates(settings: Settings) -> Templates:
+    defaults = Templates.parse(_default(None, "templates.yaml"))
+    own = settings.templates_file
+    return Templates.parse(own.read_text("utf-8"), defaults) if own else defaults
 
 
 def _default(chosen: Path | None, name: str) -> str:

@@ -12,7 +12,7 @@ from domain.errors import InvalidInput, NotFound
 from storage.audit import record
 from storage.clock import iso
 from storage.history import rows
-from storage.sealed import unsealed
+from storage.sealed import keys_of, unsealed
 from storage.statements import Statement
 
 ReviewState = Literal["open", "fixed", "dismissed"]
@@ -97,16 +97,22 @@ def packed(kept: TurnRecord) -> dict[str, Any]:
 
 
 def keep_record(connection: Connection, values: Mapping[str, Any]) -> None:
-    """In the turn's transaction; ``values``: as `packed` makes them."""
-    _KEEP.run(connection, values)
+    """In the turn's transaction; ``values``: as `packed` makes them. Sealed: it holds what the
+    customer said, and the prompts with it."""
+    keys, base = keys_of(connection), values["base"]
+    sealed = keys.seal_bytes(base) if base is not None else None
+    _KEEP.run(connection, {**values, "body": keys.seal_bytes(values["body"]), "base": sealed})
 
 
 def find_record(connection: Connection, turn_id: str) -> TurnRecord | None:
     row = _RECORD.first(connection, {"turn_id": turn_id})
-    if row is None:
+    keys = keys_of(connection)
+    body = keys.unseal_bytes(bytes(row[2])) if row is not None else None
+    if row is None or body is None:
         return None
-    base = zlib.decompress(row[4]) if row[4] is not None else None
-    return TurnRecord(row[0], row[1], zlib.decompress(row[2]), row[3], base)
+    base = keys.unseal_bytes(bytes(row[4])) if row[4] is not None else None
+    unpacked = zlib.decompress(base) if base is not None else None
+    return TurnRecord(row[0], row[1], zlib.decompress(body), row[3], unpacked)
 
 
 def forget_records(connection: Connection, *, before: float, limit: int) -> int:

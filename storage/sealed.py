@@ -37,6 +37,7 @@ OPTION = "kefu_field_keys"
 SETTING = "KEFU_FIELD_KEYS"
 KEY_BYTES = 32
 _PREFIX = "sealed:"
+_BYTES_PREFIX = b"sealed:"
 _NONCE_BYTES = 12
 _DIGEST_CHARS = 32
 _GRAM_CHARS = 10
@@ -72,16 +73,14 @@ class _Key:
         self._cipher = AESGCM(secret)
         self._secret = secret
 
-    def seal(self, value: str) -> str:
+    def seal(self, value: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, value.encode(), self.id.encode())
-        return f"{_PREFIX}{self.id}:{base64.b64encode(sealed).decode()}"
+        return nonce + self._cipher.encrypt(nonce, value, self.id.encode())
 
-    def unseal(self, sealed: str) -> str:
+    def unseal(self, sealed: bytes) -> bytes:
         """Raises ValueError or InvalidTag where it is none of this key's."""
-        raw = base64.b64decode(sealed, validate=True)
-        nonce, rest = raw[:_NONCE_BYTES], raw[_NONCE_BYTES:]
-        return self._cipher.decrypt(nonce, rest, self.id.encode()).decode()
+        nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+        return self._cipher.decrypt(nonce, rest, self.id.encode())
 
     def digest(self, value: str, length: int) -> str:
         return hmac.digest(self._index_secret, value.encode(), "sha256").hex()[:length]
@@ -103,9 +102,20 @@ class FieldKeys:
     """The first seals, all read. None at all: values pass as they are."""
 
     def __init__(self, keys: Sequence[tuple[str, bytes]] = ()) -> None:
-        self._keys = tuple(_Key(key_id, secret) for key_id, secret in keys)
-        self._by_id = {key.id: key for key in self._keys}
         self._missed: set[str] = set()
+        self._take(tuple(_Key(key_id, secret) for key_id, secret in keys))
+
+    def _take(self, keys: tuple[_Key, ...]) -> None:
+        self._keys = keys
+        self._by_id = {key.id: key for key in keys}
+
+    def also(self, key_id: str, secret: bytes) -> "FieldKeys":
+        """These, and one more that reads; it seals where there was none."""
+        if key_id in self._by_id:
+            raise ConfigurationError(SETTING, f"{key_id!r} appears twice", _EXPECTED)
+        keys = FieldKeys()
+        keys._take((*self._keys, _Key(key_id, secret)))
+        return keys
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -116,7 +126,10 @@ class FieldKeys:
         return {key.id: key.check for key in self._keys}
 
     def seal(self, value: str) -> str:
-        return self._keys[0].seal(value) if self._keys and value else value
+        if not self._keys or not value:
+            return value
+        first = self._keys[0]
+        return f"{_PREFIX}{first.id}:{base64.b64encode(first.seal(value.encode())).decode()}"
 
     def unseal(self, value: str) -> str:
         """Empty where its key is not there: a customer without a name is better than none."""
@@ -126,16 +139,42 @@ class FieldKeys:
         if not separator:
             return value
         try:
-            return self._by_id[key_id].unseal(sealed)
+            return self._by_id[key_id].unseal(base64.b64decode(sealed, validate=True)).decode()
         except (KeyError, ValueError, InvalidTag):
-            if key_id not in self._missed:
-                self._missed.add(key_id)
-                log.error("a value is sealed with key %r, which %s does not hold", key_id, SETTING)
+            self._miss(key_id)
             return ""
+
+    def seal_bytes(self, value: bytes) -> bytes:
+        if not self._keys:
+            return value
+        first = self._keys[0]
+        return b"%b%b:%b" % (_BYTES_PREFIX, first.id.encode(), first.seal(value))
+
+    def unseal_bytes(self, value: bytes) -> bytes | None:
+        """None where its key is not there."""
+        if not value.startswith(_BYTES_PREFIX):
+            return value
+        key_id, _, sealed = value.removeprefix(_BYTES_PREFIX).partition(b":")
+        try:
+            return self._by_id[key_id.decode("ascii", "replace")].unseal(sealed)
+        except (KeyError, ValueError, InvalidTag):
+            self._miss(key_id.decode("ascii", "replace"))
+            return None
+
+    def _miss(self, key_id: str) -> None:
+        if key_id not in self._missed:
+            self._missed.add(key_id)
+            log.error("a value is sealed with key %r, which %s does not hold", key_id, SETTING)
 
     def is_current(self, value: str) -> bool:
         """Empty, or sealed with the first key; anything where there are no keys."""
         return not value or not self._keys or value.startswith(f"{_PREFIX}{self._keys[0].id}:")
+
+    def are_current(self, value: bytes | None) -> bool:
+        """The same of bytes; None is."""
+        if value is None or not self._keys:
+            return True
+        return value.startswith(b"%b%b:" % (_BYTES_PREFIX, self._keys[0].id.encode()))
 
     def digests(self, value: str) -> tuple[str, ...]:
         """Under every key, the first one first; itself where there are none."""

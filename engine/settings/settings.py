@@ -31,9 +31,12 @@ from engine.settings.fields import (
     http_url,
     is_loopback,
 )
+from engine.settings.figures import FigureSettings
 from engine.settings.models import ModelSettings, ProviderSettings
 from engine.settings.pictures import PictureSettings
 from engine.settings.platforms import SANDBOX_WECHAT, SANDBOX_WECOM, WechatSettings, WecomSettings
+from engine.settings.protection import ProtectionSettings
+from engine.settings.rules import SentimentSettings
 from engine.settings.scaling import ScalingSettings
 from engine.settings.service import AnswerSettings, ServerSettings, StorageSettings, TurnSettings
 
@@ -45,6 +48,7 @@ class Settings(
     TurnSettings,
     ScalingSettings,
     AnswerSettings,
+    SentimentSettings,
     ModelSettings,
     CacheSettings,
     ChannelSettings,
@@ -55,6 +59,8 @@ class Settings(
     WecomSettings,
     WechatSettings,
     CampaignSettings,
+    ProtectionSettings,
+    FigureSettings,
     AcceptedSettings,
 ):
     """All settings, checked. Build it with ``load_settings``."""
