@@ -23,17 +23,22 @@ def migrate(engine: Engine) -> bool:
     with engine.connect() as connection:
         if current_revision(connection) == HEAD:
             return False
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS))
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         if current_revision(connection) == HEAD:
             return False
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        upgrade_to(connection, "head")
     log.info("database schema is at revision %s", HEAD)
     return True
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """In the transaction that ``connection`` is in."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
