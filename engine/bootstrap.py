@@ -30,6 +30,7 @@ from engine.campaigns.build import Campaigns, build_campaigns
 from engine.campaigns.build import heard as heard_of_campaigns
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
 from engine.clients.build import Access, build_access
+from engine.customers.build import Customers, build_customers
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
 from engine.desk.build import build_desk
@@ -172,6 +173,7 @@ class Kefu:
     wecom: Wecom | None = None
     wechat: Wechat | None = None
     caches: Caches | None = None
+    customers: Customers = field(init=False)
     figures: Figures = field(init=False)
 
     @property
@@ -242,6 +244,7 @@ class Kefu:
         if self.keeping is not None:
             self.keeping.start()
         self.record_keeping.start()
+        self.customers.keeping.start()
         if self.models is not None:
             await self.models.warm()
         collector.hold_back()
@@ -259,6 +262,7 @@ class Kefu:
             await self.wechat.stop()
         if self.keeping is not None:
             await self.keeping.stop()
+        await self.customers.keeping.stop()
         await self.record_keeping.stop()
         await self.campaigns.runner.stop()
         await self.figures.watch.stop()
@@ -528,6 +532,7 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
         on_queues=parts.wake_queues,
     )
     kefu.wecom, kefu.wechat, kefu.caches = wecom, wechat, caches
+    kefu.customers = build_customers(settings, database, store)
     return kefu
 
 

@@ -18,6 +18,7 @@ from engine.settings.caches import CacheSettings
 from engine.settings.campaigns import CampaignSettings
 from engine.settings.channels import ChannelSettings, DeskSettings, NoticeSettings, TaskSettings
 from engine.settings.clients import ClientSettings
+from engine.settings.customers import CustomerSettings
 from engine.settings.fields import (
     CUSTOM_PROVIDER,
     ENV_FILES,
@@ -54,6 +55,7 @@ class Settings(
     ChannelSettings,
     NoticeSettings,
     DeskSettings,
+    CustomerSettings,
     TaskSettings,
     PictureSettings,
     WecomSettings,
