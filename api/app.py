@@ -44,6 +44,7 @@ from api.orders.pictures import MAX_PICTURE_BODY_BYTES, PICTURES_PATH
 from api.orders.pictures import router as pictures
 from api.platform.endpoints import router as platform
 from api.reviews.endpoints import router as reviews
+from api.stats.endpoints import router as stats
 from api.tianwang.addresses import Addresses
 from api.tianwang.endpoints import conflict
 from api.tianwang.endpoints import router as tianwang
@@ -104,7 +105,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(desk)
     app.include_router(reviews)
     app.include_router(campaigns)
-    for router in (signing_in, clients, audit):
+    for router in (signing_in, clients, audit, stats):
         app.include_router(router)
     app.include_router(console)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))

@@ -81,6 +81,8 @@ manage:customer POST /api/v1/campaigns/{campaign_id}/pause
 manage:customer POST /api/v1/campaigns/{campaign_id}/cancel
 
 view:stats GET /metrics
+view:stats GET /api/v1/stats
+view:stats GET /api/v1/alerts
 view:stats GET /api/ops/model-calls
 work:desk GET /api/ops/handoffs
 work:desk POST /api/ops/handoffs/{handoff_id}
@@ -247,6 +249,10 @@ work:desk POST /desk/reviews/{review}/settle
 work:desk GET /desk/reviews/tests
 work:desk POST /desk/reviews/tests/run
 work:desk POST /desk/reviews/tests/drop
+work:desk GET /desk/overview
+work:desk GET /desk/campaigns
+work:desk POST /desk/campaigns
+work:desk POST /desk/campaigns/{campaign}/{act}
 work:desk GET /desk/agents
 work:desk POST /desk/agents
 work:desk GET /desk/canned

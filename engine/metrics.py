@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from engine.talk_metrics import TalkMetrics
+
 _TURN_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _NODE_BUCKETS = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 20)
 
@@ -87,6 +89,7 @@ class Metrics:
         self.active_turns = Gauge(
             "kefu_active_turns", "Turns running in this process", registry=self.registry
         )
+        self.talk = TalkMetrics(self.registry)
         self._add_knowledge()
         self._add_prices()
         self._add_orders()

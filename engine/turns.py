@@ -24,6 +24,7 @@ from engine.model_calls import call_row, count_call
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.reviews.records import RecordTurn
+from engine.rules.turns import NO_RULES, RuleWork, TurnRules, work_of
 from engine.tasks.turns import TurnTasks
 from engine.turn_rows import (
     NOTHING_SAID,
@@ -74,6 +75,7 @@ class _Ran:
     ordered: tuple[dict[str, Any], ...] = ()
     at_desk: tuple[dict[str, Any], ...] = ()
     stop: Stop | None = None
+    rules: RuleWork = NO_RULES
 
 
 class Turns:
@@ -104,11 +106,12 @@ class Turns:
         orders: TurnOrders | None = None,
         desk: TurnDesk | None = None,
         record: RecordTurn | None = None,
+        rules: TurnRules | None = None,
         heard: Heard | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._tasks, self._orders, self._record = tasks, orders, record
-        self._desk, self._heard = desk, heard
+        self._desk, self._heard, self._rules = desk, heard, rules
         self._database = database
         self._graph = graph
         self._saver = saver
@@ -314,6 +317,8 @@ class Turns:
             context.emit = lambda event, data: self._waiting.tell(keys, event, data)
         if self._tasks is not None:
             context.fired, context.asks = await self._tasks.fired_by(claim, started)
+        if self._rules is not None:
+            context.rule_call = self._rules.caller(claim, context.turn_id, started)
         if self._orders is not None:
             context.orders = await self._orders.in_talk(claim, context.services.price_book)
         if self._desk is not None and claim.mode != Mode.HUMAN:
@@ -344,7 +349,8 @@ class Turns:
         if self._record is not None and given != NOTHING_SAID:
             record = self._record(claim, context, given, ended=ended)
         commit = replace(commit, run=run, record=record)
-        return _Ran(commit, answer, tuple(context.acts), shown_in, ordered, at_desk, stop)
+        rules = work_of(state["classification"], context.rule_acts)
+        return _Ran(commit, answer, tuple(context.acts), shown_in, ordered, at_desk, stop, rules)
 
     def _shown_in(self, claim: Claim) -> str:
         return "" if self._is_pushed(claim) else claim.conversation_id
@@ -418,6 +424,10 @@ class Turns:
 
             def acts(within: Connection) -> None:
                 queues.extend(self._fire(within, claim, ran))
+                if self._rules is not None:
+                    queues.extend(
+                        self._rules.commit(within, claim, ran.commit, ran.rules, ran.shown_in)
+                    )
                 queues.extend(self._order(within, claim, ran))
 
             committed = turns.commit(connection, ran.commit, first=acts)
@@ -438,6 +448,8 @@ class Turns:
             self._tasks.fired(ran.acts)
         if ran.ordered and self._orders is not None:
             self._orders.committed()
+        if self._rules is not None:
+            self._rules.committed(ran.rules)
         if queues:
             self._on_deliveries(queues)
 
@@ -480,6 +492,7 @@ class Turns:
         metrics.turns.labels(ran.commit.action, answer["decision"]).inc()
         metrics.turn_seconds.observe(seconds)
         metrics.confidence.observe(answer["confidence"])
+        metrics.talk.count(ran.commit)
         for node, ms in answer.get("timings_ms", {}).items():
             metrics.node_seconds.labels(node).observe(ms / 1000)
         for call in ran.commit.model_calls:

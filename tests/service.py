@@ -149,7 +149,7 @@ def running_service(
     if not data_dir.exists():
         shutil.copytree(sample_data(), data_dir)
     settings = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    settings |= {"PYTHONPATH": str(ROOT), "KEFU_LOG_LEVEL": "WARNING"}
+    settings |= {"PYTHONPATH": str(ROOT), "KEFU_LOG_LEVEL": "WARNING", "KEFU_ALERTS": "false"}
     settings |= {"KEFU_SANDBOX_URL": sandbox_url} if sandbox_url else {}
     settings |= dict(env or {})
     log_file = data_dir.with_name(f"{name or data_dir.name}.log")

@@ -137,6 +137,7 @@ async def metrics(kefu: TheKefu) -> Response:
     await kefu.task_work.measure()
     for name, value in (await kefu.desk.stats()).items():
         kefu.metrics.backlog.labels(f"desk_{name}").set(value)
+    await kefu.figures.gauges.refresh()
     content = generate_latest(kefu.metrics.registry)
     return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 

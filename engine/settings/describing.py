@@ -40,7 +40,9 @@ def _default_text(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(value)
-    return "" if value == {} else str(value)
+    if isinstance(value, dict):
+        return ",".join(f"{name}={given}" for name, given in value.items())
+    return str(value)
 
 
 def describe_settings() -> list[SettingDoc]:

@@ -87,7 +87,10 @@ class PassiveReplies:
                 if isinstance(found, Offer):
                     return await self._in_time(callback, found)
                 left = ends - asyncio.get_running_loop().time()
-                if found == "over" or left <= 0:
+                if found == "over":
+                    return None
+                if left <= 0:
+                    self._metrics.talk.passive_misses.labels(CHANNEL).inc()
                     return None
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(left, _POLL_S)):

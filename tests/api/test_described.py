@@ -69,6 +69,8 @@ OPERATIONS = [
     ("get", "/livez"),
     ("get", "/health"),
     ("get", "/metrics"),
+    ("get", "/api/v1/stats"),
+    ("get", "/api/v1/alerts"),
     ("get", "/api/ops/handoffs"),
     ("post", "/api/ops/handoffs/{handoff_id}"),
     ("get", "/api/ops/dead-letters"),

@@ -39,6 +39,8 @@ open GET /pictures/{sha256}
 
 key * /mcp
 key GET /metrics
+key GET /api/v1/stats
+key GET /api/v1/alerts
 key POST /api/v1/messages
 key GET /api/v1/messages/{message_id:path}/answer
 key POST /api/v1/messages/stream
@@ -222,6 +224,10 @@ acts POST /desk/reviews/{review}/settle
 staff GET /desk/reviews/tests
 acts POST /desk/reviews/tests/run
 acts POST /desk/reviews/tests/drop
+unscoped GET /desk/overview
+admin GET /desk/campaigns
+admin POST /desk/campaigns
+admin POST /desk/campaigns/{campaign}/{act}
 admin GET /desk/agents
 admin POST /desk/agents
 staff GET /desk/canned
