@@ -35,6 +35,8 @@ _FORGOTTEN: Update = {
     **_UNSAID,
     "summary": "",
     "entities": {},
+    "facts": [],
+    "topic": None,
     "open_quote": None,
     "bargain": None,
     "wanted": "",

@@ -14,6 +14,7 @@ from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from graphs.classifier.model import IntentClassifier
 from graphs.desk import AtDesk, DeskTalk, Stand
+from graphs.focus import ContextPolicy
 from graphs.orders import OrdersInTalk
 from graphs.templates import Templates
 from tools.models.calls import ChatMessage, ModelCall
@@ -80,6 +81,7 @@ class Services:
     chatter: Chats | None = None
     desk: DeskTalk = field(default_factory=DeskTalk)
     mood: MoodPolicy = field(default_factory=MoodPolicy)
+    talk: ContextPolicy = field(default_factory=ContextPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class TurnContext:
     channel: str = ""
     account: str = ""
     customer: CustomerFacts = field(default_factory=CustomerFacts)
+    session: int | None = None
     attachments: tuple[Attachment, ...] = ()
     now: float = field(default_factory=time.time)
     emit: Emit = _silent

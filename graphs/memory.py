@@ -2,6 +2,7 @@
 
 from langchain_core.messages import AIMessage
 
+from graphs.facts import noted
 from graphs.state import MAX_ENTITY_VALUES, MAX_SUMMARY_CHARS, ConversationState, Update
 
 _KEPT = ("order_no", "phone", "error_code", "power_kw", "amount", "quantity", "date")
@@ -32,8 +33,13 @@ def remembered(state: ConversationState, content: str, outcome: str) -> Update:
     sent."""
     if state["classification"].get("drafts"):
         return {}
-    return said(state, content, outcome)
+    return kept_of(state, content, outcome)
 
 
-def said(state: ConversationState, content: str, outcome: str) -> Update:
-    return {"messages": [AIMessage(content=content)], "summary": summarise(state, outcome)}
+def kept_of(state: ConversationState, content: str, outcome: str) -> Update:
+    """Of what was said to the customer; where that is nothing, of what was asked."""
+    update: Update = {"summary": summarise(state, outcome)}
+    if content:
+        update["messages"] = [AIMessage(content=content)]
+        update["facts"] = noted(state.get("facts", ()), content, state.get("turn", 0), ours=True)
+    return update

@@ -21,6 +21,9 @@ def window(left: list[AnyMessage], right: Any) -> list[AnyMessage]:
 class ConversationState(TypedDict, total=False):
     """First what a conversation keeps; below what one turn writes anew.
 
+    ``turn``: number of the last one; ``session``: its number ``no``, the ``turn`` it began with and
+    ``before``, the summary of the one before it; ``topic``: `graphs.following`; ``facts``: rows of
+    `graphs.facts`.
     ``wanted``: the words that the open quote is for. ``bargain``: how far a talk about its price
     has come: round, kind, asked (fen).
     ``asked_which``: changes that are clear, where we asked which order they are for: amendments,
@@ -40,6 +43,10 @@ class ConversationState(TypedDict, total=False):
     messages: Annotated[list[AnyMessage], window]
     summary: str
     entities: dict[str, list[str]]
+    turn: int
+    session: dict[str, Any]
+    topic: dict[str, Any] | None
+    facts: list[list[Any]]
     open_quote: dict[str, Any] | None
     bargain: dict[str, Any] | None
     wanted: str
@@ -97,6 +104,11 @@ def _content(content: str | list[Any]) -> tuple[str, list[str]]:
         elif block.get("type") == "image":
             images.append(str(block.get("url", "")))
     return "\n".join(texts), images
+
+
+def contents(messages: list[AnyMessage]) -> list[str]:
+    """What each says, in words."""
+    return [_content(one.content)[0] for one in messages]
 
 
 def earlier_questions(state: ConversationState, turns: int) -> list[str]:

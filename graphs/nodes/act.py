@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from langchain_core.messages import AIMessage
-
 from domain.decisions import Action, Effect, EffectKind, as_dict
 from graphs.context import FiredTask, RuleAct, TurnContext
-from graphs.memory import remembered, summarise
+from graphs.memory import kept_of, remembered
 from graphs.showing import show_first
 from graphs.state import ConversationState, Update
 from storage.effects import said
@@ -33,14 +31,11 @@ async def act(state: ConversationState, context: TurnContext) -> Update:
         show_first(content, context)
     if not found["settled"]:
         return update
-    update |= {
+    return update | {
         "decision": _decision(content),
         "risk": _ACCEPTED | {"reasons": ["task"]},
-        "summary": summarise(state, "任务"),
+        **kept_of(state, content, "任务"),
     }
-    if content:
-        update["messages"] = [AIMessage(content=content)]
-    return update
 
 
 def _replied(

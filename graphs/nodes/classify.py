@@ -17,6 +17,7 @@ from graphs.at_desk import (
 )
 from graphs.classifier.entities import entities
 from graphs.context import TurnContext
+from graphs.following import followed
 from graphs.heard import beside_offers, calls_off, heard_of_orders
 from graphs.memory import merge_entities
 from graphs.mood import Mood, mood_of
@@ -94,6 +95,7 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "drafts": is_drafted(context),
         },
         "entities": merge_entities(state.get("entities", {}), found),
+        **followed(state, context, said, DIALOGUE_TYPE[intent]),
         "upset": mood.upset,
         "paused": triggers.paused,
         "retrieval": None,

@@ -1,13 +1,11 @@
 """The customer waits for a person, waits no longer, or has just spoken with one."""
 
-from langchain_core.messages import AIMessage
-
 from domain.decisions import Action, Effect, EffectKind, as_dict
 from domain.desk import Mode
 from graphs.at_desk import MAX_QUESTION_CHARS, desk_effect, marked, queue_word
 from graphs.context import TurnContext
 from graphs.desk import AtDesk
-from graphs.memory import summarise
+from graphs.memory import kept_of
 from graphs.state import ConversationState, Update, after_orders
 
 
@@ -95,6 +93,5 @@ def _said(
     message = as_dict(Effect(EffectKind.MESSAGE, "reply", {"text": content}))
     return update | {
         "effects": [message, *effects],
-        "messages": [AIMessage(content=content)],
-        "summary": summarise(state, "人工"),
+        **kept_of(state, content, "人工"),
     }

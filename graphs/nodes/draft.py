@@ -6,7 +6,7 @@ from langgraph.types import interrupt
 
 from domain.decisions import Action, EffectKind
 from graphs.context import TurnContext
-from graphs.memory import said
+from graphs.memory import kept_of
 from graphs.state import ConversationState, Update
 
 
@@ -34,7 +34,7 @@ async def draft(state: ConversationState, context: TurnContext) -> Update:
         "decision": decision | {"content": content},
         "effects": [_told(effect, content) for effect in state["effects"]],
         "unanswered": [],
-        **said(state, content, decision["decision"]),
+        **kept_of(state, content, decision["decision"]),
     }
 
 

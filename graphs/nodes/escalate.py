@@ -9,7 +9,7 @@ from domain.pricing import format_yuan
 from graphs.at_desk import MAX_QUESTION_CHARS, goes_round, queue_word, with_handed
 from graphs.chatter import CHATTER, chatted
 from graphs.context import TurnContext
-from graphs.memory import remembered, said
+from graphs.memory import kept_of, remembered
 from graphs.notices import customer_named
 from graphs.ordering import confirmed_order, designers_order
 from graphs.state import ConversationState, Update, after_orders
@@ -73,7 +73,7 @@ async def escalate(state: ConversationState, context: TurnContext) -> Update:
     content, follow = after_orders(state, content, [as_dict(one) for one in effects])
     handed = any(effect.kind is EffectKind.HANDOFF for effect in effects)
     waits = is_work(decision)
-    keeps = remembered if waits else said
+    keeps = remembered if waits else kept_of
     return {
         **({"desk": with_handed(state, context)} if handed else {}),
         **({"unanswered": []} if state.get("unanswered") and not waits else {}),

@@ -13,6 +13,7 @@ from graphs.at_desk import MAX_QUESTION_CHARS
 from graphs.chatter import CHATTER, chatted
 from graphs.checked import CheckedStream
 from graphs.context import Prompted, TurnContext
+from graphs.focus import focus_of
 from graphs.memory import remembered
 from graphs.order_words import OrderWords
 from graphs.ordering import confirmed_order, quoted_order, waiting_for_yes
@@ -225,15 +226,16 @@ async def _generate(
 ) -> tuple[str, list[Evidence]] | None:
     """The model's answer and what it cites; None where knowledge has to answer by itself."""
     question, customer = state["classification"]["text"], context.customer.name
-    prompt = grounded_answer(
-        question, evidence, summary=state.get("summary", ""), customer=customer
-    )
+    policy = context.services.talk
+    focus = focus_of(state, policy)
+    prompt = grounded_answer(question, evidence, focus=focus, customer=customer, policy=policy)
 
     def show(text: str) -> None:
         if context.streams:
             context.emit("token", {"text": text})
 
-    stream = CheckedStream(as_sources(evidence), (question, customer), RULES, show)
+    said = (question, customer, *focus.known, *focus.recent)
+    stream = CheckedStream(as_sources(evidence), said, RULES, show)
     raw = await _ask(context, models, prompt, stream)
     objections = [] if raw is None or NO_ANSWER in raw else stream.finish(raw)
     refused = tuple(one.kind for one in objections)

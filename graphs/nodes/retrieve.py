@@ -4,9 +4,9 @@ import logging
 
 from domain.decisions import Retrieval, as_dict
 from domain.errors import KnowledgeError
-from domain.intents import CONTEXT_TURNS, DialogueType
 from graphs.context import TurnContext
-from graphs.state import ConversationState, Update, earlier_questions
+from graphs.focus import window
+from graphs.state import ConversationState, Update
 
 log = logging.getLogger(__name__)
 
@@ -15,11 +15,8 @@ async def retrieve(state: ConversationState, context: TurnContext) -> Update:
     found = state["classification"]
     if not found["text"].strip():
         return {"retrieval": None}
-    turns = CONTEXT_TURNS[DialogueType(found["dialogue_type"])]
     try:
-        result = await context.services.retriever.search(
-            found["text"], context=earlier_questions(state, turns)
-        )
+        result = await context.services.retriever.search(found["text"], context=window(state))
     except KnowledgeError as error:
         # No knowledge means no confidence, and that means a person: the message is not lost.
         log.error("knowledge cannot be searched: %s", error)

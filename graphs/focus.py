@@ -1,0 +1,130 @@
+"""What of the conversation goes into a prompt: as little as the question needs.
+
+Instead of the history: the names, numbers and codes that the question may lean on, the last
+questions of the topic where it cannot be understood alone, and the summary where the customer comes
+back or asks about earlier. Everything is counted with the counter of the token budgets.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from domain.intents import CONTEXT_TURNS, DialogueType
+from domain.text import letters
+from domain.topics import leans
+from graphs.facts import Fact, facts_of, need
+from graphs.state import ConversationState, earlier_questions
+from tools.models.tokens import estimate_tokens
+
+MAX_LINE_CHARS = 40
+MAX_BARE_CHARS = 8
+"""A message of so few characters that leans on others says nothing without them."""
+RESUMED_TURNS = 3
+"""For as many turns of a new session the summary of the last one is told."""
+_LEAST_NEED = -2.5
+"""Below it a fact is left out even where there is room."""
+_PINNED = ("order_no", "phone")
+"""Kinds of entities of which the customer's last one is always known."""
+_EARLIER = re.compile("之前|刚才|刚刚|上次|上回|前面|前几天|昨天|说过|提过|问过|聊过|那天")
+
+
+@dataclass(frozen=True, slots=True)
+class ContextPolicy:
+    """``budget``: tokens of a whole call; ``talk``: of them for the conversation; ``summary``: more
+    of them for its summary, where that is told."""
+
+    budget: int = 2_400
+    talk: int = 72
+    summary: int = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """``known``: in the order of the talk. ``recent``: the customer's last questions, oldest first.
+    ``summary``: of what was before the window."""
+
+    known: tuple[str, ...] = ()
+    recent: tuple[str, ...] = ()
+    summary: str = ""
+
+
+def window(state: ConversationState) -> list[str]:
+    """The customer's questions of this topic before the present one, oldest first: as many as the
+    dialogue type looks back on (chat 1, consult 5, business 3)."""
+    turns = CONTEXT_TURNS[DialogueType(state["classification"]["dialogue_type"])]
+    topic = state.get("topic")
+    inside = min(turns, state.get("turn", 0) - topic["turn"]) if topic else turns
+    return earlier_questions(state, inside) if inside > 0 else []
+
+
+def focus_of(state: ConversationState, policy: ContextPolicy) -> Focus:
+    text = state["classification"]["text"]
+    turn = state.get("turn", 0)
+    said_now = letters(text)
+    facts = [one for one in facts_of(state.get("facts", ())) if letters(one.value) not in said_now]
+    pinned = _pinned(state, said_now)
+    recent = _recent(window(state), text, policy.talk // 2)
+    left = policy.talk - _tokens(recent)
+    known = _chosen(facts, pinned, turn, left)
+    return Focus(tuple(known), tuple(recent), _summary(state, text, policy.summary))
+
+
+def _pinned(state: ConversationState, said_now: str) -> list[str]:
+    entities = state.get("entities", {})
+    newest = (entities[kind][0] for kind in _PINNED if entities.get(kind))
+    return [value for value in newest if letters(value) not in said_now]
+
+
+def _chosen(facts: Sequence[Fact], pinned: Sequence[str], turn: int, budget: int) -> list[str]:
+    """As many as ``budget`` holds, the most needed first; what another one contains is said."""
+    ranked = sorted(facts, key=lambda fact: -need(fact, turn))
+    wanted = [one.value for one in ranked if need(one, turn) >= _LEAST_NEED]
+    chosen: list[str] = []
+    for value in (*pinned, *wanted):
+        cost = estimate_tokens(f"{value}、")
+        if cost <= budget and not any(value in other for other in chosen):
+            chosen.append(value)
+            budget -= cost
+    order = {fact.value: at for at, fact in enumerate(facts)}
+    return sorted(chosen, key=lambda value: order.get(value, -1))
+
+
+def _recent(questions: Sequence[str], text: str, budget: int) -> list[str]:
+    """Nothing where ``text`` can be understood alone; what it leans on is known by name."""
+    if not _is_bare(text):
+        return []
+    lines: list[str] = []
+    for question in reversed(questions):
+        line = " ".join(question.split())[:MAX_LINE_CHARS]
+        budget -= estimate_tokens(line) + 1
+        if budget < 0:
+            break
+        lines.insert(0, line)
+    return lines
+
+
+def _is_bare(text: str) -> bool:
+    return len(letters(text)) <= MAX_BARE_CHARS and leans(text)
+
+
+def _summary(state: ConversationState, text: str, budget: int) -> str:
+    """The last session's on coming back, this one's where the customer speaks of earlier."""
+    session = state.get("session") or {}
+    back = state.get("turn", 0) - session.get("turn", 0) < RESUMED_TURNS
+    before = str(session.get("before", "")) if back else ""
+    here = state.get("summary", "") if _EARLIER.search(text) else ""
+    return _newest_lines("\n".join(filter(None, [before, here])), budget)
+
+
+def _newest_lines(summary: str, budget: int) -> str:
+    lines: list[str] = []
+    for line in reversed(summary.split("\n")):
+        budget -= estimate_tokens(line) + 1
+        if budget < 0:
+            break
+        lines.insert(0, line)
+    return "\n".join(lines).strip()
+
+
+def _tokens(lines: Sequence[str]) -> int:
+    return sum(estimate_tokens(line) + 1 for line in lines)
