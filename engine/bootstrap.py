@@ -61,6 +61,7 @@ from engine.orders.work import OrderRunner
 from engine.policy import EnginePolicy
 from engine.prices import Prices
 from engine.protection.keys import adopt, field_keys
+from engine.protection.sweep import Protection, retention_days
 from engine.qingjian import QingjianChannel, QingjianLink
 from engine.reviews.build import build_record_keeping, build_reviews, recording
 from engine.reviews.keeping import RecordKeeping
@@ -170,6 +171,7 @@ class Kefu:
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     warming: "asyncio.Task[None] | None" = None
+    protection: Protection | None = None
     wecom: Wecom | None = None
     wechat: Wechat | None = None
     caches: Caches | None = None
@@ -244,6 +246,8 @@ class Kefu:
         if self.keeping is not None:
             self.keeping.start()
         self.record_keeping.start()
+        if self.protection is not None:
+            self.protection.start()
         self.customers.keeping.start()
         if self.models is not None:
             await self.models.warm()
@@ -264,6 +268,8 @@ class Kefu:
             await self.keeping.stop()
         await self.customers.keeping.stop()
         await self.record_keeping.stop()
+        if self.protection is not None:
+            await self.protection.stop()
         await self.campaigns.runner.stop()
         await self.figures.watch.stop()
         await self.access.watch.stop()
@@ -531,6 +537,7 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
         owner=owner,
         on_queues=parts.wake_queues,
     )
+    kefu.protection = Protection(database, retention_days(settings), owner=owner)
     kefu.wecom, kefu.wechat, kefu.caches = wecom, wechat, caches
     kefu.customers = build_customers(settings, database, store)
     return kefu

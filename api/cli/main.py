@@ -15,6 +15,7 @@ from api.cli.evaluate import evaluate
 from api.cli.kb import kb
 from api.cli.order import order
 from api.cli.prices import prices
+from api.cli.protection import keys, retention
 from api.cli.readme import readme
 from api.cli.sandbox import sandbox
 from api.cli.serve import serve
@@ -46,6 +47,8 @@ cli.add_typer(agent, name="agent")
 cli.add_typer(client, name="client")
 cli.command()(backup)
 cli.command()(restore)
+cli.add_typer(keys, name="keys", no_args_is_help=True)
+cli.command()(retention)
 cli.command()(doctor)
 cli.command()(token)
 cli.command(hidden=True)(readme)

@@ -71,8 +71,9 @@ def test_who_adds_a_member_is_welcomed_as_printed_marked_and_recorded_with_the_s
     assert found["welcomed_after_s"] < 20
     assert found["description"] == "来源：扫码，渠道：门店二维码"
     assert tag_names(wecom) == ["新客户"]
-    known = rows(service, "SELECT contact_id, name, remark FROM customers")
-    assert known == [("wecom:lisi:wmA", "王女士", "来源：扫码，渠道：门店二维码")]
+    ((contact, name, remark),) = rows(service, "SELECT contact_id, name, remark FROM customers")
+    assert (contact, remark) == ("wecom:lisi:wmA", "来源：扫码，渠道：门店二维码")
+    assert service.kefu.engine.database.keys.unseal(name) == "王女士"
     tags = {tag for (tag,) in rows(service, "SELECT tag FROM customer_tags")}
     assert tags == {"新客户", "来源：扫码", "渠道：门店二维码"}
     audited = rows(service, "SELECT action, subject, detail FROM audit WHERE actor = 'wecom'")

@@ -33,8 +33,7 @@ def test_who_asks_for_a_person_waits_in_the_pool_and_is_known_by_name(
     with serving(sandbox_server, tmp_path, None) as (service, wecom):
         asks_for_a_person(service, wecom)
         until(lambda: wecom.state("wmOne") == SessionState.QUEUE, SOON_S)
-        name = "SELECT customer_name FROM conversations WHERE sender_id = 'wmOne'"
-        until(lambda: scalar(service, name) == "小明")
+        until(lambda: service.names("sender_id = 'wmOne'") == ["小明"])
         wecom.play("session", {"customer": "wmOne", "change_type": 3})
         until(lambda: scalar(service, "SELECT status FROM handoffs") == "closed")
 

@@ -102,7 +102,7 @@ def test_a_member_who_writes_is_answered_by_the_application(
     columns = "channel, account, channel_message_id, content"
     stored = rows(service, f"SELECT {columns} FROM messages WHERE role = 'user'")
     assert stored == [("wecom_app", str(AGENT), msgid, "你好")]
-    assert rows(service, "SELECT customer_name FROM conversations") == [(MEMBER,)]
+    assert service.names() == [MEMBER]
 
 
 def test_a_message_that_comes_more_than_once_is_answered_once(
