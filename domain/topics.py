@@ -2,8 +2,7 @@
 
 Three signs speak for another topic: words that say so, keywords of which less than 30 % were said
 before, and another type of dialogue, with less than half of them said. A message that leans on
-what was said («那这个呢») goes on, whatever the signs say; small talk neither begins a topic nor ends
-one.
+what was said («那这个呢») goes on, whatever the signs say; small talk is no topic of its own.
 """
 
 import re
