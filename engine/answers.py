@@ -37,7 +37,12 @@ def build_answer(state: dict[str, Any], context: TurnContext, *, latency_ms: int
         "quote": quote_shown(state.get("quote")),
         "risk": state["risk"],
         "model": _model(context),
-        "tasks": [{name: act[name] for name in ("task_id", "tool", "error")} for act in acts],
+        "tasks": [
+            {name: act[name] for name in ("task_id", "tool", "error")}
+            for act in acts
+            if act["task_id"]
+        ],
+        "rules": [one["id"] for one in (found.get("triggers") or {}).get("fired", ())],
         "latency_ms": latency_ms,
     }
 

@@ -15,6 +15,7 @@ from typing import Any
 from domain.decisions import Quote
 from domain.errors import ConfigurationError
 from domain.pricing import PriceBook
+from engine.changed_files import Mark, read_changed, read_file
 from engine.metrics import Metrics
 from engine.orders.quoting import requoting
 from storage.orders import OrderRow
@@ -23,8 +24,7 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 3.0
 """Between two looks at the file."""
-_READS = 3
-"""Tries to read a file that is being written."""
+_WHAT = "price_book"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,6 @@ class Refused:
     at: float
     field: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """How a file looks from outside; another one is another content."""
-
-    modified_ns: int
-    size: int
-    inode: int
 
 
 class Prices:
@@ -62,10 +53,10 @@ class Prices:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.file, self._metrics, self._check_s, self._clock = file, metrics, check_s, clock
-        self._mark: _Mark | None = None
+        self._mark: Mark | None = None
         text = default
         if file is not None:
-            self._mark, text = _read(file)
+            self._mark, text = read_file(file, what=_WHAT)
         self.book = PriceBook.parse(text)
         self.since = self.checked_at = clock()
         self.refused: Refused | None = None
@@ -145,44 +136,16 @@ class _Unusable(Exception):
     """``mark``: of the file whose content is wrong; None: it could not be read, which its next look
     may tell nothing of."""
 
-    def __init__(self, mark: _Mark | None, cause: ConfigurationError) -> None:
+    def __init__(self, mark: Mark | None, cause: ConfigurationError) -> None:
         super().__init__(str(cause))
         self.mark, self.cause = mark, cause
 
 
-def _read_changed(file: Path, known: _Mark | None) -> tuple[_Mark, PriceBook | None]:
+def _read_changed(file: Path, known: Mark | None) -> tuple[Mark, PriceBook | None]:
     """The book, or None where the file still looks as ``known``."""
-    mark: _Mark | None = None
+    mark: Mark | None = None
     try:
-        if known is not None and _mark(file) == known:
-            return known, None
-        mark, text = _read(file)
-        return mark, PriceBook.parse(text)
+        mark, text = read_changed(file, known, what=_WHAT)
+        return mark, PriceBook.parse(text) if text is not None else None
     except ConfigurationError as error:
         raise _Unusable(mark, error) from error
-
-
-def _read(file: Path) -> tuple[_Mark, str]:
-    """As one writer left it: a file that changes under our eyes is read again."""
-    for _ in range(_READS):
-        before = _mark(file)
-        try:
-            text = file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise _unreadable(file, error) from error
-        if _mark(file) == before:
-            return before, text
-    raise ConfigurationError("price_book", f"{file} keeps changing", "a file that is complete")
-
-
-def _mark(file: Path) -> _Mark:
-    try:
-        found = file.stat()
-    except OSError as error:
-        raise _unreadable(file, error) from error
-    return _Mark(found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-def _unreadable(file: Path, error: OSError | UnicodeDecodeError) -> ConfigurationError:
-    why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-    return ConfigurationError("price_book", f"{file} cannot be read: {why}", "a readable file")

@@ -15,7 +15,7 @@ from storage.turns import EffectRecord, HandoffRow, ReplyRow
 
 NOTHING_SAID: ConversationState = {"messages": []}
 """What a run is given that nobody's words began."""
-_SOLVED = frozenset({"answer", "quote", "chat", "task", "order"})
+_SOLVED = frozenset({"answer", "quote", "chat", "task", "order", "rule"})
 
 
 def reply_row(

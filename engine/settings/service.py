@@ -184,7 +184,10 @@ class AnswerSettings(BaseSettings):
         "the product.",
     )
     rules_file: ExistingFile = setting(
-        "RULES_FILE", None, "Rules (YAML); default: the ones that come with the product."
+        "RULES_FILE",
+        None,
+        "Rules (YAML), a new version within seconds when it changes; default: the ones that come "
+        "with the product.",
     )
     templates_file: ExistingFile = setting(
         "TEMPLATES_FILE",
