@@ -226,7 +226,8 @@ def signed_in(connection: Connection, key: ClientKey, *, address: str, now: floa
     _USED.run(connection, {"id": key.id, "now": now})
     _FROM.run(connection, {"agent_id": key.agent_id, "address": address})
     detail = {"key": key.id, "address": address}
-    _record(connection, "client.sign_in", key.agent_id, key.agent_id, now, detail)
+    actor = f"client:{key.agent_id}"
+    _record(connection, "client.sign_in", key.agent_id, actor, now, detail)
 
 
 # Heartbeats -----------------------------------------------------------------------------------

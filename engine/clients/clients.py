@@ -73,10 +73,12 @@ class Clients:
         back: Told = lambda _connection, _client, _now: (),
         on_queues: Callable[[Sequence[str]], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
+        remembered_s: float = REMEMBERED_S,
     ) -> None:
         self.policy = policy
         self.on_queues = on_queues
         self._database, self._back, self._clock = database, back, clock
+        self._remembered_s = remembered_s
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._refusals = RefusalLimit()
 
@@ -126,7 +128,7 @@ class Clients:
     async def _look_up(self, agent_id: str) -> _Known:
         now = time.monotonic()
         known = self._known.get(agent_id)
-        if known is not None and now - known.at < REMEMBERED_S:
+        if known is not None and now - known.at < self._remembered_s:
             return known
         client, keys = await self._database.read(
             lambda c: (clients.get(c, agent_id), clients.keys_of(c, agent_id))
