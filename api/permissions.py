@@ -70,6 +70,17 @@ admin PATCH /api/v1/clients/{agent_id} own
 admin POST /api/v1/clients/{agent_id}/keys own
 admin DELETE /api/v1/clients/{agent_id}/keys/{key_id} own
 admin GET /api/v1/audit
+manage:customer GET /api/v1/customers
+manage:customer GET /api/v1/customers/{customer_id}
+manage:customer PATCH /api/v1/customers/{customer_id} own
+manage:customer POST /api/v1/customers/{customer_id}/tags own
+manage:customer POST /api/v1/customers/{customer_id}/deals own
+manage:customer DELETE /api/v1/customers/{customer_id}/deals/{key} own
+manage:customer POST /api/v1/customers/{customer_id}/feedback own
+manage:customer POST /api/v1/customers/{customer_id}/merge own
+manage:customer POST /api/v1/customers/{customer_id}/unmerge own
+manage:customer GET /api/v1/customers/{customer_id}/export
+manage:customer POST /api/v1/customers/{customer_id}/erase own
 manage:customer GET /api/v1/campaigns
 manage:customer POST /api/v1/campaigns
 manage:customer POST /api/v1/campaigns/dry-run

@@ -7,6 +7,7 @@ from api.console import (
     agents,
     approvals,
     assets,
+    campaigns,
     conversation,
     entry,
     knowledge,
@@ -33,6 +34,7 @@ for _part in (
     knowledge,
     search,
     turns,
+    campaigns,
     agents,
 ):
     router.include_router(_part.router)

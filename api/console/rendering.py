@@ -54,6 +54,7 @@ PLACES = (
     Place("reviews", f"{CONSOLE_PATH}/reviews", "again", "v", extra=True),
     Place("tasks", f"{CONSOLE_PATH}/tasks", "clock", "t", extra=True, needs="unscoped"),
     Place("letters", f"{CONSOLE_PATH}/deliveries", "send", "d", extra=True),
+    Place("campaigns", f"{CONSOLE_PATH}/campaigns", "send", "m", extra=True, needs="admin"),
     Place("canned", f"{CONSOLE_PATH}/canned", "bolt", "c", extra=True),
     Place("agents", f"{CONSOLE_PATH}/agents", "people", "a", extra=True, needs="admin"),
 )

@@ -56,6 +56,7 @@ def pages_of(stage: Filled) -> dict[str, str]:
         "search": "/desk/search?q=充电桩",
         "search-nothing": "/desk/search?q=zzzzzz",
         "canned": "/desk/canned",
+        "campaigns": "/desk/campaigns",
         "agents": "/desk/agents",
         "missing": "/desk/no-such-page",
     }

@@ -167,3 +167,21 @@ def test_an_answer_that_contradicts_the_base_takes_the_place_of_what_it_says(
     assert entry["answer"] == right
     undone = console.client.post(f"/api/knowledge/suggestions/{suggestion}/undo")
     assert undone.status_code == 200
+
+
+def test_an_administrator_tries_saves_starts_and_cancels_a_campaign(
+    console: Service, signed_in: SignedIn
+) -> None:
+    page = opened(signed_in(ADMIN), "/desk/campaigns")
+    page.get_by_label("名称").fill("双十二回访")
+    page.get_by_label("内容").fill("{name},修图八折")
+    page.get_by_label("带有这些标签", exact=True).fill("没有人的标签")
+    page.get_by_role("button", name="试算").click()
+    expect(page.locator("#forecast")).to_contain_text("符合条件 0 人")
+    page.get_by_role("button", name="保存草稿").click()
+    card = page.locator("article", has_text="双十二回访")
+    expect(card.locator(".tag").first).to_have_text("草稿")
+    card.get_by_role("button", name="开始发送").click()
+    expect(card.locator(".tag").first).not_to_have_text("草稿")
+    other = opened(signed_in(AGENT), "/desk")
+    assert other.locator("a[href='/desk/campaigns']").count() == 0

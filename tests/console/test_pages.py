@@ -31,6 +31,7 @@ PAGES = (
     "/desk/reviews/tests",
     "/desk/search?q=x",
     "/desk/canned",
+    "/desk/campaigns",
     "/desk/agents",
     "/desk/nothing-here",
 )

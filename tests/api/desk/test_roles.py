@@ -94,6 +94,17 @@ key POST /api/knowledge/suggestions/{suggestion_id}/accept
 key POST /api/knowledge/suggestions/{suggestion_id}/reject
 key POST /api/knowledge/suggestions/{suggestion_id}/undo
 key POST /api/knowledge/suggestions/{suggestion_id}/reopen
+key GET /api/v1/customers
+key GET /api/v1/customers/{customer_id}
+key PATCH /api/v1/customers/{customer_id}
+key POST /api/v1/customers/{customer_id}/tags
+key POST /api/v1/customers/{customer_id}/deals
+key DELETE /api/v1/customers/{customer_id}/deals/{key}
+key POST /api/v1/customers/{customer_id}/feedback
+key POST /api/v1/customers/{customer_id}/merge
+key POST /api/v1/customers/{customer_id}/unmerge
+key GET /api/v1/customers/{customer_id}/export
+key POST /api/v1/customers/{customer_id}/erase
 key GET /api/v1/campaigns
 key POST /api/v1/campaigns
 key POST /api/v1/campaigns/dry-run
