@@ -19,13 +19,14 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .DEFAULT_GOAL := help
 
-.PHONY: browser help setup run test lint format bench crash desk-script fuzz tianwang-demo tuhui-demo eval train lock readme clean
+.PHONY: browser help setup run test lint format bench crash soak desk-script fuzz tianwang-demo tuhui-demo eval train lock readme clean
 
 help:
 	@echo "make setup   create .venv and install what is locked"
 	@echo "make run     start service and sandbox with sample knowledge"
 	@echo "make test    formatting, lint, import direction, types, tests"
 	@echo "make bench   benchmarks            make crash   kill -9 runs (minutes)"
+	@echo "make soak    eight hours of traffic in SOAK_MINUTES (20): is memory flat, and all else?"
 	@echo "make desk-script     hand-overs to people, played on PostgreSQL and two processes"
 	@echo "make fuzz    minutes of made-up requests against the whole API"
 	@echo "make tianwang-demo   watch Tianwang's three scenarios being played"
@@ -95,6 +96,11 @@ crash: setup
 	$(BIN)/python -m tests.crash
 	$(BIN)/python -m tests.crash --tasks --kills 50
 	$(BIN)/python -m tests.crash --kf
+	$(BIN)/python -m tests.crash --workers 2 --kills 30 --freezes 1
+	$(BIN)/python -m tests.crash --workers 2 --kf --freezes 1
+
+soak: setup browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak --report docs/soak.md
 
 desk-script: setup
 	$(BIN)/python -m tests.desk_script --database postgresql --processes 2

@@ -159,14 +159,15 @@ def sight_of(
 
 
 def _stamp(sight: Sight) -> str:
-    """Two sights that find the same have the same, wherever they are."""
+    """Sights that find the same have the same, wherever they are. Their profiles may differ, since
+    each holds until much has changed: one is as good as another."""
     model, embedder = sight.model, sight.embedder
     digest = blake2b(model.encoder.version.encode(), digest_size=8)
     for part in (model.rank, model.gate, model.scope):
         digest.update(part.weights.tobytes())
         digest.update(repr(part.bias).encode())
     parts = (FORMAT, model.cap, embedder.name, embedder.version, embedder.dimensions)
-    digest.update(repr((parts, sight.profiled)).encode())
+    digest.update(repr(parts).encode())
     return f"{sight.revision}-{sight.corpus.size}-{digest.hexdigest()}"
 
 
