@@ -26,6 +26,7 @@ from api.clients.signing_in import router as signing_in
 from api.console.conversation import SENT_PICTURES_PATH
 from api.console.knowledge import UPLOAD_PATH
 from api.console.pages import router as console
+from api.customers.endpoints import router as customers
 from api.desk.endpoints import router as desk
 from api.desk.session import SignInNeeded, sign_in_first, slow_down
 from api.desk.streams import Streams
@@ -44,6 +45,7 @@ from api.orders.pictures import MAX_PICTURE_BODY_BYTES, PICTURES_PATH
 from api.orders.pictures import router as pictures
 from api.platform.endpoints import router as platform
 from api.reviews.endpoints import router as reviews
+from api.rules.endpoints import router as rules
 from api.stats.endpoints import router as stats
 from api.tianwang.addresses import Addresses
 from api.tianwang.endpoints import conflict
@@ -104,7 +106,9 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(wecom)
     app.include_router(desk)
     app.include_router(reviews)
+    app.include_router(rules)
     app.include_router(campaigns)
+    app.include_router(customers)
     for router in (signing_in, clients, audit, stats):
         app.include_router(router)
     app.include_router(console)

@@ -75,7 +75,7 @@ manage:customer GET /api/v1/customers/{customer_id}
 manage:customer PATCH /api/v1/customers/{customer_id} own
 manage:customer POST /api/v1/customers/{customer_id}/tags own
 manage:customer POST /api/v1/customers/{customer_id}/deals own
-manage:customer DELETE /api/v1/customers/{customer_id}/deals/{key} own
+manage:customer DELETE /api/v1/customers/{customer_id}/deals/{key:path} own
 manage:customer POST /api/v1/customers/{customer_id}/feedback own
 manage:customer POST /api/v1/customers/{customer_id}/merge own
 manage:customer POST /api/v1/customers/{customer_id}/unmerge own
@@ -90,6 +90,14 @@ manage:customer GET /api/v1/campaigns/{campaign_id}/people
 manage:customer POST /api/v1/campaigns/{campaign_id}/start
 manage:customer POST /api/v1/campaigns/{campaign_id}/pause
 manage:customer POST /api/v1/campaigns/{campaign_id}/cancel
+admin GET /api/v1/rules
+admin PUT /api/v1/rules own
+admin POST /api/v1/rules/validate own
+admin POST /api/v1/rules/reload
+admin POST /api/v1/rules/dry-run
+admin GET /api/v1/rules/versions
+admin GET /api/v1/rules/versions/{version}
+admin POST /api/v1/rules/versions/{version}/revert own
 
 view:stats GET /metrics
 view:stats GET /api/v1/stats

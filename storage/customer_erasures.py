@@ -48,6 +48,12 @@ _NAMELESS_DEALS = Statement(
     "UPDATE deals SET key = 'erased:' || id"
     " WHERE contact_id = '' AND substr(key, 1, 7) <> 'erased:'"
 )
+_LAST_MESSAGE = text(
+    "UPDATE messages SET contact_id = '', content = '', conversation_id = '', session_key = NULL,"
+    " turn_id = NULL, attachments = NULL, rag_evidence_ids = NULL, event = '', status = 'sent',"
+    " role = 'staff', channel = 'erased', account = '', channel_message_id = 'erased:' || id"
+    " WHERE id = (SELECT MAX(id) FROM messages) AND conversation_id IN :ids"
+).bindparams(bindparam("ids", expanding=True))
 _WINDOW = Statement(
     "DELETE FROM reply_windows WHERE channel = :channel AND account = :account"
     " AND sender_id = :sender"
@@ -95,6 +101,7 @@ def erase(
     files = Files(_own_pictures(connection, trail), _regressions(connection, trail))
     counts = Counter[str]()
     _forget_lessons(connection, trail, counts, wording_of)
+    counts["messages"] += _blank_last_message(connection, trail)
     for holding in reversed(HOLDINGS):
         counts[holding.table] += _forget(connection, holding, trail)
     _NAMELESS_DEALS.run(connection, {})
@@ -143,6 +150,17 @@ def _hold(connection: Connection, trail: Trail, now: float) -> None:
         ).bindparams(bindparam("ids", expanding=True))
         if any(until > now for (until,) in connection.execute(statement, {"ids": some})):
             raise InvalidInput("customer", "这位客户的消息正在处理,请稍后再试", status=409)
+
+
+def _blank_last_message(connection: Connection, trail: Trail) -> int:
+    """SQLite gives the highest number again once its row is gone, and turns, whose messages peers
+    know by their ids, are named after the numbers of messages."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    return sum(
+        connection.execute(_LAST_MESSAGE, {"ids": some}).rowcount
+        for some in chunks(trail.conversation)
+    )
 
 
 def _forget(connection: Connection, holding: Holding, trail: Trail) -> int:

@@ -25,6 +25,7 @@ _JSON = {
 _OUR_WORDS = {
     *("provider", "model", "purpose", "outcome", "currency", "created_at", "at", "source", "state"),
     *("type", "answered_by", "reason", "reviewed_by", "busy", "busy_by", "flags"),
+    *("route", "kind", "received_at"),
 }
 """Columns that hold our own words and times, never a customer's."""
 _AS_THEY_ARE = {
@@ -209,5 +210,6 @@ def _value(table: Table, column: Any, who: Somebody, plain: bool) -> Any:
         return 0
     if isinstance(column.type, LargeBinary):
         return who.marker.encode()
-    ours = column.name in _OUR_WORDS and HELD.get(table.name, _ANY).erased
+    stays = table.name == "messages" or HELD.get(table.name, _ANY).erased
+    ours = column.name in _OUR_WORDS and stays
     return "" if plain or ours else f"{who.marker} {table.name}.{column.name}"

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from domain.errors import InvalidInput, NotFound
-from storage import customer_erasures
+from domain.messages import InboundMessage
+from storage import customer_erasures, inbox
 from storage.customer_erasures import Erasure, erase
 from storage.customer_merges import merge, unmerge
 from storage.database import Database
@@ -70,6 +71,15 @@ async def test_erasing_one_customer_takes_nothing_from_another(filled: Database)
 async def test_no_row_refers_to_one_that_is_gone(filled: Database) -> None:
     await erased(filled)
     assert await filled.read(orphans) == set()
+
+
+async def test_the_number_of_an_erased_message_is_not_given_again(filled: Database) -> None:
+    newest = "SELECT MAX(id) AS id FROM messages"
+    before = (await filled.read(lambda c: rows(c, newest)))[0]["id"]
+    await erased(filled, STAYS)
+    message = InboundMessage("web", "shop", "m-new", "chat", "somebody", "你好", received_at=NOW)
+    receipt = await filled.write(lambda c: inbox.receive(c, message))
+    assert receipt.row_id > before
 
 
 async def test_sums_stay_without_a_name(filled: Database) -> None:

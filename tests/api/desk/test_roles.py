@@ -99,7 +99,7 @@ key GET /api/v1/customers/{customer_id}
 key PATCH /api/v1/customers/{customer_id}
 key POST /api/v1/customers/{customer_id}/tags
 key POST /api/v1/customers/{customer_id}/deals
-key DELETE /api/v1/customers/{customer_id}/deals/{key}
+key DELETE /api/v1/customers/{customer_id}/deals/{key:path}
 key POST /api/v1/customers/{customer_id}/feedback
 key POST /api/v1/customers/{customer_id}/merge
 key POST /api/v1/customers/{customer_id}/unmerge
@@ -121,6 +121,14 @@ key POST /api/ops/dead-letters/{dead_letter_id}/replay
 key GET /api/ops/deliveries
 key POST /api/ops/deliveries/{delivery_id}/resend
 key GET /api/ops/model-calls
+key GET /api/v1/rules
+key PUT /api/v1/rules
+key POST /api/v1/rules/validate
+key POST /api/v1/rules/reload
+key POST /api/v1/rules/dry-run
+key GET /api/v1/rules/versions
+key GET /api/v1/rules/versions/{version}
+key POST /api/v1/rules/versions/{version}/revert
 key GET /api/ops/price-book
 key POST /api/ops/price-book/reload
 key GET /api/tools
