@@ -73,11 +73,13 @@ test: lint browser
 # 1 its package starts no server).
 browser:
 	@{ command -v chromium && command -v curl && command -v sqlite3 && command -v redis-server \
+		&& command -v promtool \
+		&& PATH="$$PATH:/usr/sbin" command -v nginx && command -v systemd-analyze \
 		&& fc-list :lang=zh 2>/dev/null | grep .; } >/dev/null || { \
-		echo "Installing chromium, a Chinese font, curl, sqlite3 and redis-server from Debian's packages ..."; \
+		echo "Installing chromium, a Chinese font, curl, sqlite3, redis-server, prometheus, nginx and systemd from Debian's packages ..."; \
 		$(AS_ROOT) apt-get update -qq && \
 		$(AS_ROOT) env RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-			--no-install-recommends chromium fontconfig fonts-wqy-zenhei curl sqlite3 redis-server >/dev/null; }
+			--no-install-recommends chromium fontconfig fonts-wqy-zenhei curl sqlite3 redis-server prometheus nginx-light systemd >/dev/null; }
 
 lint: setup
 	$(BIN)/ruff format --check
