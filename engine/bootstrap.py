@@ -69,6 +69,7 @@ from engine.reviews.records import RecordTurn
 from engine.reviews.reviews import Reviews
 from engine.rules.book import RuleBook
 from engine.rules.build import build_rules, mood_policy
+from engine.rules.dry_run import DryRuns
 from engine.rules.turns import TurnRules
 from engine.settings import Settings
 from engine.settling import Settling
@@ -156,6 +157,7 @@ class Kefu:
     dispatching: DispatchRunner | None
     prices: Prices
     rules: RuleBook
+    dry_runs: DryRuns
     vision: Vision | None
     order_runner: OrderRunner
     links: PictureLinks
@@ -186,22 +188,15 @@ class Kefu:
         """``samples``: fill a database that never held knowledge with the sample bases."""
         if samples and await self.knowledge.is_untouched():
             log.info("sample knowledge: %d entries", await import_samples(self.knowledge.base))
-        await self.engine.start()
-        await self.task_work.start()
-        if self.dispatching is not None:
-            await self.dispatching.start()
-        await self.order_runner.start()
+        if self.wakeups.works:
+            await self._start_work()
+        else:
+            await self._leave_work()
         await self.desk.start()
-        await self.desk_watch.start()
-        await self.campaigns.runner.start()
         await self.access.watch.start()
         await self.figures.watch.start()
         self.prices.start()
         self.rules.start()
-        if self.qingjian is not None:
-            await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
-        if self.wecom is not None:
-            await self.wecom.start()
         self.warming = asyncio.create_task(self._warm(), name="warm")
 
     async def _start_work(self) -> None:
@@ -214,6 +209,7 @@ class Kefu:
             await self.dispatching.start()
         await self.order_runner.start()
         await self.desk_watch.start()
+        await self.campaigns.runner.start()
         if self.qingjian is not None:
             await self.qingjian.start(self.engine.receive, on_connected=self._qingjian_is_back)
         if self.wecom is not None:
@@ -480,6 +476,7 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
         dispatching,
         prices,
         rules,
+        DryRuns(database, services.classifier, settings.zone()),
         vision,
         order_runner,
         links,

@@ -17,6 +17,7 @@ from api.cli.order import order
 from api.cli.prices import prices
 from api.cli.protection import keys, retention
 from api.cli.readme import readme
+from api.cli.rules import rules
 from api.cli.sandbox import sandbox
 from api.cli.serve import serve
 from api.cli.task import task
@@ -42,6 +43,7 @@ cli.add_typer(task, name="task")
 cli.add_typer(order, name="order")
 cli.add_typer(campaign, name="campaign")
 cli.add_typer(prices, name="prices")
+cli.add_typer(rules, name="rules")
 cli.add_typer(wecom, name="wecom")
 cli.add_typer(agent, name="agent")
 cli.add_typer(client, name="client")

@@ -16,6 +16,11 @@ def default_rules() -> str:
     return (resources.files("engine") / "defaults" / "rules.yaml").read_text("utf-8")
 
 
+def default_templates() -> Templates:
+    wordings = resources.files("engine") / "defaults" / "templates.yaml"
+    return Templates.parse(wordings.read_text("utf-8"))
+
+
 def build_rules(
     settings: Settings,
     database: Database,
