@@ -122,12 +122,14 @@ _LEAD = re.compile(
     "^.*(?:[在到至往是为寄发送给去]|地址|住址|改成|换成|我家|我们|你们|请问|帮我|麻烦)(?=.|$)"
 )
 _TOLD = re.compile(
-    r"(?:地址|住址|收货信息)\s?(?:[:,]|改成|改为|改到|换成|换到|是|为|在)[\s:,]{0,3}"
+    r"(?:地址|住址|收货信息)\s?(?::|改成|改为|改到|换成|换到|是|为|在)[\s:,]{0,3}"
     rf"(?P<detail>[{_HAN}a-z\d\-—–#()\s]{{4,60}}+)(?!\0)"
 )
 _NOT_TOLD = re.compile(
-    "怎么|如何|哪|什么|吗|呢|可以|能不能|错|修改|不对|不详|发给|告诉|多少|是否|有没有|没有|不知|已经|需要|请|信息|管理"
+    "怎么|如何|哪|什么|吗|呢|可以|能不能|错|修改|不对|不详|发给|告诉|多少|是否|有没有|没有|不知|已经|需要|请|信息|管理|同一|那种|不是|一样"
 )
+_SUFFIX = re.compile(rf"{_SITE}|{_ROAD}")
+"""After a name that ends like another site: 澜庭 and then 公寓."""
 _GAP = re.compile(r"\s{0,2}")
 _LEAST = {"road": 2}
 """Signs of a name: 道路 and 马路 are none."""
@@ -137,10 +139,11 @@ _ON_PARCELS = frozenset((Kind.PHONE, Kind.LANDLINE, Kind.ADDRESS))
 
 _COMPOUND = "欧阳|司马|上官|诸葛|司徒|东方|夏侯|皇甫|尉迟|公孙|慕容|令狐|宇文|长孙|端木|百里|南宫"
 _NO_GIVEN = (
-    "的你我他她它们是在想要有和跟与给对就也都还不没吗呢吧啊呀了着过地得电手号住收请麻来去到买卖这那什么怎先女小老师总经"
+    "的你我他她它们是在想要有和跟与给对就也都还不没吗呢吧啊呀了着过地得电手号住收请麻来去到买卖这那什么怎先女老师总经"
     "：，。、谢订单发寄货问说叫让把被把可以能会"
 )
-_GIVEN = rf"[{_HAN}](?<![{_NO_GIVEN}])"
+_NO_CALLED = "么不忘错码哪谁己个本里处及其丢看弄咋人名字好仙关联同区式方"
+_GIVEN = rf"(?:(?![{_NO_GIVEN}])[{_HAN}])"
 _NAME = (
     rf"(?:(?:{_COMPOUND}){_GIVEN}{{1,2}}|[{SURNAMES}]{_GIVEN}{{1,2}}"
     rf"|{_GIVEN}{{1,5}}·{_GIVEN}{{1,6}})"
@@ -149,13 +152,16 @@ _LATIN_NAME = r"[a-z]{2,15}(?:[ .][a-z]{1,15}){0,2}(?![a-z])"
 _INTRODUCED = re.compile(
     r"(?:我叫|我的名字|本人|名叫|叫做|真名|全名|姓名|名字|收[件货]人|寄件人|联系人|签收人|户主|持卡人|开户名|户名|署名|落款|昵称"
     r"|客户名|收方|乘客|房客|申请人|法人)[\s:,]{0,3}(?:是|叫|为|改成|改为|换成|写|填)?[\s:]{0,2}"
-    rf"(?P<name>{_NAME}|{_LATIN_NAME}|[{_HAN}]{{2,3}}(?=[\s,，。.;；!！?？\d]|$))"
+    rf"(?P<name>{_NAME}|{_LATIN_NAME}|(?:(?![{_NO_CALLED}]){_GIVEN}){{2,3}}(?=[\s,，。.;；!！?？\d]|$))"
 )
 _I_AM = re.compile(rf"(?:我是|这里是|叫我|我姓名是)(?P<name>{_NAME})(?=[\s,，。.;；!！?？、]|$)")
 _TITLED = re.compile(
     rf"(?P<name>{_NAME}|[{SURNAMES}])(?:先生|女士|小姐|太太|同学|阿姨|叔叔|大哥|大姐)"
 )
 _SIGNED = re.compile(rf"(?<![{_HAN}])(?P<name>{_NAME})\s?(?:收|签收|亲启|代收)(?![{_HAN}])")
+_OWNS = re.compile(
+    rf"(?P<name>{_NAME})(?=的(?:电话|手机|号码|地址|身份证|证件|银行卡|快递|包裹|订单|会员|名字))"
+)
 _ALONE = re.compile(rf"(?<![{_HAN}a-z\d])(?P<name>{_NAME})(?![{_HAN}a-z\d])")
 _NOT_NAMES = frozenset(
     (
@@ -408,7 +414,7 @@ class _Reading:
         self._group(_ACCOUNT, Kind.ACCOUNT)
         self._read_known(names)
         self._read_addresses()
-        for pattern in (_INTRODUCED, _I_AM, _TITLED, _SIGNED):
+        for pattern in (_INTRODUCED, _I_AM, _TITLED, _SIGNED, _OWNS):
             self._read_persons(pattern)
         self._read_names_beside()
         return [
@@ -541,6 +547,8 @@ class _Chain:
             if door is not None:
                 self._doors.append(door[0])
                 self._reach(door.start(), door.end())
+            elif self.start >= 0 and (more := _SUFFIX.match(self._words, self.end)) is not None:
+                self.end = more.end()
             elif (step := _STEP.match(self._words, at)) is not None:
                 self._take(step)
             else:
