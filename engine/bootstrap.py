@@ -225,7 +225,8 @@ class Kefu:
 
     def _runners(self) -> list[LeaseRunner[Any]]:
         pulled = self.wecom.puller if self.wecom is not None else None
-        found = (self.task_work.runner, self.order_runner, self.dispatching, pulled)
+        campaigns = self.campaigns.runner
+        found = (self.task_work.runner, self.order_runner, self.dispatching, pulled, campaigns)
         return [runner for runner in found if runner is not None]
 
     def _qingjian_is_back(self) -> None:
