@@ -8,6 +8,7 @@ from typing import Literal
 
 from domain.desk_hours import Hours
 from domain.text import letters
+from domain.tiers import limits_of
 
 OPTED_OUT = "退订"
 """The tag of a customer who wants no proactive message."""
@@ -138,7 +139,7 @@ def skip_reason(facts: Facts, policy: CampaignPolicy, *, now: float) -> Skip | N
     """Why not, the weightiest reason first; None: they may be written to."""
     if OPTED_OUT in facts.tags:
         return Skip.OPTED_OUT
-    if facts.level == "black":
+    if not limits_of(facts.level).campaigns:
         return Skip.BLACK
     if facts.mode != "bot":
         return Skip.WITH_PERSON

@@ -10,6 +10,7 @@ from enum import StrEnum
 from domain.decisions import Quote, QuoteItem
 from domain.pricing import NegotiationPolicy, format_yuan
 from domain.quantities import DISCOUNT, MONEY, PLAIN, Quantity, folded_text, numbers_of
+from domain.tiers import limits_of
 
 LABEL = "议价优惠"
 _MAX_YUAN = 1_000_000
@@ -291,8 +292,9 @@ def answer(
     if asked is not None and asked >= quote.total:
         reason = f"客户出价 {format_yuan(asked)}，不低于报价"
         return Negotiated(Answer.ACCEPT, quote, asked, round_no, reason)
-    if level == "black" or round_no > policy.rounds:
-        reason = "黑名单客户议价" if level == "black" else f"议价已超过 {policy.rounds} 轮"
+    barred = not limits_of(level).discounts
+    if barred or round_no > policy.rounds:
+        reason = "黑名单客户议价" if barred else f"议价已超过 {policy.rounds} 轮"
         return Negotiated(Answer.PERSON, quote, asked, round_no, reason)
     best = _best(quote, policy.step(round_no))
     if asked is not None and asked >= best:

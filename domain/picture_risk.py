@@ -18,6 +18,7 @@ from domain.pictures import PictureFacts, PictureKind
 from domain.pricing import PriceBook, Service, Words, approval_reasons, as_points
 from domain.risk import forbidden_work
 from domain.text import fold, letters
+from domain.tiers import limits_of
 
 SEAL, PORTRAIT = "seal", "portrait"
 """What `PictureFacts.marks` calls them."""
@@ -330,7 +331,7 @@ def _whole(name: str) -> str:
 
 
 def _customer(customer: CustomerRecord, limits: CustomerLimits) -> Iterator[Reason]:
-    if customer.level == "black":
+    if not limits_of(customer.level).dispatches:
         yield Reason("blacklist", "黑名单客户", PERSON, "handoff", "staff")
     many = customer.refunds >= limits.refunds
     if many and customer.refunds * 100 >= limits.share_percent * max(customer.orders, 1):

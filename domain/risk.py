@@ -7,6 +7,7 @@ from typing import Literal
 from domain.decisions import RiskDecision, RiskOutcome
 from domain.intents import DIALOGUE_TYPE, DialogueType, Intent, Sentiment
 from domain.text import letters
+from domain.tiers import is_over, limits_of
 
 FORBIDDEN_WORK = (
     "身份证", "护照", "驾驶证", "行驶证", "户口本", "结婚证", "毕业证", "学位证", "资格证",
@@ -33,6 +34,8 @@ _ASKS_NOTHING = re.compile(
 )
 """「多少钱」 as the first words of a customer: of what, only they know."""
 
+TIER_LIMIT = "tier_limit"
+"""The reason where a customer has written more than their level lets them."""
 _IMAGE_WORK = frozenset({Intent.FIND_IMAGE, Intent.PROCESS_IMAGE})
 _PERSON_INTENT_CONFIDENCE = 0.6
 _OFF_TOPIC_CONFIDENCE = 0.8
@@ -44,6 +47,7 @@ class RiskFacts:
 
     ``retrieval`` is None where nothing was searched for. ``offer``: our last message was a quote,
     to be taken as it is or after a look at the picture. ``opening``: nothing was said before.
+    ``last_hour``: messages of the customer since an hour ago, where their level has a limit.
     ``urgent``: a rule says that the customer must not wait.
     """
 
@@ -61,6 +65,7 @@ class RiskFacts:
     has_order_no: bool = False
     offer: Literal["", "open", "needs_image"] = ""
     opening: bool = False
+    last_hour: int = 0
     urgent: bool = False
 
 
@@ -87,9 +92,9 @@ def assess(facts: RiskFacts, policy: RiskPolicy) -> RiskDecision:
 def priority(decision: RiskDecision, facts: RiskFacts) -> str:
     """``high`` for whoever must not wait."""
     urgent = facts.urgent or bool({"complaint", "sensitive"} & set(decision.reasons))
-    if urgent or facts.sentiment is Sentiment.NEGATIVE or facts.level == "white":
+    if urgent or facts.sentiment is Sentiment.NEGATIVE:
         return "high"
-    return "normal"
+    return limits_of(facts.level).priority
 
 
 def forbidden_work(text: str) -> str | None:
@@ -106,7 +111,9 @@ def forbidden_work(text: str) -> str | None:
 def _by_rule(facts: RiskFacts) -> RiskDecision | None:
     if facts.rule and facts.rule_hands_over:
         return RiskDecision(RiskOutcome.HANDOFF, (facts.rule,))
-    if facts.level == "black":
+    if is_over(facts.level, facts.last_hour):
+        return RiskDecision(RiskOutcome.DECLINE, (TIER_LIMIT,))
+    if not limits_of(facts.level).answers:
         return RiskDecision(RiskOutcome.HANDOFF, ("blacklist",))
     return None
 

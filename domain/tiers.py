@@ -9,15 +9,16 @@ from domain.customers import Level
 
 @dataclass(frozen=True, slots=True)
 class TierLimits:
-    """``priority``: of whoever hands them to a person. ``wording``: how they are addressed.
-    ``messages_per_hour``: more are not answered by a turn of work, None: no limit. ``quotes``: the
-    bot may name a price, ``discounts``: and lower it; ``dispatches``: work goes to a designer
-    without a person's word. ``campaigns``: may be written to unasked."""
+    """``priority``: with which they are handed to a person. ``wording``: how they are addressed.
+    ``messages_per_hour``: what is beyond is put off, and troubles nobody; None: no limit.
+    ``answers``: the bot settles by itself what they want, prices included; else a person does.
+    ``discounts``: a price may be lowered. ``dispatches``: work on pictures is taken on without a
+    person's word. ``campaigns``: they may be written to unasked."""
 
     priority: Literal["high", "normal"] = "normal"
     wording: Literal["vip", "plain"] = "plain"
     messages_per_hour: int | None = None
-    quotes: bool = True
+    answers: bool = True
     discounts: bool = True
     dispatches: bool = True
     campaigns: bool = True
@@ -30,7 +31,7 @@ LIMITS: Final = MappingProxyType(
         Level.GRAY: TierLimits(),
         Level.BLACK: TierLimits(
             messages_per_hour=BLACK_MESSAGES_PER_HOUR,
-            quotes=False,
+            answers=False,
             discounts=False,
             dispatches=False,
             campaigns=False,
@@ -43,6 +44,10 @@ _KNOWN: Final = frozenset(LIMITS)
 def limits_of(level: str) -> TierLimits:
     """A level that nobody knows is an ordinary one."""
     return LIMITS[Level(level)] if level in _KNOWN else LIMITS[Level.GRAY]
+
+
+def is_vip(level: str) -> bool:
+    return limits_of(level).wording == "vip"
 
 
 def is_over(level: str, last_hour: int) -> bool:

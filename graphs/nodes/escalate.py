@@ -14,6 +14,7 @@ from graphs.notices import customer_named
 from graphs.ordering import confirmed_order, designers_order
 from graphs.state import ConversationState, Update, after_orders
 from graphs.talk import is_work
+from graphs.tiers import worded
 
 _DESIGNER_WORK = frozenset({Intent.FIND_IMAGE.value, Intent.PROCESS_IMAGE.value})
 _TEMPLATES = {
@@ -161,7 +162,7 @@ def _called(state: ConversationState, context: TurnContext, reason: str) -> str:
     template = state["risk"].get("template") or _TEMPLATES.get(reason, "handoff")
     if template == "handoff" and state["classification"]["sentiment"] == "negative":
         template = "handoff_negative"
-    return context.services.templates.render(template, seed=context.turn_id)
+    return context.services.templates.render(worded(template, context), seed=context.turn_id)
 
 
 def _confidence(state: ConversationState) -> float:

@@ -20,6 +20,7 @@ from graphs.ordering import confirmed_order, quoted_order, waiting_for_yes
 from graphs.prompts import NO_ANSWER, RULES, grounded_answer
 from graphs.state import ConversationState, Update, after_orders
 from graphs.templates import NAMES
+from graphs.tiers import addressed, worded
 from graphs.trusted import as_sources, trusted_evidence
 from tools.models.calls import ChatMessage
 from tools.models.errors import ModelsExhausted
@@ -127,7 +128,8 @@ async def _small_talk(state: ConversationState, context: TurnContext) -> dict[st
     said = await chatted(state, context) if intent not in _SET_PHRASES else None
     if said is not None:
         return _decision(said, "chat", CHATTER, state["classification"]["confidence"], [])
-    return _say(state, context, "chat", intent if intent in _SET_PHRASES else "smalltalk")
+    template = worded(intent if intent in _SET_PHRASES else "smalltalk", context)
+    return _say(state, context, "chat", template, **addressed(template, context))
 
 
 def _ask_back(state: ConversationState, context: TurnContext) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from domain.decisions import RiskDecision, RiskOutcome
 from domain.intents import Intent, Sentiment
 from domain.negotiation import Answer
 from domain.pricing import approval_reasons
-from domain.risk import RiskFacts, assess, priority
+from domain.risk import TIER_LIMIT, RiskFacts, assess, priority
+from domain.tiers import is_over, limits_of
 from graphs.approved import quote_in
 from graphs.context import TurnContext
 from graphs.ordering import is_for_a_person
@@ -30,6 +31,8 @@ async def risk_check(state: ConversationState, context: TurnContext) -> Update:
         "priority": priority(decision, facts),
         "approval": _approval(state, context, decision),
     }
+    if TIER_LIMIT in decision.reasons:
+        risk["template"] = "tier_limited"
     if of_pictures:
         risk["template"] = of_pictures[0].template
         risk["evidence"] = [reason.evidence for reason in of_pictures]
@@ -43,7 +46,10 @@ def _about_price(state: ConversationState, facts: RiskFacts) -> RiskDecision | N
     bargain = state.get("bargain")
     if not state["classification"].get("bargains") or bargain is None or facts.rule_hands_over:
         return None
-    if bargain["kind"] == Answer.PERSON.value or facts.level == "black":
+    limits = limits_of(facts.level)
+    if is_over(facts.level, facts.last_hour):
+        return None
+    if bargain["kind"] == Answer.PERSON.value or not limits.discounts:
         return RiskDecision(RiskOutcome.HANDOFF, ("bargain",))
     return RiskDecision(RiskOutcome.ACCEPT, ("quoted",))
 
@@ -75,6 +81,7 @@ def _facts(state: ConversationState, context: TurnContext) -> RiskFacts:
         has_order_no="order_no" in state.get("entities", {}),
         offer=_offer(state, context),
         opening=not earlier_questions(state, 1),
+        last_hour=context.customer.last_hour,
         urgent=_urgent(found),
     )
 

@@ -167,8 +167,8 @@ def test_levels_differ_in_what_they_allow() -> None:
     white, gray, black = (limits_of(level) for level in Level)
     assert (white.priority, gray.priority, black.priority) == ("high", "normal", "normal")
     assert (white.wording, gray.wording) == ("vip", "plain")
-    assert all((gray.quotes, gray.discounts, gray.dispatches, gray.campaigns))
-    assert not any((black.quotes, black.discounts, black.dispatches, black.campaigns))
+    assert all((gray.answers, gray.discounts, gray.dispatches, gray.campaigns))
+    assert not any((black.answers, black.discounts, black.dispatches, black.campaigns))
     assert limits_of("unheard of") == gray
 
 
