@@ -17,6 +17,8 @@ MAX_MENTION_CHARS = 40
 MAX_MENTIONS = 24
 """Of one message; the first ones count."""
 MAX_TEXT_CHARS = 1_000
+ONE_NAME_CHARS = 10
+OF = "的"
 
 _SENTENCE = re.compile(r"[。!?;\n]+")
 _ASKED = re.compile(
@@ -34,7 +36,7 @@ def _longest_first(words: Iterable[str]) -> str:
 
 
 _BETWEEN = re.compile(f"(?:{_longest_first([*BETWEEN, *GRAMMAR])})+")
-_EMPTY = _longest_first([*EMPTY, *BETWEEN, *GRAMMAR, *PARTICLES])
+_EMPTY = _longest_first([*EMPTY, *BETWEEN, *GRAMMAR, *PARTICLES, OF])
 _WORDS = _longest_first(word for word in EMPTY if len(word) > 1)
 _HEAD = re.compile(f"(?:(?:{_WORDS})+|[也就还再又很挺个为要想找买])")
 _TAIL = re.compile(f"(?:{_WORDS}|(?<![酒网书茶])[{PARTICLES}]|[啥里中等先都就也才和])+$")
@@ -78,9 +80,7 @@ def _named(sentence: str) -> list[str]:
     found = []
     for piece in _PIECE.split(sentence):
         for part in _parted(piece):
-            value = _trimmed(part)
-            if len(value) > 1 and not _NOTHING.fullmatch(value):
-                found.append(value[:MAX_MENTION_CHARS])
+            found += [value[:MAX_MENTION_CHARS] for value in _of_each_other(part)]
     return found
 
 
@@ -95,6 +95,14 @@ def _parted(piece: str) -> list[str]:
         parts[-1] += first
         parts += others
     return parts
+
+
+def _of_each_other(part: str) -> list[str]:
+    """«长城脚下的公社» is one name, «我看中的那款星河7kW家用充电桩的安装说明» says two things."""
+    values = [value for value in map(_trimmed, part.split(OF)) if len(value) > 1]
+    values = [value for value in values if not _NOTHING.fullmatch(value)]
+    whole = OF.join(values)
+    return [whole] if len(values) > 1 and len(whole) <= ONE_NAME_CHARS else values
 
 
 def _trimmed(part: str) -> str:

@@ -13,7 +13,7 @@ _BETWEEN = (
 BETWEEN = tuple(_BETWEEN.split())
 """What stands before, after or between things that are named."""
 
-GRAMMAR = "你您我的了是有去在把给被请"
+GRAMMAR = "你您我了是有去在把给被请"
 """Single characters that part what is named; those common in names (都, 家, 大) are not here."""
 
 PARTICLES = "吗呢吧啊呀哦哟嘛啦么呗嘞哈哇"

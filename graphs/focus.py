@@ -9,13 +9,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from langchain_core.messages import AnyMessage, HumanMessage
+
 from domain.intents import CONTEXT_TURNS, DialogueType
 from domain.text import letters
 from domain.topics import leans
 from graphs.facts import Fact, facts_of, need
-from graphs.state import ConversationState, earlier_questions
+from graphs.state import ConversationState, contents, earlier_questions
 from tools.models.tokens import estimate_tokens
 
+CUSTOMER, US = "客户", "客服"
 MAX_LINE_CHARS = 40
 MAX_BARE_CHARS = 8
 """A message of so few characters that leans on others says nothing without them."""
@@ -31,17 +34,20 @@ _EARLIER = re.compile("之前|刚才|刚刚|上次|上回|前面|前几天|昨�
 @dataclass(frozen=True, slots=True)
 class ContextPolicy:
     """``budget``: tokens of a whole call; ``talk``: of them for the conversation; ``summary``: more
-    of them for its summary, where that is told."""
+    of them for its summary, where that is told; ``verbatim``: a talk of no more is told as it
+    was."""
 
     budget: int = 2_400
-    talk: int = 72
+    talk: int = 78
     summary: int = 80
+    verbatim: int = 36
 
 
 @dataclass(frozen=True, slots=True)
 class Focus:
-    """``known``: in the order of the talk. ``recent``: the customer's last questions, oldest first.
-    ``summary``: of what was before the window."""
+    """``known``: in the order of the talk. ``recent``: the last questions, or all that was said
+    where that is little, oldest first, each with who said it. ``summary``: of what was before the
+    window."""
 
     known: tuple[str, ...] = ()
     recent: tuple[str, ...] = ()
@@ -61,12 +67,39 @@ def focus_of(state: ConversationState, policy: ContextPolicy) -> Focus:
     text = state["classification"]["text"]
     turn = state.get("turn", 0)
     said_now = letters(text)
+    whole = _in_full(state, policy.verbatim)
+    if whole:
+        known = [value for value in _pinned(state, said_now) if not _holds(whole, value)]
+        return Focus(tuple(known), tuple(whole), _summary(state, text, policy.summary))
     facts = [one for one in facts_of(state.get("facts", ())) if letters(one.value) not in said_now]
     pinned = _pinned(state, said_now)
     recent = _recent(window(state), text, policy.talk // 2)
     left = policy.talk - _tokens(recent)
     known = _chosen(facts, pinned, turn, left)
     return Focus(tuple(known), tuple(recent), _summary(state, text, policy.summary))
+
+
+def _in_full(state: ConversationState, budget: int) -> list[str]:
+    """The whole talk where it is short; empty else."""
+    asked = len(window(state))
+    if not asked or asked < state.get("turn", 1) - 1:
+        return []
+    lines = [
+        f"{CUSTOMER if isinstance(one, HumanMessage) else US}:{' '.join(said.split())}"
+        for one, said in _told(state.get("messages", [])[:-1], asked)
+    ]
+    return lines if _tokens(lines) <= budget else []
+
+
+def _told(messages: Sequence[AnyMessage], asked: int) -> list[tuple[AnyMessage, str]]:
+    """The last ``asked`` questions with what was answered to them."""
+    begins = [at for at, one in enumerate(messages) if isinstance(one, HumanMessage)][-asked:]
+    inside = list(messages[begins[0] :]) if begins else []
+    return list(zip(inside, contents(inside), strict=True))
+
+
+def _holds(lines: Sequence[str], value: str) -> bool:
+    return any(value in line for line in lines)
 
 
 def _pinned(state: ConversationState, said_now: str) -> list[str]:
@@ -95,7 +128,7 @@ def _recent(questions: Sequence[str], text: str, budget: int) -> list[str]:
         return []
     lines: list[str] = []
     for question in reversed(questions):
-        line = " ".join(question.split())[:MAX_LINE_CHARS]
+        line = f"{CUSTOMER}:{' '.join(question.split())[:MAX_LINE_CHARS]}"
         budget -= estimate_tokens(line) + 1
         if budget < 0:
             break

@@ -18,14 +18,21 @@ def followed(
     state: ConversationState, context: TurnContext, said: str, kind: DialogueType
 ) -> Update:
     """``said``: the customer's words of this turn. What the state keeps of where it stands."""
+    return followed_by(state, context.session, said, kind)
+
+
+def followed_by(
+    state: ConversationState, session: int | None, said: str, kind: DialogueType
+) -> Update:
+    """``session``: its number; None where there are none (Studio)."""
     turn = state.get("turn", 0) + 1
     update: Update = {}
     known = state.get("session") or {}
-    if context.session is not None and context.session != known.get("no"):
+    if session is not None and session != known.get("no"):
         resumed = bool(known)
         turn += PAUSE_TURNS if resumed else 0
         before = state.get("summary", "") or known.get("before", "") if resumed else ""
-        update["session"] = {"no": context.session, "turn": turn, "before": before}
+        update["session"] = {"no": session, "turn": turn, "before": before}
         update |= {"summary": "", "topic": None} if resumed else {}
     topic = update.get("topic", state.get("topic"))
     return {

@@ -54,8 +54,8 @@ def told(focus: Focus) -> list[str]:
     if focus.summary:
         parts.append(f"【此前对话摘要】\n{as_data(focus.summary)}")
     if focus.recent:
-        asked = "\n".join(f"客户:{as_data(line)}" for line in focus.recent)
-        parts.append(f"【最近对话】\n{asked}")
+        lines = "\n".join(focus.recent)
+        parts.append(f"【最近对话】\n{as_data(lines)}")
     return parts
 
 
