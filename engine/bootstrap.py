@@ -29,6 +29,7 @@ from engine.caches import Caches, build_caches
 from engine.campaigns.build import Campaigns, build_campaigns
 from engine.campaigns.build import heard as heard_of_campaigns
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
+from engine.context import context_policy
 from engine.clients.build import Access, build_access
 from engine.customers.build import Customers, build_customers
 from engine.deliverables import Deliverables
@@ -817,6 +818,7 @@ def build_services(
             firm_s=settings.desk_patience_s,
         ),
         mood=mood_policy(settings),
+        talk=context_policy(settings),
     )
 
 

@@ -308,6 +308,7 @@ class Turns:
             channel=claim.channel,
             account=claim.account,
             customer=claim.customer,
+            session=turns.session_of(claim, started)[0],
             attachments=tuple(a for m in claim.messages for a in m.attachments),
             now=started,
             streams=self._waiting.watched(keys),

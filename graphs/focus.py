@@ -35,12 +35,14 @@ _EARLIER = re.compile("之前|刚才|刚刚|上次|上回|前面|前几天|昨�
 class ContextPolicy:
     """``budget``: tokens of a whole call; ``talk``: of them for the conversation; ``summary``: more
     of them for its summary, where that is told; ``verbatim``: a talk of no more is told as it
-    was."""
+    was. ``shortens``: a model is asked to shorten a summary that is longer, for ``shortens_s``."""
 
     budget: int = 2_400
     talk: int = 78
     summary: int = 80
-    verbatim: int = 36
+    verbatim: int = 39
+    shortens: bool = False
+    shortens_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)

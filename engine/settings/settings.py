@@ -18,6 +18,7 @@ from engine.settings.caches import CacheSettings
 from engine.settings.campaigns import CampaignSettings
 from engine.settings.channels import ChannelSettings, DeskSettings, NoticeSettings, TaskSettings
 from engine.settings.clients import ClientSettings
+from engine.settings.context import ContextSettings
 from engine.settings.customers import CustomerSettings
 from engine.settings.fields import (
     CUSTOM_PROVIDER,
@@ -49,6 +50,7 @@ class Settings(
     TurnSettings,
     ScalingSettings,
     AnswerSettings,
+    ContextSettings,
     SentimentSettings,
     ModelSettings,
     CacheSettings,

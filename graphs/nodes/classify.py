@@ -21,6 +21,7 @@ from graphs.following import followed
 from graphs.heard import beside_offers, calls_off, heard_of_orders
 from graphs.memory import merge_entities
 from graphs.mood import Mood, mood_of
+from graphs.recap import recapped
 from graphs.ruling import Ruled, allowed, nothing_ruled, ruled
 from graphs.state import ConversationState, Update, last_customer_message
 from graphs.talk import chosen_option, is_order_no, was_asked_for, was_quoted
@@ -95,7 +96,7 @@ async def classify(state: ConversationState, context: TurnContext) -> Update:
             "drafts": is_drafted(context),
         },
         "entities": merge_entities(state.get("entities", {}), found),
-        **followed(state, context, said, DIALOGUE_TYPE[intent]),
+        **await recapped(followed(state, context, said, DIALOGUE_TYPE[intent]), context),
         "upset": mood.upset,
         "paused": triggers.paused,
         "retrieval": None,
