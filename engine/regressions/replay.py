@@ -30,8 +30,8 @@ TURN_S = 120.0
 MAX_PICTURE_BYTES = 20 * 1024 * 1024
 _SCHEMES = ("http://", "https://", PREFIX)
 _KNOWN = text(
-    "INSERT INTO customers (contact_id, name, level, score, state, total_messages, last_active_at,"
-    " remark) VALUES (:contact, :name, :level, :score, 'new', 0, :at, '')"
+    "INSERT INTO customers (contact_id, name, level, pinned, score, state, total_messages,"
+    " last_active_at, remark) VALUES (:contact, :name, :level, :level, :score, 'new', 0, :at, '')"
 )
 
 

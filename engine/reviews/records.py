@@ -109,7 +109,7 @@ def recorded(row: TurnRecord) -> Recorded:
         said=(said[0], said[1]) if said is not None else None,
         resume=body["resume"],
         attachments=tuple(Attachment(**_known(Attachment, one)) for one in body["attachments"]),
-        customer=CustomerFacts(**_known(CustomerFacts, body["customer"])),
+        customer=_customer(body["customer"]),
         asks=body["asks"],
         tasks=tuple(body["tasks"]),
         desk=_at_desk(body["desk"]),
@@ -142,6 +142,11 @@ def _message(kind: str, key: str | None, text: str) -> BaseMessage:
     if kind == "remove":
         return RemoveMessage(id=str(key))
     return _ROLES[kind](content=text, id=key)
+
+
+def _customer(values: Mapping[str, Any]) -> CustomerFacts:
+    known = _known(CustomerFacts, values)
+    return CustomerFacts(**known | {"tags": tuple(known.get("tags", ()))})
 
 
 def _at_desk(stored: dict[str, Any] | None) -> AtDesk | None:

@@ -32,7 +32,10 @@ class Receives(Protocol):
 
 _MODE = text("SELECT mode FROM conversations WHERE id = :id")
 _STATE = text(
-    "UPDATE customers SET state = :state WHERE contact_id = :contact AND state <> :state"
+    "UPDATE customers SET state = CASE WHEN :state = 'new' AND state_before <> ''"
+    " THEN state_before ELSE :state END, version = version + 1,"
+    " state_before = CASE WHEN state IN ('churn', 'unsubscribed') THEN state_before ELSE state END"
+    " WHERE contact_id = :contact AND state <> :state"
     " AND (:state <> 'new' OR state = 'unsubscribed')"
 )
 
