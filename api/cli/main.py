@@ -10,6 +10,7 @@ from api.cli.backup import backup, restore
 from api.cli.campaign import campaign
 from api.cli.chat import chat
 from api.cli.client import client
+from api.cli.customer import customer
 from api.cli.doctor import doctor
 from api.cli.evaluate import evaluate
 from api.cli.kb import kb
@@ -45,6 +46,7 @@ cli.add_typer(campaign, name="campaign")
 cli.add_typer(prices, name="prices")
 cli.add_typer(rules, name="rules")
 cli.add_typer(wecom, name="wecom")
+cli.add_typer(customer, name="customer")
 cli.add_typer(agent, name="agent")
 cli.add_typer(client, name="client")
 cli.command()(backup)
