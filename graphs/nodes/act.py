@@ -9,6 +9,7 @@ from graphs.showing import show_first
 from graphs.state import ConversationState, Update
 from storage.effects import said
 from tools.perform import Act, perform
+from tools.registry import ToolCall
 
 _ACCEPTED = {"outcome": "accept", "missing": [], "priority": "normal"}
 
@@ -65,8 +66,11 @@ async def act_by_rule(one: dict[str, Any], context: TurnContext) -> dict[str, An
     """Call the tool, where rules may; its effects wait for the turn's commit."""
     done = Act()
     if context.rule_call is not None:
-        call = context.rule_call(one["rule"], one["key"])
-        done = await perform(context.services.tools, one["tool"], one["arguments"], call)
+        call, tools = context.rule_call(one["rule"], one["key"]), context.services.tools
+        if one["tool"] in tools and not tools.get(one["tool"]).inline:
+            done = _at_once_behind_the_turn(one, call)
+        else:
+            done = await perform(tools, one["tool"], one["arguments"], call)
         context.rule_acts.append(RuleAct(one["rule"], one["key"], one["tool"], done))
     return {
         "task_id": "",
@@ -86,6 +90,18 @@ async def act_on(fired: FiredTask, context: TurnContext) -> dict[str, Any]:
     context.acts.append((fired, done))
     lines = _said_here(done, context)
     return {"task_id": fired.task_id, "tool": fired.tool, "said": lines, "error": done.error}
+
+
+def _at_once_behind_the_turn(one: dict[str, Any], call: ToolCall) -> Act:
+    """A tool that talks to a peer is a task of ours, which is tried again where the peer is away."""
+    assert call.recipient is not None
+    payload = {
+        "due_at": call.now,
+        "to": as_dict(call.recipient),
+        "action": one["tool"],
+        "arguments": one["arguments"],
+    }
+    return Act(effects=(Effect(EffectKind.SCHEDULE, "schedule", payload),))
 
 
 def _said_here(done: Act, context: TurnContext) -> list[str]:

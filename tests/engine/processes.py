@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from domain.decisions import Evidence, Retrieval
 from domain.messages import InboundMessage
+from domain.rules import RuleSet
 from engine.bootstrap import TaskParts, assemble_engine, build_services
 from engine.channels import StaffChannel, WebhookChannel
 from engine.delivery import Channel, Deliverer
@@ -29,6 +30,7 @@ from engine.orders.quoting import requoting
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.reviews.records import record_turn
+from engine.rules.turns import TurnRules
 from engine.settings import load_settings
 from engine.settling import Settling
 from engine.tasks.acting import ActingPolicy
@@ -216,10 +218,12 @@ async def running_process(
     pictures: Callable[[Database], Looks] | None = None,
     desk: Callable[[Database], TurnDesk] | None = None,
     wakeups: Wakeups | None = None,
+    rules: RuleSet | None = None,
 ) -> AsyncIterator[Process]:
-    """A started engine on the database at ``url``, stopped with the block. ``pictures``: how it
-    looks at customers' pictures; None: not at all. ``desk``: what its turns know of the human desk;
-    None: no more than the rows say. ``wakeups``: None: it neither tells others nor hears them."""
+    """A started engine on the database at ``url``, stopped with the block. ``rules``:
+    instead of the product's; their tools act. ``pictures``: how it looks at customers'
+    pictures; None: not at all. ``desk``: what its turns know of the human desk; None: no
+    more than the rows say. ``wakeups``: None: it neither tells others nor hears them."""
     database = await asyncio.to_thread(_open, url)
     looks = pictures(database) if pictures is not None else None
     process = _assemble(
@@ -233,6 +237,7 @@ async def running_process(
         pictures=looks,
         desk=desk(database) if desk is not None else None,
         wakeups=wakeups,
+        rules=rules,
     )
     await process.engine.start()
     if process.work is not None:
@@ -269,10 +274,12 @@ def _assemble(
     pictures: Looks | None = None,
     desk: TurnDesk | None = None,
     wakeups: Wakeups | None = None,
+    rules: RuleSet | None = None,
 ) -> Process:
     knowledge, metrics = EchoKnowledge(), Metrics()
     registry = ToolRegistry(catalogue() + (tasks.tools if tasks else ()))
     services = replace(_services(), retriever=knowledge, tools=registry, pictures=pictures)
+    services = replace(services, rules=rules or services.rules)
     work = None
     if tasks is not None:
         work = TaskWork(
@@ -310,6 +317,7 @@ def _assemble(
         tasks=TaskParts(work.turns, Settling(work.book, frozenset(channels))) if work else None,
         orders=TurnOrders(orders, clock=clock),
         record=record_turn,
+        rules=TurnRules(database, book, metrics, zone=ZONE, channels=frozenset(channels)),
         desk=desk,
         wakeups=wakeups,
     )
