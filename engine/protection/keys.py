@@ -17,11 +17,12 @@ OFF = "off"
 _EXPECTED = "id:base64,…, or off"
 
 
-def field_keys(settings: Settings) -> FieldKeys:
+def field_keys(settings: Settings, *, make: bool = True) -> FieldKeys:
     """Those of the setting, then the data folder's own: what it has sealed stays readable.
 
     PostgreSQL is made for several machines, which need the same keys: without the setting nothing
-    is sealed there. Raises ConfigurationError for keys or a file that cannot be used.
+    is sealed there. ``make``: false: no key is made. Raises ConfigurationError for keys or a file
+    that cannot be used.
     """
     told = settings.field_keys.get_secret_value().strip() if settings.field_keys else ""
     if told == OFF:
@@ -29,7 +30,7 @@ def field_keys(settings: Settings) -> FieldKeys:
     file = settings.data_dir.expanduser() / FILE
     alone = settings.database_dsn().startswith("sqlite")
     keys = parse_keys(told) if told else NO_KEYS
-    if not (file.exists() if told else alone):
+    if not (told or alone) or not (file.exists() or (make and not told)):
         return keys
     try:
         own = bytes.fromhex(kept_secret(file))

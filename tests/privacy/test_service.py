@@ -69,7 +69,7 @@ def _say(client: httpx.Client, one: Personal) -> dict[str, Any]:
 
 def _journal(sandbox: SandboxServer, peer: str) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
-    while page := sandbox.journal(peer, since=entries[-1]["id"] if entries else 0):
+    while page := sandbox.journal(peer, since=entries[-1]["seq"] if entries else 0):
         entries += page
     return entries
 
