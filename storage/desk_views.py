@@ -18,7 +18,8 @@ _COLUMNS = """
     COALESCE(h.reason, '') AS reason, COALESCE(h.skill, '') AS skill,
     COALESCE(h.question, '') AS question, COALESCE(h.agent, '') AS agent,
     COALESCE(a.name, h.agent, '') AS agent_name, h.waiting_since_ts, h.asked_ts, h.due_ts,
-    h.first_reply_ts, COALESCE(h.outcome, '') AS outcome, h.rating
+    h.first_reply_ts, COALESCE(h.outcome, '') AS outcome, h.rating,
+    COALESCE(h.mood, '') AS mood
     """
 _PEOPLE = """
     LEFT JOIN customers u ON u.contact_id = c.contact_id LEFT JOIN agents a ON a.id = h.agent

@@ -107,6 +107,7 @@ class Looking(DeskParts):
             due_in_s=round(due - now, 1) if due is not None else None,
             outcome=row["outcome"],
             rating=row["rating"],
+            mood=row["mood"],
         )
 
     def _due(self, row: dict[str, Any], now: float) -> float | None:

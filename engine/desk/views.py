@@ -27,7 +27,7 @@ class QueueItem:
     """A conversation in a list. ``status``: open, taken, closed, or "" where none was handed over.
     ``unread``: the customer's messages since we last spoke. ``waiting_s``: since it joined the
     queue, while it waits. ``due_in_s``: until the next act is due, negative when overdue, None: the
-    customer's turn."""
+    customer's turn. ``mood``: of the customer when it was handed over: "", negative or strong."""
 
     conversation_id: str
     handoff: int | None
@@ -52,6 +52,7 @@ class QueueItem:
     due_in_s: float | None
     outcome: str
     rating: int | None
+    mood: str
 
 
 @dataclass(frozen=True, slots=True)
