@@ -13,6 +13,7 @@ from api.console import (
     knowledge,
     letters,
     orders,
+    overview,
     queue,
     search,
     tasks,
@@ -36,6 +37,7 @@ for _part in (
     turns,
     campaigns,
     agents,
+    overview,
 ):
     router.include_router(_part.router)
 

@@ -50,6 +50,7 @@ PLACES = (
     Place("orders", f"{CONSOLE_PATH}/orders", "picture", "o"),
     Place("knowledge", f"{CONSOLE_PATH}/knowledge", "book", "k"),
     Place("search", f"{CONSOLE_PATH}/search", "search", "s"),
+    Place("overview", f"{CONSOLE_PATH}/overview", "chart", "w", extra=True, needs="unscoped"),
     Place("approvals", f"{CONSOLE_PATH}/approvals", "check", "p", extra=True),
     Place("reviews", f"{CONSOLE_PATH}/reviews", "again", "v", extra=True),
     Place("tasks", f"{CONSOLE_PATH}/tasks", "clock", "t", extra=True, needs="unscoped"),

@@ -57,6 +57,7 @@ def pages_of(stage: Filled) -> dict[str, str]:
         "search-nothing": "/desk/search?q=zzzzzz",
         "canned": "/desk/canned",
         "campaigns": "/desk/campaigns",
+        "overview": "/desk/overview?days=14",
         "agents": "/desk/agents",
         "missing": "/desk/no-such-page",
     }
