@@ -49,13 +49,18 @@ def test_a_campaign_that_was_started_is_edited_no_more_and_stops_for_good(
     assert service.client.post(f"{path}/start").status_code == 409
 
 
+def rows_besides_the_audit_log(service: Service) -> dict[str, int]:
+    """What an administrator asks for is audited."""
+    return {table: count for table, count in service.all_rows().items() if table != "audit"}
+
+
 def test_a_dry_run_writes_nothing_and_names_the_reasons(service: Service) -> None:
     service.ask("你好", message_id="campaign-1", chat_id="活动客户")
-    before = service.all_rows()
+    before = rows_besides_the_audit_log(service)
     found = service.client.post(f"{PATH}/dry-run", json=BODY | {"segment": {}}).json()
     assert found["matched"] >= 1
     assert found["skipped"]["no_channel"] >= 1
-    assert service.all_rows() == before
+    assert rows_besides_the_audit_log(service) == before
 
 
 @pytest.mark.parametrize(
