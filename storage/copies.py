@@ -161,8 +161,8 @@ def _copy_table(
             file.write(b"".join(orjson.dumps([_told(v) for v in row]) + b"\n" for row in part))
             count += len(part)
             progress(table.name, count)
-    columns = tuple(column.name for column in table.columns)
-    return TableCopy(table.name, columns, count, _counter(connection, table))
+    columns = tuple(str(column.name) for column in table.columns)
+    return TableCopy(str(table.name), columns, count, _counter(connection, table))
 
 
 def _fill(

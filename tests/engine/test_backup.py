@@ -1,6 +1,7 @@
 """Backups: what was there is there again, on either database, and never half of it."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import shutil
@@ -17,6 +18,7 @@ from sqlalchemy import MetaData, create_engine, select, text
 from domain.errors import ConfigurationError, StorageError
 from engine.backup import MANIFEST, Backup, back_up, restore
 from engine.bootstrap import build_knowledge, open_database
+from engine.protection.keys import FILE as KEY
 from engine.settings import Settings, load_settings
 from knowledge.lock import FolderLock
 from storage import inbox
@@ -35,7 +37,8 @@ def quiet(_done: str) -> None:
 
 def settings_at(data_dir: Path, url: str | None) -> Settings:
     secret = SecretStr(url) if url is not None else None
-    return load_settings(env_files=None, data_dir=data_dir, database_url=secret)
+    keys = SecretStr(f"tests:{base64.b64encode(bytes(32)).decode()}")
+    return load_settings(env_files=None, data_dir=data_dir, database_url=secret, field_keys=keys)
 
 
 @pytest.fixture
@@ -131,6 +134,7 @@ def test_the_restored_index_answers_without_being_made_anew(make: Make, tmp_path
     fill(before)
     back_up(before, tmp_path / "backup", quiet)
     restore(after, tmp_path / "backup", quiet, force=False)
+    shutil.copy(before.data_dir / KEY, after.data_dir)  # it is kept apart from backups
     segments = {p.name for p in (after.data_dir / "knowledge").glob("segment-*")}
     assert segments == {p.name for p in (before.data_dir / "knowledge").glob("segment-*")}
 
