@@ -44,6 +44,7 @@ from api.orders.links import router as links
 from api.orders.pictures import MAX_PICTURE_BODY_BYTES, PICTURES_PATH
 from api.orders.pictures import router as pictures
 from api.platform.endpoints import router as platform
+from api.platform.sessions import router as sessions
 from api.reviews.endpoints import router as reviews
 from api.rules.endpoints import router as rules
 from api.stats.endpoints import router as stats
@@ -109,7 +110,7 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
     app.include_router(rules)
     app.include_router(campaigns)
     app.include_router(customers)
-    for router in (signing_in, clients, audit, stats):
+    for router in (signing_in, clients, audit, stats, sessions):
         app.include_router(router)
     app.include_router(console)
     app.router.routes.append(Route(MCP_PATH, mcp, include_in_schema=False))

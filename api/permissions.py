@@ -70,6 +70,8 @@ admin PATCH /api/v1/clients/{agent_id} own
 admin POST /api/v1/clients/{agent_id}/keys own
 admin DELETE /api/v1/clients/{agent_id}/keys/{key_id} own
 admin GET /api/v1/audit
+manage:customer GET /api/v1/sessions
+manage:customer GET /api/v1/sessions/{session_id}
 manage:customer GET /api/v1/customers
 manage:customer GET /api/v1/customers/{customer_id}
 manage:customer PATCH /api/v1/customers/{customer_id} own

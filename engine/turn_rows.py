@@ -53,6 +53,12 @@ def outcome_of(decision: dict[str, Any], *, handed: bool) -> str:
     return "solved" if decision["decision"] in _SOLVED else "unsolved"
 
 
+def settles(decision: dict[str, Any], *, handed: bool) -> bool:
+    """Whether the turn says how the session stands: what is said of the queue, of a talk that a
+    person ended, or to that person, changes nothing about that."""
+    return handed or decision["decision"] != "desk"
+
+
 def handoff_in(state: dict[str, Any]) -> HandoffRow | None:
     for effect in state["effects"]:
         if effect["kind"] == EffectKind.HANDOFF:

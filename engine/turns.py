@@ -36,6 +36,7 @@ from engine.turn_rows import (
     outcome_of,
     reply_row,
     said_in,
+    settles,
     turn_of,
     unknown_in,
 )
@@ -386,6 +387,7 @@ class Turns:
             model_calls=tuple(call_row(call) for call in context.calls),
             keep_checkpoints=self._policy.checkpoints_per_thread,
             sentiment=state["classification"]["sentiment"],
+            settles=settles(decision, handed=handoff is not None),
         )
 
     def _deliveries(

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 from domain.desk import EventKind, Mode
 from domain.errors import NotFound
 from domain.figures import Sums
-from storage import customer_counts, desk_events, drafts, figures
+from domain.sessions import Outcome
+from storage import customer_counts, desk_events, drafts, figures, sessions
 from storage.audit import record
 from storage.clock import iso
 from storage.handoffs import DESK, HandoffRow, open_handoff
@@ -354,6 +355,8 @@ def close(
     data = {"outcome": outcome, "why": why, "handoff": talk.handoff}
     _tell(connection, EventKind.RESOLVED, talk, by, now, data)
     _judged(connection, talk, talk.handoff, outcome, by=agent or by, now=now)
+    if outcome:
+        sessions.ended(connection, talk.conversation, Outcome(outcome), now=now)
     event = f"{RETURNED}:{talk.handoff}:{'ask' if asks else ''}"
     put_event(connection, talk.conversation, event, message_id=f"{event}:{iso(now)}", now=now)
     return True
@@ -383,6 +386,7 @@ def reopen(connection: Connection, talk: Talk, *, agent: str, now: float) -> boo
     _turn_to(connection, talk.conversation, Mode.HUMAN, now=now, agent=agent)
     _tell(connection, EventKind.REOPENED, talk, agent, now, {"handoff": last[0]})
     _judged(connection, talk, last[0], "", by=agent, now=now)
+    sessions.ended(connection, talk.conversation, Outcome.TRANSFERRED, now=now)
     return True
 
 
@@ -405,6 +409,7 @@ def rate(connection: Connection, handoff: int, rating: int, *, now: float) -> bo
         rating=rating,
         now=now,
     )
+    sessions.rated(connection, handoff, rating, now=now)
     data = {"rating": rating, "handoff": handoff}
     desk_events.tell(connection, EventKind.RATING, row[0], now=now, data=data)
     return True

@@ -46,7 +46,8 @@ class EffectRecord:
 @dataclass(frozen=True, slots=True)
 class TurnCommit:
     """Everything one turn leaves behind. ``result`` is the answer as JSON text; ``record``: what
-    `storage.reviews.keep_record` keeps of it."""
+    `storage.reviews.keep_record` keeps of it. ``settles``: ``outcome`` is how the
+    session stands now, else it stands as before."""
 
     claim: Claim
     turn_id: str
@@ -68,6 +69,7 @@ class TurnCommit:
     keep_checkpoints: int = 2
     record: Mapping[str, Any] | None = None
     sentiment: str = ""
+    settles: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ _SESSION = Statement(
     ON CONFLICT (session_key) DO UPDATE SET
         turn_count = sessions.turn_count + 1,
         total_tokens = sessions.total_tokens + excluded.total_tokens,
-        conversation_outcome = excluded.conversation_outcome,
+        conversation_outcome = CASE WHEN :settles THEN excluded.conversation_outcome
+                                    ELSE sessions.conversation_outcome END,
         last_active_at = excluded.last_active_at
     """
 )
@@ -261,6 +264,7 @@ def _touch_people(connection: Connection, turn: TurnCommit, session_key: str, at
             "contact_id": claim.contact_id,
             "name": seal(connection, claim.customer.name),
             "outcome": turn.outcome,
+            "settles": turn.settles,
             "tokens": turn.reply.tokens_total if turn.reply else 0,
             "at": at,
             "conversation_id": claim.conversation_id,

@@ -44,6 +44,8 @@ OPERATIONS = [
     ("post", "/api/v1/clients/{agent_id}/keys"),
     ("delete", "/api/v1/clients/{agent_id}/keys/{key_id}"),
     ("get", "/api/v1/audit"),
+    ("get", "/api/v1/sessions"),
+    ("get", "/api/v1/sessions/{session_id}"),
     ("get", "/api/v1/messages/{message_id}/answer"),
     ("post", "/api/ai_chat"),
     ("post", "/api/transfer_service"),

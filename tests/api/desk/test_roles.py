@@ -53,6 +53,8 @@ key PATCH /api/v1/clients/{agent_id}
 key POST /api/v1/clients/{agent_id}/keys
 key DELETE /api/v1/clients/{agent_id}/keys/{key_id}
 key GET /api/v1/audit
+key GET /api/v1/sessions
+key GET /api/v1/sessions/{session_id}
 key POST /api/ai_chat
 key POST /api/transfer_service
 key GET /api/transfer_service
