@@ -52,6 +52,7 @@ from api.tianwang.addresses import Addresses
 from api.tianwang.endpoints import conflict
 from api.tianwang.endpoints import router as tianwang
 from api.tools.endpoints import router as tools
+from api.traced import Traced
 from api.tuhui.endpoints import CALLBACK_PATH
 from api.tuhui.endpoints import router as tuhui
 from api.wechat.endpoints import CALLBACK_PATH as WECHAT_PATH
@@ -135,6 +136,8 @@ def create_app(kefu: Kefu, *, samples: bool = False) -> FastAPI:
         record=recorder(kefu.engine.database),
     )
     app.add_middleware(Addresses, settings=kefu.settings)
+    if kefu.tracing.on:
+        app.add_middleware(Traced, tracing=kefu.tracing)
     return app
 
 

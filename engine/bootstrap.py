@@ -79,6 +79,7 @@ from engine.tasks.desk import TaskDesk
 from engine.tasks.turns import TurnTasks
 from engine.tasks.work import TaskPolicy, TaskWork
 from engine.tool_desk import ToolDesk
+from engine.tracing import NO_TRACING, Tracing, build_tracing
 from engine.turns import Heard, Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
@@ -178,6 +179,7 @@ class Kefu:
     wecom: Wecom | None = None
     wechat: Wechat | None = None
     caches: Caches | None = None
+    tracing: Tracing = NO_TRACING
     customers: Customers = field(init=False)
     figures: Figures = field(init=False)
 
@@ -291,6 +293,7 @@ class Kefu:
         await self.http.aclose()
         if self.caches is not None:
             await self.caches.aclose()
+        await self.tracing.aclose()
         await asyncio.to_thread(self.engine.database.close)
         if self.lock is not None:
             self.lock.release()
@@ -538,6 +541,8 @@ def _build(settings: Settings, lock: FolderLock | None, *, works: bool) -> Kefu:
     )
     kefu.protection = Protection(database, retention_days(settings), owner=owner)
     kefu.wecom, kefu.wechat, kefu.caches = wecom, wechat, caches
+    kefu.tracing = build_tracing(settings, metrics)
+    parts.turns.traces.tracing = parts.deliverer.tracing = kefu.tracing
     kefu.customers = build_customers(settings, database, store)
     return kefu
 

@@ -17,8 +17,10 @@ from tenacity import (
 
 from domain.decisions import Effect
 from domain.errors import PeerRejected, PeerUnavailable
+from domain.spans import Value, current
 from engine.metrics import Metrics
 from engine.policy import EnginePolicy
+from engine.tracing import NO_TRACING, Tracing
 from storage import outbox
 from storage.database import Database
 from storage.outbox import Delivery
@@ -77,6 +79,7 @@ class Deliverer:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._slots = {name: asyncio.Semaphore(policy.deliveries_per_channel) for name in channels}
         self._stopping = False
+        self.tracing: Tracing = NO_TRACING
 
     @property
     def sending(self) -> list[int]:
@@ -151,6 +154,21 @@ class Deliverer:
             self._sending.discard(delivery.id)
 
     async def _send(self, delivery: Delivery) -> None:
+        told: dict[str, Value] = {
+            "messaging.operation.type": "send",
+            "messaging.system": "kefu.outbox",
+            "messaging.destination.name": delivery.channel,
+            "messaging.message.id": delivery.message_id,
+            "kefu.delivery.kind": delivery.kind,
+            "kefu.delivery.attempt": delivery.attempts,
+            "kefu.turn.id": delivery.turn_id,
+        }
+        name, of = f"send {delivery.channel}", delivery.turn_id
+        with self.tracing.root(name, told, kind="producer", of=of) as seen:
+            seen.note({"kefu.delivery.outcome": await self._sent(delivery)})
+
+    async def _sent(self, delivery: Delivery) -> str:
+        """How it went: delivered, postponed or dead."""
         channel = self._channels.get(delivery.channel)
         try:
             if channel is None:
@@ -158,12 +176,15 @@ class Deliverer:
             async with self._slots[delivery.channel]:
                 follow_ups = await self._try_quickly(channel, delivery)
         except PeerRejected as error:
-            await self._bury(delivery, str(error))
+            current.get().failed("PeerRejected")
+            return await self._bury(delivery, str(error))
         except PeerUnavailable as error:
-            await self._postpone(delivery, str(error), error.retry_after)
+            current.get().failed("PeerUnavailable")
+            return await self._postpone(delivery, str(error), error.retry_after)
         except Exception as error:
             log.exception("delivery %s failed in our own code", delivery.message_id)
-            await self._postpone(delivery, f"{type(error).__name__}: {error}", None)
+            current.get().failed(type(error).__name__)
+            return await self._postpone(delivery, f"{type(error).__name__}: {error}", None)
         else:
             now, owner = self._clock(), self._owner
             await self._settle(
@@ -172,6 +193,7 @@ class Deliverer:
                 "delivered",
                 follow_ups=follow_ups or (),
             )
+            return "delivered"
 
     async def _try_quickly(self, channel: Channel, delivery: Delivery) -> Sequence[Effect] | None:
         retrying = AsyncRetrying(
@@ -187,10 +209,9 @@ class Deliverer:
                 return await channel.deliver(delivery)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _postpone(self, delivery: Delivery, error: str, retry_after: float | None) -> None:
+    async def _postpone(self, delivery: Delivery, error: str, retry_after: float | None) -> str:
         if self._gives_up(delivery):
-            await self._bury(delivery, error)
-            return
+            return await self._bury(delivery, error)
         delay = max(self._policy.redelivery_delay(delivery.attempts), retry_after or 0.0)
         retry_at, owner = self._clock() + delay, self._owner
         log.warning(
@@ -207,6 +228,7 @@ class Deliverer:
             "postponed",
             error,
         )
+        return "postponed"
 
     def _gives_up(self, delivery: Delivery) -> bool:
         patience = self._policy.patience_s.get(delivery.channel)
@@ -216,7 +238,7 @@ class Deliverer:
         limit = delivery.max_attempts or self._policy.outbox_max_attempts
         return delivery.attempts >= limit
 
-    async def _bury(self, delivery: Delivery, error: str) -> None:
+    async def _bury(self, delivery: Delivery, error: str) -> str:
         now, owner = self._clock(), self._owner
         log.error("delivery %s is a dead letter: %s", delivery.message_id, error)
         await self._settle(
@@ -225,6 +247,7 @@ class Deliverer:
             "dead",
             error,
         )
+        return "dead"
 
     async def _settle(
         self,

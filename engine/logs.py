@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from domain.placeholders import masked
+from domain.spans import current
 
 MASK = "***"
 _SHORTEST_SECRET = 4
@@ -78,6 +79,8 @@ class LineFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         fields = {"time": time, "level": record.levelname, "logger": record.name}
         fields["message"] = self._mask(_message(record))
+        if trace := current.get().trace_id:
+            fields["trace_id"] = trace
         for name, value in vars(record).items():
             if name not in _STANDARD_FIELDS:
                 fields[name] = self._mask(f"{name}={value}").removeprefix(f"{name}=")

@@ -103,6 +103,12 @@ class Metrics:
         )
 
     def _add_caches(self) -> None:
+        self.trace_spans = Counter(
+            "kefu_trace_spans_total",
+            "Spans on their way to where traces go, by outcome: sent, failed, dropped (it is away)",
+            ["target", "outcome"],
+            registry=self.registry,
+        )
         self.cache_requests = Counter(
             "kefu_cache_requests_total",
             "Looks into a cache, by level (l1: this process, l2: Redis) and outcome: hit, miss,"

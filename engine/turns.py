@@ -17,15 +17,17 @@ from domain.desk import Mode
 from domain.errors import StaleTurn, TaskTaken
 from domain.ids import TurnId, effect_key
 from domain.messages import MessageKind
+from domain.spans import current
 from engine.answers import answer_for, bare_answer, build_answer, default_answer
 from engine.desk_turns import TurnDesk
 from engine.metrics import Metrics
-from engine.model_calls import call_row, count_call
+from engine.model_calls import call_row
 from engine.orders.turns import TurnOrders
 from engine.policy import EnginePolicy
 from engine.reviews.records import RecordTurn
 from engine.rules.turns import NO_RULES, RuleWork, TurnRules, work_of
 from engine.tasks.turns import TurnTasks
+from engine.turn_counts import count_turn
 from engine.turn_rows import (
     NOTHING_SAID,
     effect_records,
@@ -41,6 +43,7 @@ from engine.turn_rows import (
     unknown_in,
 )
 from engine.turn_stops import Stop, keep, spoken, stopped
+from engine.turn_traces import TurnTraces, note_commit
 from engine.waiting import MessageKey, WaitingRoom
 from graphs.context import FiredTask, Services, TurnContext
 from graphs.conversation import Graph
@@ -131,6 +134,7 @@ class Turns:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._slots = asyncio.Semaphore(policy.concurrent_turns)
         self._stopping = False
+        self.traces = TurnTraces()
 
     def use(self, services: Services) -> None:
         """From the next turn on; a turn that runs keeps those that it began with."""
@@ -144,6 +148,7 @@ class Turns:
         """Look at ``conversation`` at ``due_at``. May be said twice, and does no harm."""
         if self._stopping:
             return
+        self.traces.asked(claim)
         if conversation in self._active:
             # A claim that intake made between a commit and the next claim of the running task:
             # it is that task's now, else nobody would work on it before the lease ends.
@@ -191,6 +196,7 @@ class Turns:
 
     async def _work(self, conversation: str, claim: Claim | None) -> None:
         due: float | None = None
+        self.traces.apart()
         try:
             async with self._slots:
                 due = await self._work_through(conversation, claim)
@@ -221,7 +227,8 @@ class Turns:
             if claim is None:
                 return await self._next_due(conversation)
             may_rebuild = rebuilds < self._policy.rebuild_limit
-            committed = await self._one_turn(claim, calls, may_rebuild=may_rebuild)
+            with self.traces.turn(claim):
+                committed = await self._one_turn(claim, calls, may_rebuild=may_rebuild)
             if isinstance(committed, float):
                 return committed
             rebuilds = rebuilds + 1 if committed is None else 0
@@ -271,6 +278,7 @@ class Turns:
             await self._release(claim, retry_at=self._clock())
             return self._clock()
         except Exception as error:
+            current.get().failed(type(error).__name__)
             self._waiting.give_back(keys)
             return await self._failed(claim, error)
         finally:
@@ -488,18 +496,8 @@ class Turns:
             self._on_deliveries([d.queue for d in ran.commit.deliveries])
         if self._on_commit is not None:
             self._on_commit(ran.commit)
-        self._measure(ran, self._clock() - started)
-
-    def _measure(self, ran: _Ran, seconds: float) -> None:
-        metrics, answer = self._metrics, ran.answer
-        metrics.turns.labels(ran.commit.action, answer["decision"]).inc()
-        metrics.turn_seconds.observe(seconds)
-        metrics.confidence.observe(answer["confidence"])
-        metrics.talk.count(ran.commit)
-        for node, ms in answer.get("timings_ms", {}).items():
-            metrics.node_seconds.labels(node).observe(ms / 1000)
-        for call in ran.commit.model_calls:
-            count_call(metrics, call)
+        note_commit(ran.commit, ran.answer)
+        count_turn(self._metrics, ran.commit, ran.answer, self._clock() - started)
 
     async def _release(self, claim: Claim, *, retry_at: float, error: str | None = None) -> None:
         await self._database.write(

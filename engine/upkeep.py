@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain.decisions import Retrieval
 from domain.errors import KefuError, KnowledgeError, StorageError
+from domain.spans import Value, span
 from engine.knowledge import Knowledge
 from engine.metrics import Metrics
 from graphs.context import Searches
@@ -33,6 +34,7 @@ MAX_BATCHES = 50
 MAX_COUNTED = 10_000
 """Entries whose use is remembered until it is written; should the database be away, no more."""
 STOP_S = 5.0
+_SEARCH: dict[str, Value] = {"gen_ai.operation.name": "retrieval"}
 
 
 class Upkeep:
@@ -166,7 +168,18 @@ class MeasuredSearch:
     ) -> Retrieval:
         started = time.perf_counter()
         try:
-            return await self._search.search(query, context=context, category=category, top_k=top_k)
+            with span("search knowledge", _SEARCH) as seen:
+                found = await self._search.search(
+                    query, context=context, category=category, top_k=top_k
+                )
+                seen.note(
+                    {
+                        "kefu.search.confidence": found.confidence,
+                        "kefu.search.exact": found.exact,
+                        "kefu.search.entries": [item.id for item in found.evidence],
+                    }
+                )
+                return found
         except KnowledgeError:
             self._metrics.knowledge_failures.labels("search").inc()
             raise

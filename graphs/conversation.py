@@ -10,6 +10,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
+from domain.spans import span
 from graphs.context import NodeRun, TurnContext
 from graphs.nodes.act import act
 from graphs.nodes.approve import approve
@@ -89,7 +90,8 @@ def _observed(node: Node, make_context: MakeContext | None, route: Route | None)
             context = make_context(context)
         context.emit("node", {"name": name, "status": "start"})
         started = time.perf_counter()
-        update = await node(state, context)
+        with span(f"node {name}", {"kefu.node": name}):
+            update = await node(state, context)
         ms = round((time.perf_counter() - started) * 1000, 3)
         context.nodes.append((name, ms))
         context.emit("node", {"name": name, "status": "end", "ms": ms})

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.decisions import Effect
 from domain.errors import InvalidInput, KefuError, NotFound
+from domain.spans import Value, span
 from storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,13 @@ class ToolRegistry:
         tool = self.get(name)
         if call.caller.role not in tool.roles:
             raise NotAllowed("tool", f"{call.caller.role} 无权调用 {name}")
-        outcome = await tool.run(call, tool.parse(arguments))
+        told: dict[str, Value] = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": name,
+            "kefu.caller.role": call.caller.role.value,
+        }
+        with span(f"execute_tool {name}", told):
+            outcome = await tool.run(call, tool.parse(arguments))
         try:
             tool.result.model_validate(outcome.output)
         except ValidationError as error:

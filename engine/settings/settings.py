@@ -41,6 +41,7 @@ from engine.settings.protection import ProtectionSettings
 from engine.settings.rules import SentimentSettings
 from engine.settings.scaling import ScalingSettings
 from engine.settings.service import AnswerSettings, ServerSettings, StorageSettings, TurnSettings
+from engine.settings.tracing import TracingSettings
 
 
 class Settings(
@@ -54,6 +55,7 @@ class Settings(
     SentimentSettings,
     ModelSettings,
     CacheSettings,
+    TracingSettings,
     ChannelSettings,
     NoticeSettings,
     DeskSettings,
@@ -315,6 +317,7 @@ class Settings(
             "rerank_url": f"{base}/rerank/v1" if self.rerank_url else "",
             "qingyunke_url": f"{base}/qingyunke/api.php" if self.qingyunke_url else "",
             "rerank_api_key": credential if self.rerank_api_key else None,
+            **self._sandbox_traces(base, credential),
             "llm_api_key": credential if self.llm_api_key else None,
             "llm_api_base": _sandbox_model(base, llm) if llm else "",
             "llm_provider": llm,
@@ -324,6 +327,19 @@ class Settings(
             if getattr(self, f"{name}_api_key") is not None:
                 changed[f"{name}_api_key"] = credential
         return self.model_copy(update=changed)
+
+    def _sandbox_traces(self, base: str, credential: SecretStr) -> dict[str, Any]:
+        """Those that are sent at all; the sandbox shows them."""
+        collected = bool(self.otel_endpoint or self.otel_traces_endpoint)
+        return {
+            "otel_endpoint": f"{base}/otlp" if collected else "",
+            "otel_traces_endpoint": "",
+            "otel_headers": None,
+            "langfuse_host": f"{base}/otlp/langfuse",
+            "langfuse_secret_key": credential if self.langfuse_secret_key else None,
+            "langsmith_endpoint": f"{base}/otlp/langsmith",
+            "langsmith_api_key": credential if self.langsmith_api_key else None,
+        }
 
     def _sandbox_notices(self, base: str, credential: SecretStr) -> dict[str, Any]:
         """Whatever NOTIFICATION_CHANNEL names can be reached there."""

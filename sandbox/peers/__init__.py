@@ -7,6 +7,7 @@ from sandbox.peers.feishu import FeishuPeer
 from sandbox.peers.images import ImagesPeer
 from sandbox.peers.mail import MailPeer
 from sandbox.peers.model import ModelPeer
+from sandbox.peers.otlp import OtlpPeer
 from sandbox.peers.qingjian import QingjianPeer
 from sandbox.peers.qingyunke import QingyunkePeer
 from sandbox.peers.rerank import RerankPeer
@@ -35,4 +36,5 @@ PEERS: tuple[type[Peer], ...] = (
     TianwangPeer,
     TuhuiPeer,
     QingjianPeer,
+    OtlpPeer,
 )

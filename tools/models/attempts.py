@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential_jitter
 
+from domain.spans import Value, current, span
 from tools.models import tokens
 from tools.models.breaker import CircuitBreaker
 from tools.models.calls import ChatMessage, ModelAnswer, ModelCall, Outcome, Picture, SkipReason
@@ -118,7 +119,12 @@ class Provider:
             async for attempt in retrying:
                 with attempt:
                     number = attempt.retry_state.attempt_number
-                    return await self._attempt(request, number, window, followed)
+                    with span(f"chat {self.config.model}", self._told(request), "client") as seen:
+                        said = ((one.role, one.content) for one in request.messages)
+                        seen.say("gen_ai.input.messages", said)
+                        answer = await self._attempt(request, number, window, followed)
+                        seen.say("gen_ai.output.messages", [("assistant", answer.text)])
+                        return answer
         except AttemptFailed:
             return None
         except CallerFailed as error:
@@ -134,6 +140,16 @@ class Provider:
             config.daily_token_budget,
             self._terms.wall(),
         )
+
+    def _told(self, request: Request) -> dict[str, Value]:
+        """What a trace is told beforehand, in the words of OpenTelemetry's GenAI conventions."""
+        return {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": self.config.name,
+            "gen_ai.request.model": self.config.model,
+            "gen_ai.output.type": "json" if request.json_mode else "text",
+            "kefu.purpose": request.purpose,
+        }
 
     async def _attempt(
         self, request: Request, number: int, window: float, followed: bool
@@ -249,6 +265,8 @@ class Provider:
         )
         self._ledger.record(call)
         request.calls.append(call)
+        if started.number:
+            _note(call)
 
     def _worth_retrying(self, error: BaseException, followed: bool) -> bool:
         if not isinstance(error, AttemptFailed) or not error.failure.retryable:
@@ -288,6 +306,21 @@ class _WaitAsAsked(wait_base):
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked = error.failure.retry_after if isinstance(error, AttemptFailed) else None
         return self._otherwise(retry_state) if asked is None else asked
+
+
+def _note(call: ModelCall) -> None:
+    found: dict[str, Value] = {
+        "gen_ai.usage.input_tokens": call.tokens_in,
+        "gen_ai.usage.output_tokens": call.tokens_out,
+        "kefu.attempt": call.attempt,
+    }
+    if call.status is not None:
+        found["http.response.status_code"] = call.status
+    if call.cost is not None:
+        found |= {"kefu.cost": call.cost, "kefu.currency": call.currency}
+    current.get().note(found)
+    if call.outcome != "ok":
+        current.get().failed(call.outcome)
 
 
 def _tokens(request: Request, reply: Reply) -> tuple[int, int, bool]:
