@@ -271,6 +271,14 @@ work:desk GET /desk/reviews/tests
 work:desk POST /desk/reviews/tests/run
 work:desk POST /desk/reviews/tests/drop
 work:desk GET /desk/overview
+work:desk GET /desk/customers
+work:desk GET /desk/customers/{customer_id}
+work:desk POST /desk/customers/{customer_id}
+work:desk POST /desk/customers/{customer_id}/tags
+work:desk POST /desk/customers/{customer_id}/merge
+work:desk POST /desk/customers/{customer_id}/unmerge
+work:desk GET /desk/customers/{customer_id}/export
+work:desk POST /desk/customers/{customer_id}/erase
 work:desk GET /desk/campaigns
 work:desk POST /desk/campaigns
 work:desk POST /desk/campaigns/{campaign}/{act}

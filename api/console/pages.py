@@ -9,6 +9,7 @@ from api.console import (
     assets,
     campaigns,
     conversation,
+    customers,
     entry,
     knowledge,
     letters,
@@ -36,6 +37,7 @@ for _part in (
     search,
     turns,
     campaigns,
+    customers,
     agents,
     overview,
 ):

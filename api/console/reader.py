@@ -48,7 +48,8 @@ class Reader:
         return EVERYTHING in self.agent.scopes
 
     def may_see(self, needs: str) -> bool:
-        return {"": True, "unscoped": self.unscoped, "admin": self.rules}[needs]
+        allowed = {"": True, "unscoped": self.unscoped, "admin": self.rules}
+        return all(allowed[need] for need in needs.split("+"))
 
 
 def reader_of(signed: Signed) -> Reader:
@@ -75,6 +76,10 @@ async def _unscoped_acting(signed: TheActing) -> Reader:
     return _all_or_nothing(reader_of(signed))
 
 
+async def _unscoped_admin(signed: TheAdmin) -> Reader:
+    return _all_or_nothing(reader_of(signed))
+
+
 def _all_or_nothing(reader: Reader) -> Reader:
     if not reader.unscoped:
         raise InvalidInput("", "这一页不分账号,只对可以查看全部账号的人开放", status=403)
@@ -85,6 +90,7 @@ TheReader = Annotated[Reader, Depends(_reader)]
 TheActor = Annotated[Reader, Depends(_acting)]
 TheRuler = Annotated[Reader, Depends(_admin)]
 TheUnscoped = Annotated[Reader, Depends(_unscoped)]
+TheUnscopedRuler = Annotated[Reader, Depends(_unscoped_admin)]
 TheUnscopedActor = Annotated[Reader, Depends(_unscoped_acting)]
 
 

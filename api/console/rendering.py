@@ -35,7 +35,7 @@ HEADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An entry of the navigation. ``roles``: whom it is for; none: everybody."""
+    """An entry of the navigation. ``needs``: what a reader must be, joined by «+»."""
 
     name: str
     path: str
@@ -55,6 +55,9 @@ PLACES = (
     Place("reviews", f"{CONSOLE_PATH}/reviews", "again", "v", extra=True),
     Place("tasks", f"{CONSOLE_PATH}/tasks", "clock", "t", extra=True, needs="unscoped"),
     Place("letters", f"{CONSOLE_PATH}/deliveries", "send", "d", extra=True),
+    Place(
+        "customers", f"{CONSOLE_PATH}/customers", "people", "u", extra=True, needs="admin+unscoped"
+    ),
     Place("campaigns", f"{CONSOLE_PATH}/campaigns", "send", "m", extra=True, needs="admin"),
     Place("canned", f"{CONSOLE_PATH}/canned", "bolt", "c", extra=True),
     Place("agents", f"{CONSOLE_PATH}/agents", "people", "a", extra=True, needs="admin"),

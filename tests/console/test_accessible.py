@@ -57,6 +57,8 @@ def pages_of(stage: Filled) -> dict[str, str]:
         "search-nothing": "/desk/search?q=zzzzzz",
         "canned": "/desk/canned",
         "campaigns": "/desk/campaigns",
+        "customers": "/desk/customers",
+        "customer": "/desk/customers/1",
         "overview": "/desk/overview?days=14",
         "agents": "/desk/agents",
         "missing": "/desk/no-such-page",

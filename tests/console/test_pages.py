@@ -32,6 +32,7 @@ PAGES = (
     "/desk/search?q=x",
     "/desk/canned",
     "/desk/campaigns",
+    "/desk/customers",
     "/desk/overview",
     "/desk/agents",
     "/desk/nothing-here",

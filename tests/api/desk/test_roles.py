@@ -246,6 +246,14 @@ staff GET /desk/reviews/tests
 acts POST /desk/reviews/tests/run
 acts POST /desk/reviews/tests/drop
 unscoped GET /desk/overview
+admin GET /desk/customers
+admin GET /desk/customers/{customer_id}
+admin POST /desk/customers/{customer_id}
+admin POST /desk/customers/{customer_id}/tags
+admin POST /desk/customers/{customer_id}/merge
+admin POST /desk/customers/{customer_id}/unmerge
+admin GET /desk/customers/{customer_id}/export
+admin POST /desk/customers/{customer_id}/erase
 admin GET /desk/campaigns
 admin POST /desk/campaigns
 admin POST /desk/campaigns/{campaign}/{act}
