@@ -1,16 +1,18 @@
 """Campaigns, whom they are for, and what became of each: rows that a runner works through."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, bindparam, text
 
 from domain.campaigns import FOLLOWS, OPTED_OUT, CampaignStatus, Facts, Segment, Skip
+from storage import customers
 from storage.audit import record
 from storage.clock import iso
 from storage.leases import LeasedRows
+from storage.recipients import RecipientRow, recipient
 from storage.statements import Statement
 
 S = CampaignStatus
@@ -352,15 +354,19 @@ class CampaignBook(LeasedRows[int]):
         )
 
 
+_FAMILY = "m.contact_id = c.contact_id OR m.person_id = c.contact_id"
+
+
 def matching(
     connection: Connection, segment: Segment, *, now: float, after: int, limit: int
 ) -> list[tuple[int, str]]:
-    """Customers of the segment in the order of their rows: row id and contact id."""
+    """Persons of the segment in the order of their rows: row id, and the contact that speaks for
+    the person."""
     conditions, values = _conditions(segment, now)
     lists = [name for name, value in values.items() if isinstance(value, list)]
     statement = text(
-        "SELECT c.id, c.contact_id FROM customers c WHERE c.id > :after"  # noqa: S608
-        f"{conditions} ORDER BY c.id LIMIT :limit"
+        "SELECT c.id, c.contact_id FROM customers c"  # noqa: S608
+        f" WHERE c.id > :after AND c.person_id = ''{conditions} ORDER BY c.id LIMIT :limit"
     ).bindparams(*(bindparam(name, expanding=True) for name in lists))
     rows = connection.execute(statement, {"after": after, "limit": limit, **values})
     return [(int(row[0]), str(row[1])) for row in rows]
@@ -375,19 +381,24 @@ def _conditions(segment: Segment, now: float) -> tuple[str, dict[str, Any]]:
             parts.append(f"{column} IN :{name}")
             values[name] = list(wanted)
 
+    def any_contact(condition: str) -> None:
+        parts.append(
+            f"EXISTS (SELECT 1 FROM customers m WHERE ({_FAMILY}) AND ({condition}))"  # noqa: S608
+        )
+
     among("c.level", "levels", segment.levels)
     among("c.state", "states", segment.states)
-    among("c.contact_id", "contacts", segment.contacts)
-    for at, channel in enumerate(segment.channels):
-        values[f"channel{at}"] = _prefix(channel)
+    if segment.contacts:
+        values["contacts"] = list(segment.contacts)
+        any_contact("m.contact_id IN :contacts")
     if segment.channels:
-        ways = (f"c.contact_id LIKE :channel{at} ESCAPE '!'" for at in range(len(segment.channels)))
-        parts.append(f"({' OR '.join(ways)})")
-    tagged = "SELECT 1 FROM customer_tags t WHERE t.contact_id = c.contact_id AND t.tag = :{name}"
+        values |= {f"channel{at}": f"{_plain(one)}:%" for at, one in enumerate(segment.channels)}
+        ways = (f"m.contact_id LIKE :channel{at} ESCAPE '!'" for at in range(len(segment.channels)))
+        any_contact(" OR ".join(ways))
     for prefix, tags, word in (("with", segment.tags_all, ""), ("no", segment.tags_none, "NOT ")):
         for at, tag in enumerate(tags):
-            parts.append(f"{word}EXISTS ({tagged.format(name=f'{prefix}{at}')})")
-            values[f"{prefix}{at}"] = tag
+            parts.append(f"c.tags {word}LIKE :{prefix}{at} ESCAPE '!'")
+            values[f"{prefix}{at}"] = f"%{_plain(json.dumps(tag, ensure_ascii=False))}%"
     if segment.active_within_days is not None:
         parts.append("c.last_active_at >= :active")
         values["active"] = iso(now - segment.active_within_days * _DAY_S)
@@ -403,65 +414,66 @@ def _conditions(segment: Segment, now: float) -> tuple[str, dict[str, Any]]:
     return "".join(f" AND {part}" for part in parts), values
 
 
-def _prefix(channel: str) -> str:
-    escaped = channel.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    return f"{escaped}:%"
+def _plain(part: str) -> str:
+    """Signs that mean nothing to LIKE."""
+    return part.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
-def facts_of(
-    connection: Connection, contact_id: str, *, pushes: bool, room: int | None, mode: str
-) -> Facts:
-    """What is known of one customer now; ``pushes``, ``room`` and ``mode`` are of the conversation
-    to which the message would go."""
-    values = {"contact_id": contact_id}
-    level = connection.execute(
-        text("SELECT level FROM customers WHERE contact_id = :contact_id"), values
-    ).scalar()
-    tags = connection.execute(
-        text("SELECT tag FROM customer_tags WHERE contact_id = :contact_id"), values
-    ).scalars()
-    written = connection.execute(
-        text("SELECT MAX(sent_ts) FROM campaign_people WHERE contact_id = :contact_id"), values
-    ).scalar()
-    active = connection.execute(
-        text("SELECT MAX(session_last_ts) FROM conversations WHERE contact_id = :contact_id"),
-        values,
-    ).scalar()
-    return Facts(
-        level=str(level or "gray"),
-        tags=frozenset(tags),
-        mode=mode,
-        pushes=pushes,
-        room=room,
-        written_ts=written,
-        active_ts=active,
-    )
-
-
-_TAG = Statement(
-    "INSERT INTO customer_tags (contact_id, tag, added_by, created_at)"
-    " VALUES (:contact_id, :tag, 'customer', :at) ON CONFLICT (contact_id, tag) DO NOTHING"
+_PERSON_NOW = Statement(
+    """
+    SELECT c.level, c.tags,
+        (SELECT MAX(p.sent_ts) FROM campaign_people p WHERE p.contact_id IN
+            (SELECT m.contact_id FROM customers m
+             WHERE m.contact_id = c.contact_id OR m.person_id = c.contact_id))
+    FROM customers c WHERE c.contact_id = :contact_id
+    """
 )
-_UNTAG = Statement("DELETE FROM customer_tags WHERE contact_id = :contact_id AND tag = :tag")
+_TALKS_OF = Statement(
+    """
+    SELECT id, channel, account, chat_id, sender_id, contact_id, customer_name, mode,
+        session_last_ts
+    FROM conversations WHERE contact_id IN
+        (SELECT m.contact_id FROM customers m
+         WHERE m.contact_id = :contact_id OR m.person_id = :contact_id)
+    ORDER BY last_active_at DESC, id LIMIT 100
+    """
+)
+_MODE, _ACTIVE = 7, 8
+
+
+def person_now(
+    connection: Connection, contact_id: str, channels: Container[str]
+) -> tuple[Facts, RecipientRow | None]:
+    """How the person stands, and the conversation in which they wrote last of those that can be
+    written to: of ``channels``. ``contact_id``: the one that speaks for the person."""
+    values = {"contact_id": contact_id}
+    row = _PERSON_NOW.first(connection, values)
+    level, tags, written = row if row is not None else ("gray", "[]", None)
+    talks = _TALKS_OF.all(connection, values)
+    to = next((one for one in talks if one[1] in channels), None)
+    facts = Facts(
+        level=str(level),
+        tags=frozenset(json.loads(tags)),
+        mode=next((str(one[_MODE]) for one in talks if one[_MODE] != "bot"), "bot"),
+        pushes=to is not None,
+        written_ts=written,
+        active_ts=max((float(one[_ACTIVE]) for one in talks), default=None),
+    )
+    return facts, recipient(connection, to[:_MODE]) if to is not None else None
 
 
 def note_opted(connection: Connection, contact_id: str, word: str, *, now: float) -> None:
     """``word``: out or in, as the customer said it."""
-    values = {"contact_id": contact_id, "tag": OPTED_OUT}
-    changed = (
-        _TAG.run(connection, {**values, "at": iso(now)})
-        if word == "out"
-        else _UNTAG.run(connection, values)
+    add, remove = ((OPTED_OUT,), ()) if word == "out" else ((), (OPTED_OUT,))
+    customers.tag(connection, contact_id, add=add, remove=remove, actor="customer", now=now)
+    record(
+        connection,
+        at=iso(now),
+        actor="customer",
+        action=f"campaign.opted_{word}",
+        subject=contact_id,
+        detail={},
     )
-    if changed:
-        record(
-            connection,
-            at=iso(now),
-            actor="customer",
-            action=f"campaign.opted_{word}",
-            subject=contact_id,
-            detail={},
-        )
 
 
 def _values(new: NewCampaign) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class CampaignDesk:
             reasons: list[str] = []
             texts: list[str] = []
             for _, contact_id in page:
-                to, skip = self.sending.looked_at(connection, contact_id, now=now)
+                to, skip = self.sending.looked_at(connection, new.segment, contact_id, now=now)
                 if skip is not None or to is None:
                     reasons.append(str(skip or "no_channel"))
                 elif len(texts) < MAX_SAMPLE:

@@ -1,16 +1,16 @@
 """One customer of a campaign: may they be written to now, and the message as rows."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from domain.campaigns import CampaignPolicy, Facts, Skip, skip_reason, wording
+from domain.campaigns import CampaignPolicy, Segment, Skip, skip_reason, wording
 from domain.decisions import Effect, EffectKind
-from storage.campaigns import Campaign, Person, facts_of
+from storage.campaigns import Campaign, Person, person_now
 from storage.effects import Cause, apply
-from storage.recipients import RecipientRow, find_recipient
+from storage.recipients import RecipientRow
 from storage.tasks import TaskBook
 
 ACTOR = "campaigns"
@@ -33,18 +33,21 @@ class Sending:
         return "\n".join(part for part in (wording(campaign_text, name), self.hint) if part)
 
     def looked_at(
-        self, connection: Connection, contact_id: str, *, now: float
+        self, connection: Connection, segment: Segment, contact_id: str, *, now: float
     ) -> tuple[RecipientRow | None, Skip | None]:
         """Where it would go, and why it would not."""
-        to = find_recipient(connection, contact_id)
-        facts = self._facts(connection, contact_id, to, now)
+        wanted = self.channels.intersection(segment.channels or self.channels)
+        facts, to = person_now(connection, contact_id, wanted)
+        count = self.rooms.get(to.channel) if to is not None else None
+        if to is not None and count is not None:
+            facts = replace(facts, room=count(connection, to, now))
         return to, skip_reason(facts, self.policy, now=now)
 
     def send(
         self, connection: Connection, campaign: Campaign, person: Person, *, now: float
     ) -> tuple[str, Skip | None, tuple[str, ...]]:
         """Its message id, or why there is none; and queues of the outbox that got something."""
-        to, skip = self.looked_at(connection, person.contact_id, now=now)
+        to, skip = self.looked_at(connection, campaign.segment, person.contact_id, now=now)
         if skip is not None or to is None:
             return "", skip or Skip.NO_CHANNEL, ()
         key = f"campaign:{campaign.id}:{person.id}"
@@ -68,20 +71,3 @@ class Sending:
             "to": asdict(to) | {"pushes": True},
         }
         return Effect(EffectKind.MESSAGE, "message", payload)
-
-    def _facts(
-        self, connection: Connection, contact_id: str, to: RecipientRow | None, now: float
-    ) -> Facts:
-        if to is None:
-            return facts_of(connection, contact_id, pushes=False, room=None, mode="bot")
-        mode = connection.execute(
-            text("SELECT mode FROM conversations WHERE id = :id"), {"id": to.conversation_id}
-        ).scalar()
-        count = self.rooms.get(to.channel)
-        return facts_of(
-            connection,
-            contact_id,
-            pushes=to.channel in self.channels,
-            room=count(connection, to, now) if count is not None else None,
-            mode=str(mode or "bot"),
-        )

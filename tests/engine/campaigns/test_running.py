@@ -16,6 +16,7 @@ from engine.campaigns.runner import CampaignRunner
 from engine.campaigns.sending import Room, Sending
 from storage.campaigns import Campaign, CampaignBook, NewCampaign, note_opted
 from storage.clock import iso
+from storage.customer_merges import merge
 from storage.database import Database
 from storage.tasks import TaskBook
 
@@ -303,3 +304,26 @@ async def test_a_campaign_that_has_begun_is_edited_no_more(floor: Floor) -> None
 async def test_a_pace_above_the_limit_is_refused(floor: Floor) -> None:
     with pytest.raises(InvalidInput, match="每分钟最多 60"):
         await floor.desk.create(NewCampaign("活动", "好", Segment(), per_minute=61), actor="tests")
+
+
+async def test_a_person_with_several_contacts_gets_it_once_where_they_wrote_last(
+    floor: Floor,
+) -> None:
+    speaker = await floor.customer("甲", channel="api")
+    floor.now += 60
+    other = await floor.customer("乙")
+    await floor.database.write(lambda c: merge(c, speaker, other, actor="tests", now=floor.now))
+    campaign = await floor.started()
+    floor.now += 3_600
+    await floor.worked(floor.runner(), 10)
+    assert await floor.sent() == ["乙,八折\n回复 TD 退订"]
+    assert await floor.people(campaign) == {"甲": "sent"}
+
+
+async def test_who_opts_out_on_one_channel_is_left_alone_on_all(floor: Floor) -> None:
+    speaker, other = await floor.customer("甲"), await floor.customer("乙")
+    await floor.database.write(lambda c: merge(c, speaker, other, actor="tests", now=floor.now))
+    await floor.database.write(lambda c: note_opted(c, other, "out", now=floor.now))
+    campaign = await floor.started()
+    await floor.worked(floor.runner(), 10)
+    assert await floor.people(campaign) == {"甲": "opted_out"}
