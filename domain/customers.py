@@ -19,6 +19,8 @@ WEIGHT_VALUE = Fraction(30, 100)
 NEUTRAL = Fraction(60, 100)
 WHITE_FROM = 80
 BLACK_BELOW = 40
+BLACK_VERDICTS = 3
+"""Nobody is put on the black list for fewer: one talk that went wrong says more of us."""
 RECENT_DAYS = 30
 POSITIVE_FROM = 4
 """Of ratings 1 to 5."""
@@ -115,14 +117,15 @@ def standing(counters: Counters, average_deal: int, pinned: str = "") -> Standin
         WEIGHT_SATISFACTION * satisfaction + WEIGHT_ACTIVITY * activity + WEIGHT_VALUE * value
     )
     score = int(points + Fraction(1, 2))
-    level = Level(pinned) if pinned else level_of(score)
+    level = Level(pinned) if pinned else level_of(score, counters.judged)
     return Standing(score, level, satisfaction, activity, value)
 
 
-def level_of(score: int) -> Level:
+def level_of(score: int, judged: int) -> Level:
+    """``judged``: talks that the score rests on."""
     if score >= WHITE_FROM:
         return Level.WHITE
-    return Level.BLACK if score < BLACK_BELOW else Level.GRAY
+    return Level.BLACK if score < BLACK_BELOW and judged >= BLACK_VERDICTS else Level.GRAY
 
 
 def after(stage: Stage, happening: Happening) -> Stage:

@@ -117,7 +117,7 @@ def test_a_score_is_always_within_its_bounds(
 ) -> None:
     found = standing(Counters(messages, recent, positive, judged, paid, 1), average)
     assert 0 <= found.score <= 100
-    assert found.level is level_of(found.score)
+    assert found.level is level_of(found.score, judged)
 
 
 def test_a_level_that_a_person_decided_on_stands_whatever_the_score() -> None:
