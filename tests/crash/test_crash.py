@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.crash.deployment import Shape
 from tests.crash.kf_run import run_kf
 from tests.crash.run import run
 from tests.crash.task_run import run_tasks
@@ -18,6 +19,20 @@ def test_kill_9_loses_no_message_and_shows_no_reply_twice(tmp_path: Path) -> Non
     assert verdict.counts["of those offered more than once"] > 0
     assert verdict.counts["calls repeated because the process was away"] > 0
     assert verdict.counts["messages merged into another's turn"] > 0
+
+
+def test_doors_and_workers_that_are_killed_and_stand_still_lose_and_repeat_nothing(
+    tmp_path: Path,
+) -> None:
+    """A process stands still for longer than its leases last; `make crash` has it for a minute."""
+    shape = Shape(workers=2, freezes=1, freeze_s=4.0)
+    verdict = run("postgresql", tmp_path, kills=2, seed=8, progress=print, load=6, shape=shape)
+    assert verdict.problems == []
+    assert verdict.counts["kills"] >= 2
+    assert verdict.counts["processes that stood still and went on"] == 1
+    # The run is worth nothing if nobody asked while it went on.
+    assert verdict.counts["messages that a caller asked"] > 50
+    assert verdict.counts["calls repeated because the process was away"] > 0
 
 
 def test_kill_9_lets_every_task_fire_once_end_once_and_be_told(tmp_path: Path) -> None:
