@@ -8,15 +8,12 @@ as `NEUTRAL`, so that who is new starts gray with 60 points.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.intents import Intent
 
-WEIGHT_SATISFACTION = Fraction(40, 100)
-WEIGHT_ACTIVITY = Fraction(30, 100)
-WEIGHT_VALUE = Fraction(30, 100)
-NEUTRAL = Fraction(60, 100)
+WEIGHTS: Final = (40, 30, 30)
+"""Points for all of satisfaction, of activity, of value."""
 WHITE_FROM = 80
 BLACK_BELOW = 40
 BLACK_VERDICTS = 3
@@ -27,6 +24,19 @@ POSITIVE_FROM = 4
 CONSULTED = 3
 """Who writes more often than that is interested, whatever about; seed 003 counts the same."""
 DAY_S = 86_400.0
+
+
+class Share(NamedTuple):
+    """``part`` of ``whole``, which is above 0: whole numbers, so that a half is a half."""
+
+    part: int
+    whole: int
+
+    def __float__(self) -> float:
+        return self.part / self.whole
+
+
+NEUTRAL: Final = Share(3, 5)
 
 
 class Level(StrEnum):
@@ -53,7 +63,7 @@ class Happening(StrEnum):
     RETURN = "return"
 
 
-INTERESTED: Final = frozenset(
+INTERESTED: Final[frozenset[str]] = frozenset(
     {Intent.PRICE, Intent.FIND_IMAGE, Intent.PROCESS_IMAGE, Intent.PAYMENT, Intent.ORDER_STATUS}
 )
 """Intents of somebody who is about to buy."""
@@ -94,9 +104,9 @@ class Standing:
 
     score: int
     level: Level
-    satisfaction: Fraction
-    activity: Fraction
-    value: Fraction
+    satisfaction: Share
+    activity: Share
+    value: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +123,7 @@ def standing(counters: Counters, average_deal: int, pinned: str = "") -> Standin
     satisfaction = _share(counters.positive, counters.judged)
     activity = _share(counters.recent, counters.messages)
     value = _share(counters.paid, average_deal) if counters.paid else NEUTRAL
-    points = 100 * (
-        WEIGHT_SATISFACTION * satisfaction + WEIGHT_ACTIVITY * activity + WEIGHT_VALUE * value
-    )
-    score = int(points + Fraction(1, 2))
+    score = _points(satisfaction, activity, value)
     level = Level(pinned) if pinned else level_of(score, counters.judged)
     return Standing(score, level, satisfaction, activity, value)
 
@@ -176,7 +183,7 @@ def joined(stages: list[Stage]) -> Stage:
 
 def is_interested(intent: str, messages: int) -> bool:
     """``intent``: of the turn, "" if none; ``messages``: so far."""
-    return messages > CONSULTED or any(intent == one for one in INTERESTED)
+    return messages > CONSULTED or intent in INTERESTED
 
 
 def has_churned(silent_s: float, churn_days: float) -> bool:
@@ -200,10 +207,17 @@ def first_recent_day(today: int) -> int:
     return today - RECENT_DAYS + 1
 
 
-def _share(part: int, whole: int) -> Fraction:
-    if whole <= 0:
-        return NEUTRAL
-    return max(Fraction(0), min(Fraction(1), Fraction(part, whole)))
+def _points(satisfaction: Share, activity: Share, value: Share) -> int:
+    """The weighted sum, rounded half up. Every turn of a customer's asks for it: whole numbers are
+    a hundred times faster than fractions, and as exact."""
+    (a, b), (c, d), (e, f) = satisfaction, activity, value
+    of_satisfaction, of_activity, of_value = WEIGHTS
+    points = of_satisfaction * a * d * f + of_activity * c * b * f + of_value * e * b * d
+    return (2 * points + b * d * f) // (2 * b * d * f)
+
+
+def _share(part: int, whole: int) -> Share:
+    return NEUTRAL if whole <= 0 else Share(max(0, min(part, whole)), whole)
 
 
 def _at_most(state: State, most: State) -> State:

@@ -286,7 +286,7 @@ def _whole(connection: Connection, own: Own) -> list[Own]:
 def _settle(connection: Connection, whole: Sequence[Own], move: Move | None = None) -> None:
     """Write what follows from the counters, where it differs from what the rows say."""
     first = whole[0]
-    counted = _sum(own.counters for own in whole)
+    counted = first.counters if len(whole) == 1 else _sum(own.counters for own in whole)
     average = average_deal(connection) if counted.paid else 0
     found = standing(counted, average, first.pinned)
     stage = move(first.stage, counted) if move is not None else first.stage
