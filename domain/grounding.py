@@ -14,6 +14,7 @@ from typing import Literal
 from domain.claims import Clause, Source, clauses_of, tokens_of
 from domain.denials import contradicted
 from domain.names import unknown_names
+from domain.placeholders import personal_values
 from domain.quantities import (
     CLOCK,
     DISCOUNT,
@@ -244,6 +245,7 @@ _WHOLE_KNOWN, _SENTENCE_KNOWN = 0.4, 0.2
 def _unrelated(text: str, evidence: Sequence[Source], said: Sequence[str]) -> list[Objection]:
     """Sentences that share next to no words with the evidence, the customer or courtesy."""
     stock = _pairs(_STOCK)
+    own = frozenset[str]().union(*(_personal_pairs(one) for one in said))
     known = stock.union(*(_pairs(one) for one in said))
     grounded = frozenset[str]().union(*(_pairs(source.text) for source in evidence))
     whole = _pairs(text)
@@ -252,7 +254,7 @@ def _unrelated(text: str, evidence: Sequence[Source], said: Sequence[str]) -> li
     strange += [
         sentence
         for sentence in _SENTENCE.findall(text)
-        if _is_strange(_pairs(sentence) - stock, grounded, _SENTENCE_KNOWN)
+        if _is_strange(_pairs(sentence) - stock - own, grounded, _SENTENCE_KNOWN)
     ]
     return [Objection("unrelated", one.strip()[:20]) for one in strange]
 
@@ -263,6 +265,12 @@ def _is_strange(pairs: frozenset[str], known: frozenset[str], share: float) -> b
     familiar = len(pairs & known)
     novel = sum(not _DIGIT.search(pair) for pair in pairs - known)
     return familiar + novel >= _FEW_PAIRS and familiar < share * (familiar + novel)
+
+
+@lru_cache(maxsize=1_024)
+def _personal_pairs(text: str) -> frozenset[str]:
+    """Of a customer's own name, number or address: to repeat them states nothing."""
+    return frozenset[str]().union(*(_pairs(value) for value in personal_values(text)))
 
 
 @lru_cache(maxsize=1_024)

@@ -7,7 +7,7 @@ what looks like a placeholder has that hidden too.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from domain.personal_spans import KINDS, Kind, Span, find
 
@@ -114,9 +114,30 @@ class Restoring:
 
 def masked(text: str) -> str:
     """Without what is personal, for a log line: nothing tells one value from another."""
+    return _replaced(text, lambda span: f"〔{span.kind}〕")
+
+
+def impersonal(text: str) -> str:
+    """What is asked, without who asks: what knowledge is searched with. All of ``text`` where
+    nothing would be left."""
+    left = _replaced(text, lambda _: " ")
+    return left if any(map(str.isalnum, left)) else text
+
+
+def personal_values(text: str) -> tuple[str, ...]:
+    """What of ``text`` would be hidden, as it is written."""
+    return tuple(text[span.start : span.end] for span in find(text))
+
+
+def tails(text: str) -> tuple[str, ...]:
+    """What ``〔手机1尾号〕`` and its like may stand for, once ``text`` is hidden."""
+    return tuple(_last_digits(value) for value in personal_values(text))
+
+
+def _replaced(text: str, by: Callable[[Span], str]) -> str:
     parts, at = [], 0
     for span in find(text):
-        parts += [text[at : span.start], f"〔{span.kind}〕"]
+        parts += [text[at : span.start], by(span)]
         at = span.end
     return "".join([*parts, text[at:]])
 

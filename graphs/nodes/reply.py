@@ -8,6 +8,7 @@ from domain.approvals import quote_of
 from domain.decisions import Action, Effect, EffectKind, Evidence, as_dict
 from domain.grounding import cited, without_marks
 from domain.order_words import total_said
+from domain.placeholders import tails
 from domain.pricing import format_yuan, quote_lines
 from graphs.at_desk import MAX_QUESTION_CHARS
 from graphs.chatter import CHATTER, chatted
@@ -236,7 +237,7 @@ async def _generate(
         if context.streams:
             context.emit("token", {"text": text})
 
-    said = (question, customer, *focus.known, *focus.recent)
+    said = (question, customer, *tails(question), *focus.known, *focus.recent)
     stream = CheckedStream(as_sources(evidence), said, RULES, show)
     raw = await _ask(context, models, prompt, stream)
     objections = [] if raw is None or NO_ANSWER in raw else stream.finish(raw)

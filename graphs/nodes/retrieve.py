@@ -4,6 +4,7 @@ import logging
 
 from domain.decisions import Retrieval, as_dict
 from domain.errors import KnowledgeError
+from domain.placeholders import impersonal
 from graphs.context import TurnContext
 from graphs.focus import window
 from graphs.state import ConversationState, Update
@@ -16,7 +17,8 @@ async def retrieve(state: ConversationState, context: TurnContext) -> Update:
     if not found["text"].strip():
         return {"retrieval": None}
     try:
-        result = await context.services.retriever.search(found["text"], context=window(state))
+        asked = impersonal(found["text"])
+        result = await context.services.retriever.search(asked, context=window(state))
     except KnowledgeError as error:
         # No knowledge means no confidence, and that means a person: the message is not lost.
         log.error("knowledge cannot be searched: %s", error)

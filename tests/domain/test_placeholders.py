@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.placeholders import Placeholders, masked
+from domain.placeholders import Placeholders, impersonal, masked
 
 PIECES = st.sampled_from(
     (
@@ -159,6 +159,11 @@ def test_a_stream_cut_anywhere_says_what_the_whole_answer_says(text: str, cuts: 
     for cut in [*cuts, len(text)]:
         said, at = said + stream.feed(text[at : at + cut]), at + cut
     assert said + stream.finish() == placeholders.restore(text)
+
+
+def test_knowledge_is_searched_with_what_is_asked_and_not_with_who_asks() -> None:
+    assert impersonal("帆布包多少钱，15400000000") == "帆布包多少钱， "
+    assert impersonal("15400000000") == "15400000000"
 
 
 def test_a_log_line_tells_no_value_from_another() -> None:

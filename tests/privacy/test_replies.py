@@ -17,7 +17,7 @@ PEER = "model/deepseek"
 LOW = {"answer_threshold": 0.0, "clarify_threshold": 0.0}
 QUESTION = "帆布包有没有拉链"
 ADDRESS = "临枫区文澜路478号2栋501室"
-ASKED = f"我叫张若澜，手机15400001234，地址浙江省杭州市{ADDRESS}，{QUESTION}"
+ASKED = f"{QUESTION}，张若澜 15400001234 浙江省杭州市{ADDRESS} 收"
 _numbers = itertools.count(1)
 
 SAID = [
@@ -54,6 +54,7 @@ def service(running: Service, sandbox_server: SandboxServer) -> Service:
 def body(content: str) -> dict[str, Any]:
     name = f"r{next(_numbers)}"
     message = {"id": name, "chat_id": name, "sender": name, "content": content}
+    message |= {"sender_name": "张若澜"}
     return {"agent_id": "tests", "message": message}
 
 
