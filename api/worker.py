@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from api.clients.admission import recorder, standing_of
 from api.envelopes import STORAGE_AWAY, error_response
 from api.guard import Guard
+from api.identity import Tokens
 from api.ops.endpoints import health, livez, metrics
 from domain.errors import StorageError
 from engine.bootstrap import Kefu
@@ -33,11 +35,15 @@ def create_worker_app(kefu: Kefu) -> FastAPI:
     async def _storage(request: Request, _error: StorageError) -> Response:
         return error_response(request.url.path, 503, STORAGE_AWAY)
 
-    settings = kefu.settings
+    settings, secret = kefu.settings, kefu.access.secret
     app.add_middleware(
         Guard,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         signed=False,
         max_body_bytes=settings.max_body_bytes,
+        tokens=Tokens(secret.get_secret_value()) if secret is not None else None,
+        strict=settings.secret_key is not None,
+        standing=standing_of(kefu.access.clients),
+        record=recorder(kefu.engine.database),
     )
     return app
