@@ -191,3 +191,11 @@ async def test_old_firings_are_forgotten(database: Database) -> None:
     assert await database.write(lambda c: rules.forget_firings(c, before=150.0)) == 2
     left = await database.read(lambda c: rules.firing_counts(c, since=0.0))
     assert {one["fired"] for one in left.values()} == {1}
+
+
+def test_the_documentations_example_can_be_used() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text("utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    before, _, _ = DEFAULT.partition("\ntriggers:\n")
+    (trigger,) = check(f"{before}\n{example}").file.triggers
+    assert [step.kind for step in trigger.then] == ["tag", "tool"]
