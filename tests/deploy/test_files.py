@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from api.cli.main import cli
 from engine.settings import Settings, load_settings
 from engine.settings.settings import field_names
 
@@ -131,3 +133,14 @@ def test_programs_of_these_tests_are_there() -> None:
     """`make test` installs them; a test that is left out proves nothing."""
     assert shutil.which("systemd-analyze")
     assert shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+
+
+def test_the_guide_names_settings_commands_and_files_that_exist() -> None:
+    guide = (ROOT / "docs" / "deployment.md").read_text("utf-8")
+    settings = set(re.findall(r"\bKEFU_[A-Z0-9_]+\b", guide)) - {"KEFU_HTTP_PORT"}  # compose.yaml's
+    assert settings >= {"KEFU_ROLE", "KEFU_DRAIN_S", "KEFU_WORKER_PORT"}
+    assert settings <= KNOWN
+    commands = set(typer.main.get_command(cli).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"^(?:\w+=\S+ )*kefu (\w+)", guide, re.M)) <= commands
+    for path in re.findall(r"`((?:deploy|tests|docs|engine|storage)/[\w/.-]*)`", guide):
+        assert (ROOT / path).exists(), path
