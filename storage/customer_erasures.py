@@ -106,6 +106,7 @@ def erase(
         counts[holding.table] += _forget(connection, holding, trail)
     _NAMELESS_DEALS.run(connection, {})
     _forget_texts(connection, trail, counts)
+    _blank_segments(connection, trail, stands_for)
     _forget_pictures(connection, files.pictures, trail, counts)
     counts["audit"] += _blank_audit(connection, trail, stands_for)
     told = {name: count for name, count in sorted(counts.items()) if count}
@@ -221,6 +222,22 @@ def _forget_texts(connection: Connection, trail: Trail, counts: Counter[str]) ->
             params,
         )
         counts[table] += done.rowcount
+
+
+def _blank_segments(connection: Connection, trail: Trail, stands_for: str) -> None:
+    """Somebody stays in the place of who was chosen by name: without any, a campaign would be for
+    everybody."""
+    named, params = _within("segment", trail.contact)
+    found = connection.execute(
+        text(f"SELECT id, segment FROM campaigns WHERE {named}"),  # noqa: S608
+        params,
+    ).all()
+    for number, segment in found:
+        kept = json.loads(segment)
+        kept["contacts"] = [
+            stands_for if one in trail.contact else one for one in kept.get("contacts", ())
+        ]
+        _change(connection, "campaigns", "id", [number], {"segment": _json(kept)})
 
 
 def _blank_audit(connection: Connection, trail: Trail, stands_for: str) -> int:

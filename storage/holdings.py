@@ -97,14 +97,14 @@ HOLDINGS: Final = (
 APART: Final = frozenset(
     {
         *("audit", "learned_knowledge", "question_clusters", "reply_windows", "tool_calls"),
-        *("pictures", "picture_sources", "customer_erasures"),
+        *("pictures", "picture_sources", "customer_erasures", "campaigns"),
     }
 )
 """Tables that `storage.customer_erasures` goes through by itself: what they hold of a customer
 stands in texts, or is shared."""
 IMPERSONAL: Final = frozenset(
     {
-        *("agents", "agent_sessions", "alerts", "alert_events", "callbacks_seen", "campaigns"),
+        *("agents", "agent_sessions", "alerts", "alert_events", "callbacks_seen"),
         *("canned_replies", "client_keys", "clients", "counters", "desk_watch", "field_keys"),
         *("figures", "heartbeats", "kf_accounts", "knowledge_changes", "knowledge_entries"),
         *("knowledge_jobs", "knowledge_staged", "knowledge_versions", "learning_revision"),

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, insert, text
 
 from domain.errors import InvalidInput, NotFound
 from domain.messages import InboundMessage
@@ -80,6 +80,21 @@ async def test_the_number_of_an_erased_message_is_not_given_again(filled: Databa
     message = InboundMessage("web", "shop", "m-new", "chat", "somebody", "你好", received_at=NOW)
     receipt = await filled.write(lambda c: inbox.receive(c, message))
     assert receipt.row_id > before
+
+
+async def test_a_campaign_for_an_erased_customer_is_for_nobody_and_not_for_everybody(
+    filled: Database,
+) -> None:
+    segment = json.dumps({"levels": [], "contacts": [GONE.contact]})
+    row = {"name": "x", "text": "x", "segment": segment, "created_at": "", "updated_at": ""}
+
+    def add(connection: Connection) -> None:
+        connection.execute(insert(TABLES["campaigns"]).values(row))
+
+    await filled.write(add)
+    done = await erased(filled)
+    (left,) = await filled.read(lambda c: rows(c, "SELECT segment FROM campaigns"))
+    assert json.loads(left["segment"])["contacts"] == [done.digest]
 
 
 async def test_sums_stay_without_a_name(filled: Database) -> None:
