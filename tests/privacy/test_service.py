@@ -1,5 +1,5 @@
-"""The 300 messages through a running service: what the model, the re-ranking server, the logs and
-whoever else is told of them."""
+"""The 300 messages through a running service: what the model, the re-ranking server, logs and
+traces are told of them."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +26,7 @@ class Ran:
     told: str
     prompts: list[str]
     log: str
+    spans: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             "KEFU_ANSWER_THRESHOLD": "0.02",
             "KEFU_CLARIFY_THRESHOLD": "0.01",
             "KEFU_LOG_LEVEL": "DEBUG",
+            "KEFU_TRACE_TEXT": "hidden",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"{sandbox.url}/otlp",
         }
         folder = tmp_path_factory.mktemp("privacy") / "data"
         with running_service(folder, sandbox_url=sandbox.url, env=env) as service:
@@ -45,8 +48,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             log = service.log()
         entries = [entry for peer in SECRET_PEERS for entry in _journal(sandbox, peer)]
         told = json.dumps(entries, ensure_ascii=False)
+        spans = [json.dumps(one, ensure_ascii=False) for one in _spans(sandbox)]
         prompts = [json.dumps(one, ensure_ascii=False) for one in _journal(sandbox, MODEL)]
-    return Ran(answers, told, prompts, log)
+    return Ran(answers, told, prompts, log, spans)
 
 
 def _say_all(service: Service) -> dict[str, dict[str, Any]]:
@@ -74,6 +78,10 @@ def _journal(sandbox: SandboxServer, peer: str) -> list[dict[str, Any]]:
     return entries
 
 
+def _spans(sandbox: SandboxServer) -> list[dict[str, Any]]:
+    return list(sandbox.get("/_sandbox/otlp/spans")["spans"])
+
+
 def test_the_model_is_asked_about_most_of_them(ran: Ran) -> None:
     assert len(ran.prompts) >= LEAST_ASKED
 
@@ -85,6 +93,11 @@ def test_no_marked_value_reaches_a_model_or_the_reranking_server(ran: Ran) -> No
 def test_no_marked_value_is_in_the_logs(ran: Ran) -> None:
     assert found_in(ran.log, MESSAGES) == set()
     assert len(ran.log) > 1_000
+
+
+def test_no_marked_value_is_in_the_traces_that_hold_what_was_said(ran: Ran) -> None:
+    assert found_in("\n".join(ran.spans), MESSAGES) == set()
+    assert sum("〔" in span for span in ran.spans) >= LEAST_ASKED
 
 
 def test_order_numbers_and_amounts_reach_the_model(ran: Ran) -> None:
