@@ -282,6 +282,11 @@ work:desk POST /desk/customers/{customer_id}/erase
 work:desk GET /desk/campaigns
 work:desk POST /desk/campaigns
 work:desk POST /desk/campaigns/{campaign}/{act}
+work:desk GET /desk/clients
+work:desk POST /desk/clients
+work:desk POST /desk/clients/one
+work:desk POST /desk/clients/keys
+work:desk POST /desk/clients/keys/revoke
 work:desk GET /desk/agents
 work:desk POST /desk/agents
 work:desk GET /desk/canned

@@ -8,6 +8,7 @@ from api.console import (
     approvals,
     assets,
     campaigns,
+    clients,
     conversation,
     customers,
     entry,
@@ -38,6 +39,7 @@ for _part in (
     turns,
     campaigns,
     customers,
+    clients,
     agents,
     overview,
 ):

@@ -57,6 +57,7 @@ def pages_of(stage: Filled) -> dict[str, str]:
         "search-nothing": "/desk/search?q=zzzzzz",
         "canned": "/desk/canned",
         "campaigns": "/desk/campaigns",
+        "clients": "/desk/clients",
         "customers": "/desk/customers",
         "customer": "/desk/customers/1",
         "overview": "/desk/overview?days=14",

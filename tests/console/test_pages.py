@@ -33,6 +33,7 @@ PAGES = (
     "/desk/canned",
     "/desk/campaigns",
     "/desk/customers",
+    "/desk/clients",
     "/desk/overview",
     "/desk/agents",
     "/desk/nothing-here",

@@ -257,6 +257,11 @@ admin POST /desk/customers/{customer_id}/erase
 admin GET /desk/campaigns
 admin POST /desk/campaigns
 admin POST /desk/campaigns/{campaign}/{act}
+admin GET /desk/clients
+admin POST /desk/clients
+admin POST /desk/clients/one
+admin POST /desk/clients/keys
+admin POST /desk/clients/keys/revoke
 admin GET /desk/agents
 admin POST /desk/agents
 staff GET /desk/canned
