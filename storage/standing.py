@@ -14,12 +14,15 @@ from storage.statements import Statement
 ACTIVE_S, IDLE_S, DORMANT_S = 300.0, 900.0, 1_800.0
 """Seed 003: seconds since the last message until which a session is called so."""
 _WINDOWS_READ = 5_000
+_PUT_OFF_S = 900.0
+"""What is postponed for longer waits for something else, such as the customer's next word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Ages in seconds, 0 where nothing waits. ``parked``: messages whose turn was given up;
-    ``dead``: deliveries that were. ``active``, ``idle`` and ``dormant``: sessions by their life."""
+    """Ages in seconds, 0 where nothing waits; ``outbox_age`` leaves out what is put off on purpose.
+    ``parked``: messages whose turn was given up; ``dead``: deliveries that were. ``active``,
+    ``idle`` and ``dormant``: sessions by their life."""
 
     conversations: int
     queue_age: float
@@ -46,7 +49,9 @@ _NOW = Statement(
     SELECT (SELECT COUNT(*) FROM conversations WHERE due_at IS NOT NULL),
         (SELECT MIN(first_unread_ts) FROM conversations WHERE due_at IS NOT NULL),
         (SELECT COUNT(*) FROM outbox WHERE status = 'pending'),
-        (SELECT MIN(created_at) FROM outbox WHERE status = 'pending'),
+        (SELECT MIN(o.created_at) FROM outbox o WHERE o.status = 'pending' AND NOT EXISTS (
+            SELECT 1 FROM outbox e WHERE e.status = 'pending' AND e.queue = o.queue
+                AND e.id <= o.id AND e.next_attempt_at > :far)),
         (SELECT COUNT(*) FROM outbox WHERE status = 'dead'),
         (SELECT COUNT(*) FROM dead_letters WHERE status = 'parked'),
         (SELECT COUNT(*) FROM handoffs WHERE status = 'open' AND target = :desk),
@@ -76,7 +81,7 @@ _CLIENTS = Statement(
 
 
 def read(connection: Connection, *, now: float) -> Standing:
-    row = _NOW.all(connection, {"desk": DESK})[0]
+    row = _NOW.all(connection, {"desk": DESK, "far": now + _PUT_OFF_S})[0]
     sessions = _SESSIONS.all(
         connection,
         {

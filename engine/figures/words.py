@@ -7,7 +7,7 @@ from domain.alerts import AlertName
 FIRING_TITLE = "告警：{title}"
 FIRING = "当前 {value}，超过阈值 {threshold}。{detail}"
 RESOLVED_TITLE = "恢复：{title}"
-RESOLVED = "当前 {value}，已回到阈值 {threshold} 以内，持续了 {minutes} 分钟。"
+RESOLVED = "当前 {value}（阈值 {threshold}），告警持续了 {minutes} 分钟。"
 
 TITLES: Mapping[AlertName, str] = {
     AlertName.CPU_HIGH: "CPU 使用率过高",

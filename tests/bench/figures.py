@@ -1,5 +1,5 @@
 """``python -m tests.bench.figures``: what counting costs a turn, and what it costs to read the
-figures of a year of traffic. SQLite, and PostgreSQL with four writers that count the same channel."""
+figures of a year of traffic. SQLite, and PostgreSQL with four writers that count one channel."""
 
 import argparse
 import asyncio

@@ -30,7 +30,7 @@ async def test_a_busy_processor_is_told_of_once_and_so_is_its_end(bench: Bench) 
     _, over = await bench.notices()
     assert over["title"] == "恢复：CPU 使用率过高"
     # From the 75th second (high since the 15th) to the 360th (low since the 240th).
-    assert over["text"] == "当前 20%，已回到阈值 80% 以内，持续了 5 分钟。"
+    assert over["text"] == "当前 20%（阈值 80%），告警持续了 5 分钟。"
     assert over["priority"] == "normal"
     assert len(bench.queues) == 2
     events = await bench.alerts.events(limit=10)
@@ -199,6 +199,28 @@ async def test_what_waits_too_long_is_told_of(bench: Bench, table: str, name: Al
     bench.now += 1
     await bench.alerts.check()
     assert await bench.state(name) == "firing"
+
+
+async def test_what_waits_for_the_customers_next_word_does_not_wait_too_long(
+    bench: Bench,
+) -> None:
+    """WeChat takes no more before it; what stands behind it in its queue waits with it."""
+
+    def unit(connection: Connection) -> None:
+        for message, later in (("m1", 48 * 3_600.0), ("m2", 0.0)):
+            connection.execute(
+                text(
+                    "INSERT INTO outbox (message_id, queue, kind, channel, account,"
+                    " conversation_id, turn_id, payload, status, attempts, next_attempt_at,"
+                    " lease_until, created_at, task_run) VALUES (:message, 'q', 'message',"
+                    " 'wechat', '', 'c', 't', '{}', 'pending', 1, :later, 0, :at, 0)"
+                ),
+                {"message": message, "later": NOON + later, "at": iso(NOON - 4_000)},
+            )
+
+    await bench.database.write(unit)
+    await bench.alerts.check()
+    assert await bench.state(AlertName.OUTBOX_AGE) == "ok"
 
 
 async def test_a_silent_client_is_told_of_by_who_misses_it_and_stands_here_all_the_same(
