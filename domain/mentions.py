@@ -35,10 +35,11 @@ def _longest_first(words: Iterable[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(set(words), key=len, reverse=True))
 
 
-_BETWEEN = re.compile(f"(?:{_longest_first([*BETWEEN, *GRAMMAR])})+")
+_BETWEEN = re.compile(rf"(?:(?!是\d)(?:{_longest_first([*BETWEEN, *GRAMMAR])}))+")
 _EMPTY = _longest_first([*EMPTY, *BETWEEN, *GRAMMAR, *PARTICLES, OF])
 _WORDS = _longest_first(word for word in EMPTY if len(word) > 1)
-_HEAD = re.compile(f"(?:(?:{_WORDS})+|[也就还再又很挺个为要想找买])")
+_ONE = "[也就还再又很挺个为要想找买是]"
+_HEAD = re.compile(f"(?:(?:{_WORDS})+{_ONE}?|{_ONE})")
 _TAIL = re.compile(f"(?:{_WORDS}|(?<![酒网书茶])[{PARTICLES}]|[啥里中等先都就也才和])+$")
 _NOTHING = re.compile(f"(?:{_EMPTY}|[\\W_])*", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")

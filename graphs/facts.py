@@ -28,6 +28,7 @@ class Fact(NamedTuple):
 _FEW_CHARS, _OLD_TURNS = 2, 8
 _NUMBER = re.compile(r"[\d\- ]{7,}")
 _CODED = re.compile(r"(?<![a-z0-9])[a-z]{1,8}[-_]?\d{5,}(?!\d)", re.IGNORECASE)
+_SHORT_CODE = re.compile(r"(?<![a-z0-9.])[a-z]{1,3}-?\d{2,4}(?![a-z0-9.])", re.IGNORECASE)
 _LONG_NUMBER = re.compile(r"(?<![\d.-])\d{8,}(?!\d)")
 # Weights of a logistic regression, rounded: what of a dialogue's names its next turn needs, on
 # every second dialogue of 10 turns and more of CrossWOZ (docs/context.md).
@@ -35,6 +36,10 @@ _LATEST, _BEFORE_IT, _AGE = 2.0, 1.7, 2.0
 _BY_CUSTOMER, _ASKED, _SHORT, _BRACKETS, _ALONE, _TALK = 0.45, -0.25, -1.4, 0.6, 0.75, -4.0
 _CODE = 3.0
 """Not fitted: an order number is what the talk is about."""
+_MODEL = 1.5
+"""Not fitted: what an error code or a model is named with stays the matter of the talk."""
+_ASKED_FOR = 4.5
+"""Not fitted: who asks for a sum needs the amounts, who asks how long needs the times."""
 _OUR_NUMBER = -2.8
 """A telephone number that we gave is seldom needed again; one that the customer gave may be."""
 
@@ -63,6 +68,35 @@ def _most_needed(facts: list[Fact], turn: int) -> list[Fact]:
     return [facts[at] for at in sorted(best)]
 
 
+_MEASURES = (
+    (
+        re.compile("多少钱|一共|总共|合计|总价|总计|价|费用|便宜|贵"),
+        re.compile(r"\d ?(?:元|块|万|角)|[¥$] ?\d|\d折"),
+    ),
+    (
+        re.compile("多久|几天|多长时间|什么时候|几点|几号|哪天|来得及"),
+        re.compile(r"\d ?(?:天|日|号|小时|分钟|个月|周|年|点)|\d:\d"),
+    ),
+)
+
+
+def asked_for(fact: Fact, question: str) -> float:
+    """What ``question`` asks for by its measure."""
+    return max(
+        (
+            _ASKED_FOR
+            for asks, is_one in _MEASURES
+            if asks.search(question) and is_one.search(fact.value)
+        ),
+        default=0.0,
+    )
+
+
+def codes_of(value: str) -> frozenset[str]:
+    """Order numbers, serial numbers and the like."""
+    return frozenset(_CODED.findall(value)) | frozenset(_LONG_NUMBER.findall(value))
+
+
 def need(fact: Fact, turn: int) -> float:
     """How likely it is that what is said in ``turn`` leans on ``fact``: log odds, but for a
     constant."""
@@ -74,6 +108,7 @@ def need(fact: Fact, turn: int) -> float:
     score += _SHORT if len(value) <= _FEW_CHARS else 0.0
     score += _TALK * sum(char in TALKING for char in value) / len(value)
     score += _CODE if _CODED.search(value) else 0.0
+    score += _MODEL if _SHORT_CODE.search(value) else 0.0
     if fact.ours:
         return score + (_OUR_NUMBER if _NUMBER.fullmatch(value) else 0.0)
     return score + _BY_CUSTOMER + (_CODE if _LONG_NUMBER.search(value) else 0.0)

@@ -6,7 +6,7 @@ back or asks about earlier. Everything is counted with the counter of the token 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import AnyMessage, HumanMessage
@@ -14,7 +14,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from domain.intents import CONTEXT_TURNS, DialogueType
 from domain.text import letters
 from domain.topics import leans
-from graphs.facts import Fact, facts_of, need
+from graphs.facts import Fact, asked_for, codes_of, facts_of, need
 from graphs.state import ConversationState, contents, earlier_questions
 from tools.models.tokens import estimate_tokens
 
@@ -77,7 +77,7 @@ def focus_of(state: ConversationState, policy: ContextPolicy) -> Focus:
     pinned = _pinned(state, said_now)
     recent = _recent(window(state), text, policy.talk // 2)
     left = policy.talk - _tokens(recent)
-    known = _chosen(facts, pinned, turn, left)
+    known = _chosen(facts, pinned, lambda fact: need(fact, turn) + asked_for(fact, text), left)
     return Focus(tuple(known), tuple(recent), _summary(state, text, policy.summary))
 
 
@@ -110,16 +110,22 @@ def _pinned(state: ConversationState, said_now: str) -> list[str]:
     return [value for value in newest if letters(value) not in said_now]
 
 
-def _chosen(facts: Sequence[Fact], pinned: Sequence[str], turn: int, budget: int) -> list[str]:
-    """As many as ``budget`` holds, the most needed first; what another one contains is said."""
-    ranked = sorted(facts, key=lambda fact: -need(fact, turn))
-    wanted = [one.value for one in ranked if need(one, turn) >= _LEAST_NEED]
+def _chosen(
+    facts: Sequence[Fact], pinned: Sequence[str], needed: Callable[[Fact], float], budget: int
+) -> list[str]:
+    """As many as ``budget`` holds, the most needed first; what another one contains, and a code
+    that is known, need not be said."""
+    ranked = sorted(((needed(one), -at) for at, one in enumerate(facts)), reverse=True)
+    wanted = [facts[-at].value for score, at in ranked if score >= _LEAST_NEED]
     chosen: list[str] = []
+    known: frozenset[str] = frozenset()
     for value in (*pinned, *wanted):
-        cost = estimate_tokens(f"{value}、")
-        if cost <= budget and not any(value in other for other in chosen):
-            chosen.append(value)
-            budget -= cost
+        cost, codes = estimate_tokens(f"{value}、"), codes_of(value)
+        if cost > budget or (codes and codes <= known) or any(value in one for one in chosen):
+            continue
+        chosen.append(value)
+        known |= codes
+        budget -= cost
     order = {fact.value: at for at, fact in enumerate(facts)}
     return sorted(chosen, key=lambda value: order.get(value, -1))
 
