@@ -12,12 +12,18 @@ from functools import partial
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection
 
 from domain.errors import InvalidInput, NotFound
-from engine.customers.views import Beside, CustomerPage, CustomerView, MergeView, line, view
+from engine.customers.views import CustomerPage, CustomerView, MergeView, line, view
 from engine.regressions.files import Regressions
-from storage import customer_counts, customer_erasures, customer_merges, customers
+from storage import (
+    customer_counts,
+    customer_erasures,
+    customer_merges,
+    customer_reads,
+    customers,
+)
 from storage.audit import record
 from storage.clock import iso
 from storage.customer_erasures import Erasure
@@ -30,22 +36,6 @@ from tools.pictures.store import PictureStore
 MAX_LISTED = 20
 """Of each kind of thing beside a customer."""
 EXPORT_PAGE = 200
-_TALKS = (
-    "SELECT id, channel, account, mode, last_active_at FROM conversations WHERE contact_id IN :ids"
-    " ORDER BY last_active_at DESC, id LIMIT :limit"
-)
-_ORDERS = (
-    "SELECT id, title, status, created_at FROM image_tasks WHERE contact_id IN :ids"
-    " ORDER BY id DESC LIMIT :limit"
-)
-_DEALS = (
-    "SELECT key, amount, order_id, note, by, at, cancelled_at FROM deals WHERE contact_id IN :ids"
-    " ORDER BY id DESC LIMIT :limit"
-)
-_VERDICTS = (
-    "SELECT key, conversation_id, rating, outcome, by, at FROM customer_verdicts"
-    " WHERE contact_id IN :ids ORDER BY id DESC LIMIT :limit"
-)
 
 
 class CustomerDesk:
@@ -121,7 +111,7 @@ class CustomerDesk:
         whole = f"api:{key}"
 
         def act(connection: Connection, contact: str, now: float) -> dict[str, Any]:
-            _theirs(connection, "deals", whole, contact)
+            customer_reads.require_theirs(connection, "deals", whole, contact)
             customer_counts.bought(connection, whole, contact, amount, note=note, by=actor, now=now)
             return {"deal": key, "amount": amount}
 
@@ -131,7 +121,7 @@ class CustomerDesk:
         """A deal does not count any more; ``key``: as it is listed."""
 
         def act(connection: Connection, contact: str, now: float) -> dict[str, Any]:
-            if not _theirs(connection, "deals", key, contact):
+            if not customer_reads.require_theirs(connection, "deals", key, contact):
                 raise NotFound("key", key)
             customer_counts.called_off(connection, key, now=now)
             return {"deal": key}
@@ -143,7 +133,7 @@ class CustomerDesk:
         whole = f"api:{key}"
 
         def act(connection: Connection, contact: str, now: float) -> dict[str, Any]:
-            _theirs(connection, "customer_verdicts", whole, contact)
+            customer_reads.require_theirs(connection, "customer_verdicts", whole, contact)
             customer_counts.judged(connection, whole, contact, rating=rating, by=actor, now=now)
             return {"feedback": key, "rating": rating}
 
@@ -267,33 +257,8 @@ def _contact(connection: Connection, customer_id: int) -> str:
 def _view(connection: Connection, contact_id: str) -> CustomerView:
     found = customers.contacts(connection, contact_id)
     ids = [row.contact_id for row in found]
-    talks, orders, deals, verdicts = (
-        [
-            dict(row)
-            for row in connection.execute(
-                text(sql).bindparams(bindparam("ids", expanding=True)),
-                {"ids": ids, "limit": MAX_LISTED},
-            ).mappings()
-        ]
-        for sql in (_TALKS, _ORDERS, _DEALS, _VERDICTS)
-    )
-    merges = customer_merges.merges_of(connection, found[0].contact_id)
-    average = customer_counts.average_deal(connection)
-    return view(found, average, Beside(talks, orders, deals, verdicts, merges))
-
-
-def _theirs(connection: Connection, table: str, key: str, contact_id: str) -> bool:
-    """Whether there is such a row of the person's. Raises InvalidInput (409) where it is of
-    somebody else's."""
-    row = connection.execute(
-        text(f"SELECT contact_id FROM {table} WHERE key = :key"),  # noqa: S608
-        {"key": key},
-    ).first()
-    if row is None:
-        return False
-    if row[0] not in {own.contact_id for own in customer_counts.person(connection, contact_id)}:
-        raise InvalidInput("key", "这个编号已用于另一位客户", status=409)
-    return True
+    beside = customer_reads.beside(connection, ids, limit=MAX_LISTED)
+    return view(found, customer_counts.average_deal(connection), beside)
 
 
 def _page(

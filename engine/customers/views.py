@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from domain.customers import Counters, standing
-from storage.customer_merges import MergeRow
+from storage.customer_reads import Beside
 from storage.customers import CustomerRow
 
 STATES = {
@@ -153,17 +152,6 @@ class CustomerView:
     deals: tuple[DealView, ...]
     verdicts: tuple[VerdictView, ...]
     merges: tuple[MergeView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What stands in other tables of a person: plain rows, the newest first."""
-
-    talks: Sequence[dict[str, Any]]
-    orders: Sequence[dict[str, Any]]
-    deals: Sequence[dict[str, Any]]
-    verdicts: Sequence[dict[str, Any]]
-    merges: Sequence[MergeRow]
 
 
 def line(row: CustomerRow) -> CustomerLine:

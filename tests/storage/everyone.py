@@ -193,6 +193,8 @@ def _row(table: Table, who: Somebody, *, plain: bool = False) -> dict[str, Any]:
             values |= {"id": who.order} if table.name == "image_tasks" else {}
         elif not column.nullable:
             values[column.name] = _value(table, column, who, plain)
+    if table.name == "reviews":
+        values["regression"] = who.marker
     if table.name == "conversations":
         values["id"] = who.conversation
     if table.name == "messages":
