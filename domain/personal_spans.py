@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from domain.names import PLACE, SURNAMES
+from domain.personal_words import NOT_NAMES, PLAIN_WORDS, RARE_SURNAMES
 
 _HAN = "\u4e00-\u9fff"
 _DIGITS = {sign: str(value) for value, sign in enumerate("零一二三四五六七八九")}
@@ -86,9 +87,10 @@ _ACCOUNT_NO = re.compile(
     r"(?:银行卡|卡号|储蓄卡|信用卡|借记卡|账户|帐户|银行账号|打款到|汇款到|开户)(?:号码?)?"
     rf"[{_HAN}]{{0,6}}?[\s:,]{{0,3}}(?:是|为)?[\s:]{{0,2}}(\d[\d\s\-]{{8,26}}\d)(?![a-z\d])"
 )
+_ON_CARD = re.compile(r"卡(?:号码?|上|里|是|为|[\s:]){0,4}(\d{4}(?:[\s\-]?\d){11,15})(?![a-z\d])")
 _ACCOUNT = re.compile(
     r"(?:微信|威信|薇信|微|wechat|weixin|wx|vx|v信|(?<![a-z])v(?![a-z])|支付宝|抖音|小红书|微博|telegram|whatsapp"
-    r"|旺旺|淘宝)(?:账?号|id|名|码)?[\s:,]{0,3}(?:是|为|叫|加)?[\s:@]{0,2}"
+    r"|旺旺|淘宝)(?:账?号|id|名|码)?[\s:,]{0,3}(?:是|为|叫|加|我)?[\s:@]{0,2}"
     r"([a-z\d][a-z\d_\-]{4,29})(?![a-z\d])"
 )
 _QQ = re.compile(
@@ -102,9 +104,11 @@ _PLATE = re.compile(
 _NUMBER = r"[a-z\d零〇一二三四五六七八九十百甲乙丙丁]"
 _ROOM = "号院|号楼|号|栋|幢|座|单元|室|房|弄|户"
 _DOOR = re.compile(
-    rf"第?{_NUMBER}{{1,6}}(?:\s?[\-—–]\s?{_NUMBER}{{1,5}}){{0,3}}\s?(?:{_ROOM}|楼|层|门|组|队|段)"
+    rf"第?{_NUMBER}{{1,6}}(?:\s?[\-—–]\s?{_NUMBER}{{1,5}}){{0,3}}\s?(?:{_ROOM}|楼|层|门|组|队|段|期)"
+    r"|[东南西北a-z]区"
     rf"|{_NUMBER}{{1,4}}(?:[\-—–]{_NUMBER}{{1,5}}){{1,3}}(?!{_NUMBER})"
 )
+_ROOM_DOOR = re.compile(rf"{_ROOM}|-\s?\d{{3,4}}$")
 _LAST_ROOM = re.compile(r"\d{3,4}(?![a-z\d])")
 _PART = rf"[{_HAN}a-z\d]"
 _WIDE = "省|自治区|特别行政区|市|自治州|地区|盟"
@@ -138,252 +142,40 @@ _CALLS = ((_PHONE, Kind.PHONE), (_ABROAD, Kind.PHONE), (_LANDLINE, Kind.LANDLINE
 _ON_PARCELS = frozenset((Kind.PHONE, Kind.LANDLINE, Kind.ADDRESS))
 
 _COMPOUND = "欧阳|司马|上官|诸葛|司徒|东方|夏侯|皇甫|尉迟|公孙|慕容|令狐|宇文|长孙|端木|百里|南宫"
+_SURNAMES = SURNAMES + RARE_SURNAMES
 _NO_GIVEN = (
-    "的你我他她它们是在想要有和跟与给对就也都还不没吗呢吧啊呀了着过地得电手号住收请麻来去到买卖这那什么怎先女老师总经"
+    "的你您我他她它们是在想要有和跟与给对就也都还不没吗呢吧啊呀了着过地得电手号住收请麻来去到买卖这那什么怎先女老师总经"
     "：，。、谢订单发寄货问说叫让把被把可以能会"
 )
 _NO_CALLED = "么不忘错码哪谁己个本里处及其丢看弄咋人名字好仙关联同区式方"
 _GIVEN = rf"(?:(?![{_NO_GIVEN}])[{_HAN}])"
 _NAME = (
-    rf"(?:(?:{_COMPOUND}){_GIVEN}{{1,2}}|[{SURNAMES}]{_GIVEN}{{1,2}}"
+    rf"(?:(?:{_COMPOUND}){_GIVEN}{{1,2}}|[{_SURNAMES}]{_GIVEN}{{1,2}}"
     rf"|{_GIVEN}{{1,5}}·{_GIVEN}{{1,6}})"
 )
 _LATIN_NAME = r"[a-z]{2,15}(?:[ .][a-z]{1,15}){0,2}(?![a-z])"
 _INTRODUCED = re.compile(
     r"(?:我叫|我的名字|本人|名叫|叫做|真名|全名|姓名|名字|收[件货]人|寄件人|联系人|签收人|户主|持卡人|开户名|户名|署名|落款|昵称"
-    r"|客户名|收方|乘客|房客|申请人|法人)[\s:,]{0,3}(?:是|叫|为|改成|改为|换成|写|填)?[\s:]{0,2}"
+    r"|客户名|收方|乘客|房客|申请人|法人|经办人|负责人|对接人|付款人|汇款人|代收人|买家)[\s:,]{0,3}"
+    r"(?:是|叫|为|改成|改为|换成|写成|填成|写|填)?[\s:]{0,2}"
     rf"(?P<name>{_NAME}|{_LATIN_NAME}|(?:(?![{_NO_CALLED}]){_GIVEN}){{2,3}}(?=[\s,，。.;；!！?？\d]|$))"
 )
 _I_AM = re.compile(rf"(?:我是|这里是|叫我|我姓名是)(?P<name>{_NAME})(?=[\s,，。.;；!！?？、]|$)")
+_CALLED = re.compile(
+    rf"(?:(?<![吗名喊])叫|我(?:女儿|儿子|老公|老婆|妈妈?|爸爸?|朋友|同事|同学|老板|[姐哥弟妹]))"
+    rf"(?P<name>{_NAME})(?=[\s,，。.;；!！?？、用收买的]|$)"
+)
+_BOUGHT = re.compile(
+    rf"(?:是|由|给|替|帮)(?P<name>(?:{_COMPOUND}|[{_SURNAMES}]){_GIVEN}{{2}})(?=[买下订拍付收签])"
+)
 _TITLED = re.compile(
-    rf"(?P<name>{_NAME}|[{SURNAMES}])(?:先生|女士|小姐|太太|同学|阿姨|叔叔|大哥|大姐)"
+    rf"(?P<name>{_NAME}|[{_SURNAMES}])(?:先生|女士|小姐|太太|同学|阿姨|叔叔|大哥|大姐)"
 )
 _SIGNED = re.compile(rf"(?<![{_HAN}])(?P<name>{_NAME})\s?(?:收|签收|亲启|代收)(?![{_HAN}])")
 _OWNS = re.compile(
     rf"(?P<name>{_NAME})(?=的(?:电话|手机|号码|地址|身份证|证件|银行卡|快递|包裹|订单|会员|名字))"
 )
 _ALONE = re.compile(rf"(?<![{_HAN}a-z\d])(?P<name>{_NAME})(?![{_HAN}a-z\d])")
-_NOT_NAMES = frozenset(
-    (
-        *(
-            "高兴",
-            "安静",
-            "安全",
-            "方便",
-            "常常",
-            "马上",
-            "白色",
-            "金色",
-            "黄色",
-            "黄金",
-            "江湖",
-            "何时",
-            "任何",
-        ),
-        *(
-            "许多",
-            "石头",
-            "程序",
-            "时候",
-            "夏天",
-            "龙猫",
-            "花费",
-            "毛病",
-            "严重",
-            "万一",
-            "宋体",
-            "温度",
-            "温柔",
-        ),
-        *(
-            "计划",
-            "余额",
-            "余款",
-            "方案",
-            "方法",
-            "方式",
-            "方形",
-            "高清",
-            "高级",
-            "高度",
-            "常规",
-            "常见",
-            "安装",
-        ),
-        *(
-            "安心",
-            "安排",
-            "白底",
-            "白天",
-            "金额",
-            "蓝色",
-            "蓝牙",
-            "蓝底",
-            "姜黄",
-            "毛衣",
-            "毛巾",
-            "石材",
-            "水平",
-        ),
-        *(
-            "项目",
-            "项链",
-            "纪念",
-            "季度",
-            "夏季",
-            "康复",
-            "汤圆",
-            "童装",
-            "童鞋",
-            "韩版",
-            "唐装",
-            "秦岭",
-            "包装",
-        ),
-        *(
-            "陈列",
-            "陈旧",
-            "范围",
-            "范本",
-            "成本",
-            "于是",
-            "何必",
-            "邮寄",
-            "张开",
-            "章程",
-            "任务",
-            "谢谢",
-            "周末",
-        ),
-        *(
-            "周一",
-            "周二",
-            "周三",
-            "周四",
-            "周五",
-            "周六",
-            "周日",
-            "周期",
-            "周年",
-            "周边",
-            "万元",
-            "元宵",
-            "高铁",
-        ),
-        *(
-            "金属",
-            "金融",
-            "黄河",
-            "江南",
-            "江苏",
-            "江西",
-            "安徽",
-            "贺卡",
-            "贺年",
-            "云南",
-            "宁波",
-            "宁夏",
-            "莫名",
-        ),
-        *(
-            "严格",
-            "许可",
-            "田园",
-            "孔雀",
-            "史上",
-            "路由",
-            "路过",
-            "车票",
-            "雷达",
-            "钱包",
-            "林业",
-            "梅花",
-            "杨梅",
-        ),
-    )
-)
-
-_PLAIN_WORDS = frozenset(
-    (
-        *(
-            "客户",
-            "客服",
-            "资料",
-            "规则",
-            "问题",
-            "订单",
-            "对话",
-            "摘要",
-            "称呼",
-            "最近",
-            "已知",
-            "信息",
-            "回答",
-            "店铺",
-        ),
-        *(
-            "顾客",
-            "买家",
-            "卖家",
-            "用户",
-            "游客",
-            "匿名",
-            "微信",
-            "微信用户",
-            "价格",
-            "数字",
-            "时间",
-            "内容",
-            "输出",
-            "格式",
-        ),
-        *(
-            "编号",
-            "资料里",
-            "句子",
-            "身份",
-            "折扣",
-            "赔偿",
-            "服务",
-            "照片",
-            "图片",
-            "修复",
-            "设计",
-            "你好",
-            "您好",
-            "谢谢",
-        ),
-        *(
-            "快递",
-            "地址",
-            "电话",
-            "手机",
-            "姓名",
-            "先生",
-            "女士",
-            "小姐",
-            "老板",
-            "老师",
-            "亲",
-            "可以",
-            "什么",
-            "怎么",
-            "多少",
-        ),
-        *(
-            "system",
-            "user",
-            "json",
-            "no",
-            "ok",
-            "no_answer",
-            "answer",
-            "guest",
-            "customer",
-            "wechat",
-        ),
-    )
-)
 
 
 def find(text: str, *, names: Iterable[str] = ()) -> list[Span]:
@@ -414,7 +206,7 @@ class _Reading:
         self._group(_ACCOUNT, Kind.ACCOUNT)
         self._read_known(names)
         self._read_addresses()
-        for pattern in (_INTRODUCED, _I_AM, _TITLED, _SIGNED, _OWNS):
+        for pattern in (_INTRODUCED, _I_AM, _CALLED, _BOUGHT, _TITLED, _SIGNED, _OWNS):
             self._read_persons(pattern)
         self._read_names_beside()
         return [
@@ -441,6 +233,7 @@ class _Reading:
         self._whole(_IDENTITY, Kind.IDENTITY)
         self._group(_PAPERS, Kind.IDENTITY)
         self._group(_ACCOUNT_NO, Kind.CARD)
+        self._group(_ON_CARD, Kind.CARD)
         for found in _CARD.finditer(self.numbers):
             if _is_card(found[0]) and not self._is_order(found):
                 self._claim(*found.span(), Kind.CARD)
@@ -475,14 +268,14 @@ class _Reading:
 
     def _read_persons(self, pattern: re.Pattern[str]) -> None:
         for found in pattern.finditer(self.words):
-            if found["name"] not in _NOT_NAMES:
+            if found["name"] not in NOT_NAMES:
                 self._claim(*found.span("name"), Kind.NAME)
 
     def _read_names_beside(self) -> None:
         """A name that stands alone beside a telephone or an address, as on a parcel."""
         near = [one for one in self._found if one.kind in _ON_PARCELS]
         for found in _ALONE.finditer(self.words) if near else ():
-            if found["name"] in _NOT_NAMES:
+            if found["name"] in NOT_NAMES:
                 continue
             if any(_is_beside(self.words, one, *found.span("name")) for one in near):
                 self._claim(*found.span("name"), Kind.NAME)
@@ -533,7 +326,9 @@ class _Chain:
             return False
         narrow = bool(self._kinds & {"road", "site"})
         if self._doors and narrow:
-            return "road" in self._kinds or any(re.search(_ROOM, door) for door in self._doors)
+            return bool(self._kinds & {"road", "area"}) or any(
+                _ROOM_DOOR.search(door) for door in self._doors
+            )
         if "road" in self._kinds:
             return bool(self._kinds & {"area", "city"})
         return (narrow and "area" in self._kinds) or len(self._doors) > 1
@@ -582,7 +377,7 @@ def _trimmed(words: str, start: int, end: int) -> tuple[int, int]:
 
 def _tells(name: str) -> bool:
     """A name of one sign, or a plain word, would hide half of every sentence."""
-    plain = name in _NOT_NAMES or name in _PLAIN_WORDS
+    plain = name in NOT_NAMES or name in PLAIN_WORDS
     return len(name) >= 2 and not plain and any(map(str.isalpha, name))
 
 

@@ -32,6 +32,7 @@ async def recapped(update: Update, context: TurnContext) -> Update:
             purpose="summary",
             deadline=policy.shortens_s,
             max_tokens=2 * policy.summary,
+            names=(context.customer.name,),
         )
     except ModelsExhausted as error:
         context.calls.extend(error.calls)

@@ -2,9 +2,11 @@
 
 from domain.placeholders import Placeholders
 from tests.privacy.messages import FILE, personal_messages
+from tests.privacy.unseen import UNSEEN
 from tests.privacy.writing import SIZE, messages
 
 MESSAGES = personal_messages()
+LEAST_FOUND = 0.85
 
 
 def test_the_file_is_what_its_writing_gives() -> None:
@@ -31,3 +33,11 @@ def test_what_was_hidden_in_all_of_them_comes_back() -> None:
     placeholders = Placeholders()
     hidden = [placeholders.hide(one.text) for one in MESSAGES]
     assert [placeholders.restore(text) for text in hidden] == [one.text for one in MESSAGES]
+
+
+def test_of_messages_in_other_words_most_values_are_hidden() -> None:
+    left = [
+        value for text, values in UNSEEN for value in values if value in Placeholders().hide(text)
+    ]
+    total = sum(len(values) for _, values in UNSEEN)
+    assert 1 - len(left) / total >= LEAST_FOUND, left
