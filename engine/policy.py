@@ -13,7 +13,8 @@ class EnginePolicy:
     quote waits for a person's word. ``patience_s``: channels
     whose deliveries are tried for so long, however often (a task's only as often as it says).
     ``passive_s``: channels whose callbacks may carry the answer in their response, and for how long
-    after a message it is kept back for that.
+    after a message it is kept back for that. ``deliveries_per_channel``: under way at once; the
+    cost of each request grows with how many others wait for the client's connections.
     """
 
     sync_deadline_s: float = 20.0
@@ -35,7 +36,7 @@ class EnginePolicy:
     outbox_max_attempts: int = 12
     outbox_backoff_base_s: float = 1.0
     outbox_backoff_max_s: float = 300.0
-    deliveries_per_channel: int = 64
+    deliveries_per_channel: int = 16
     approval_s: float = 14_400.0
     patience_s: Mapping[str, float] = field(default_factory=dict)
     passive_s: Mapping[str, float] = field(default_factory=dict)

@@ -21,7 +21,9 @@ from tests.service import ROOT, Service, free_port, running_service
 
 PHONE, NAME = "15412345678", "欧阳晓测"
 ASKED = "充电桩怎么安装"
-WORDS = f"我是{NAME}，电话{PHONE}，请问家用充电桩安装需要多长时间呢"
+TOLD = f"我是{NAME}，电话{PHONE}，想装充电桩"
+FOR_THE_MODEL = "家用充电桩安装需要多长时间"
+CHAT = "chat deepseek-flash"
 TRACES = {
     "KEFU_TRACE_TEXT": "hidden",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9/replaced-by-the-sandbox",
@@ -40,8 +42,9 @@ class Stage:
     service: Service
     sandbox: SandboxServer
 
-    def say(self, words: str, *, caller: str = "") -> dict[str, Any]:
-        message = {"id": secrets.token_hex(8), "chat_id": f"g{secrets.token_hex(6)}"}
+    def say(self, words: str, *, caller: str = "", chat: str = "") -> dict[str, Any]:
+        chat = chat or f"g{secrets.token_hex(6)}"
+        message = {"id": secrets.token_hex(8), "chat_id": chat}
         message |= {"sender": "客户", "sender_name": NAME, "content": words}
         answer = httpx.post(
             f"{self.service.url}/api/v1/messages",
@@ -83,7 +86,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_a_turn_holds_its_nodes_and_they_hold_the_search_and_the_call_of_the_model(
     stage: Stage,
 ) -> None:
-    answer = stage.say(WORDS)
+    answer = stage.say(FOR_THE_MODEL)
     trace = stage.trace_of(answer)
     turn = trace["turn"]
     assert turn["parent_id"] == ""
@@ -94,7 +97,7 @@ def test_a_turn_holds_its_nodes_and_they_hold_the_search_and_the_call_of_the_mod
     assert told["kefu.decision"] == answer["decision"]
     for node in answer["nodes"]:
         assert trace[f"node {node}"]["parent_id"] == turn["span_id"]
-    search, chat = trace["search knowledge"], trace["chat deepseek-chat"]
+    search, chat = trace["search knowledge"], trace[CHAT]
     assert search["parent_id"] == trace["node retrieve"]["span_id"]
     assert chat["parent_id"] == trace["node reply"]["span_id"]
     assert chat["kind"] == "client"
@@ -113,14 +116,16 @@ def test_every_target_gets_the_same_trace_with_the_key_that_it_asks_for(stage: S
 
 
 def test_no_personal_data_leaves_and_langchain_sends_nothing_of_its_own(stage: Stage) -> None:
-    answer = stage.say(WORDS)
-    trace = stage.trace_of(answer)
-    said = trace["turn"]["attributes"]["gen_ai.input.messages"]
-    assert "〔手机1〕" in said
-    assert "充电桩" in said
-    assert "gen_ai.output.messages" in trace["turn"]["attributes"]
-    for target in ("langfuse", "langsmith"):
-        stage.trace_of(answer, target)
+    chat = f"g{secrets.token_hex(6)}"
+    first = stage.say(TOLD, chat=chat)
+    told = stage.trace_of(first)["turn"]["attributes"]
+    assert "〔手机1〕" in told["gen_ai.input.messages"]
+    assert "充电桩" in told["gen_ai.input.messages"]
+    assert "gen_ai.output.messages" in told
+    for target in ("otlp", "langfuse", "langsmith"):
+        stage.trace_of(first, target)
+        prompt = stage.trace_of(stage.say(FOR_THE_MODEL), target)[CHAT]["attributes"]
+        assert FOR_THE_MODEL in prompt["gen_ai.input.messages"]
     stored = str([span["attributes"] for span in stage.spans()])
     assert "充电桩" in stored
     journal = stage.sandbox.journal("otlp")
@@ -157,25 +162,25 @@ def test_a_delivery_is_a_part_of_its_turns_trace(stage: Stage) -> None:
 def test_a_tool_that_is_called_from_outside_is_a_part_of_the_request(stage: Stage) -> None:
     trace = secrets.token_hex(16)
     answered = httpx.post(
-        f"{stage.service.url}/api/tools/search_knowledge",
-        json={"query": ASKED},
+        f"{stage.service.url}/api/tools/list_handoffs",
+        json={},
         headers={"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"},
         timeout=30.0,
         trust_env=False,
     )
     assert answered.status_code == 200, answered.text
-    tool = stage.spans(1, target="otlp", trace_id=trace, name="execute_tool search_knowledge")[0]
+    tool = stage.spans(1, target="otlp", trace_id=trace, name="execute_tool list_handoffs")[0]
     request = stage.spans(1, target="otlp", trace_id=trace, name="POST")[0]
     assert tool["parent_id"] == request["span_id"]
-    assert tool["attributes"]["gen_ai.tool.name"] == "search_knowledge"
+    assert tool["attributes"]["gen_ai.tool.name"] == "list_handoffs"
 
 
 def test_log_lines_of_a_turn_carry_its_trace(stage: Stage) -> None:
-    stage.sandbox.fault("model", "status", count=8, status=500)
-    answer = stage.say("家用充电桩的安装步骤有哪些呢")
+    stage.sandbox.fault("model/deepseek", "status", count=8, status=500)
+    answer = stage.say("家用充电桩的安装要多长时间呀")
     stage.sandbox.clear_faults()
     trace = f"{trace_number(answer['turn_id']):032x}"
-    chat = stage.spans(1, target="otlp", trace_id=trace, name="chat deepseek-chat")[0]
+    chat = stage.spans(1, target="otlp", trace_id=trace, name=CHAT)[0]
     assert chat["is_error"]
     assert chat["attributes"]["error.type"] == "server"
     assert chat["message"] == ""

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -36,10 +37,10 @@ from tests.tools.pictures.web import Web, running_web
 
 MINUTES = 20.0
 HOURS = 8
-CONVERSATIONS_A_SECOND = 2.0
+CONVERSATIONS_A_SECOND = 1.5
 SAMPLE_S = 5.0
 SETTLE_S = 10.0
-ROBOTS = ("soak1", "soak2")
+ROBOTS = tuple(f"soak{number}" for number in range(1, 7))
 PASSWORD = "soak-robot-password"
 WRITTEN = ("menu_short", "logo_flat", "photo_landscape")
 DISTINCT_PICTURES = 24
@@ -118,7 +119,8 @@ def _add_robots(data_dir: Path) -> None:
 
 async def _run(soak: Soak, service: Service, sandbox: SandboxServer) -> tuple[Day, list[Sample]]:
     for login in ROBOTS:
-        robot = {"login": login, "password": PASSWORD, "habit": "answer", "answers": 1}
+        robot: dict[str, Any] = {"login": login, "password": PASSWORD, "habit": "answer"}
+        robot |= {"answers": 1, "reply_s": 0.2}
         await asyncio.to_thread(sandbox.post, "/_sandbox/agents/robots", robot)
     async with running_web() as web:
         day = Day(

@@ -27,7 +27,7 @@ CHANNELS: dict[Channel, float] = {
 }
 MESSAGES = (3, 9)
 RETURNING_SHARE = 0.3
-HAND_OVER_SHARE = 0.06
+HAND_OVER_SHARE = 0.03
 PICTURE_SHARE = 0.03
 REMEMBERED_CUSTOMERS = 300
 PAUSE_S = 4.0
@@ -36,6 +36,7 @@ LONG_TALKS = 6
 LONG_PAUSE_S = 2.0
 EDIT_EVERY_S = 10.0
 EDITED_ENTRIES = 12
+GIVE_UP_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class Day:
         try:
             await act()
         except (httpx.HTTPError, OSError, asyncio.IncompleteReadError, RuntimeError) as error:
+            # A TimeoutError is an OSError.
             self.failures.append(f"{self.now:.0f} s: {type(error).__name__}: {error}"[:200])
 
     def _customer(self, channel: Channel) -> str:
@@ -172,7 +174,8 @@ class Day:
         began = time.perf_counter()
         try:
             payload = json.dumps(body, ensure_ascii=False).encode()
-            status, answer = await connection.post(path, payload)
+            async with asyncio.timeout(GIVE_UP_S):
+                status, answer = await connection.post(path, payload)
         except BaseException:
             await connection.close()
             raise
