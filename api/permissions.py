@@ -287,6 +287,10 @@ work:desk POST /desk/clients
 work:desk POST /desk/clients/one
 work:desk POST /desk/clients/keys
 work:desk POST /desk/clients/keys/revoke
+work:desk GET /desk/rules
+work:desk POST /desk/rules
+work:desk POST /desk/rules/try
+work:desk POST /desk/rules/revert
 work:desk GET /desk/agents
 work:desk POST /desk/agents
 work:desk GET /desk/canned

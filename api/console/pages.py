@@ -17,6 +17,7 @@ from api.console import (
     orders,
     overview,
     queue,
+    rules,
     search,
     tasks,
     turns,
@@ -42,6 +43,7 @@ for _part in (
     clients,
     agents,
     overview,
+    rules,
 ):
     router.include_router(_part.router)
 

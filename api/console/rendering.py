@@ -60,6 +60,7 @@ PLACES = (
     ),
     Place("campaigns", f"{CONSOLE_PATH}/campaigns", "send", "m", extra=True, needs="admin"),
     Place("clients", f"{CONSOLE_PATH}/clients", "send", "l", extra=True, needs="admin+unscoped"),
+    Place("rules", f"{CONSOLE_PATH}/rules", "check", "r", extra=True, needs="admin+unscoped"),
     Place("canned", f"{CONSOLE_PATH}/canned", "bolt", "c", extra=True),
     Place("agents", f"{CONSOLE_PATH}/agents", "people", "a", extra=True, needs="admin"),
 )

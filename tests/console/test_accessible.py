@@ -61,6 +61,7 @@ def pages_of(stage: Filled) -> dict[str, str]:
         "customers": "/desk/customers",
         "customer": "/desk/customers/1",
         "overview": "/desk/overview?days=14",
+        "rules": "/desk/rules",
         "agents": "/desk/agents",
         "missing": "/desk/no-such-page",
     }

@@ -35,6 +35,7 @@ PAGES = (
     "/desk/customers",
     "/desk/clients",
     "/desk/overview",
+    "/desk/rules",
     "/desk/agents",
     "/desk/nothing-here",
 )

@@ -257,6 +257,10 @@ admin POST /desk/customers/{customer_id}/erase
 admin GET /desk/campaigns
 admin POST /desk/campaigns
 admin POST /desk/campaigns/{campaign}/{act}
+admin GET /desk/rules
+admin POST /desk/rules
+admin POST /desk/rules/try
+admin POST /desk/rules/revert
 admin GET /desk/clients
 admin POST /desk/clients
 admin POST /desk/clients/one
