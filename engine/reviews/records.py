@@ -58,6 +58,7 @@ class Recorded:
     prompts: tuple[Prompted, ...]
     base_kind: str
     base: bytes | None
+    session: int | None = None
 
 
 def record_turn(
@@ -75,6 +76,7 @@ def record_turn(
         "attachments": [asdict(one) for one in context.attachments],
         "customer": as_dict(context.customer),
         "asks": context.asks,
+        "session": context.session,
         "tasks": [fired.task_id for fired in context.fired],
         "desk": asdict(context.desk) if context.desk is not None else None,
         "orders": [as_dict(row) for row in orders.rows] if orders is not None else [],
@@ -111,6 +113,7 @@ def recorded(row: TurnRecord) -> Recorded:
         attachments=tuple(Attachment(**_known(Attachment, one)) for one in body["attachments"]),
         customer=_customer(body["customer"]),
         asks=body["asks"],
+        session=body.get("session"),
         tasks=tuple(body["tasks"]),
         desk=_at_desk(body["desk"]),
         orders=tuple(_order(one) for one in body["orders"]),

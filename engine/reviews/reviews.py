@@ -163,6 +163,7 @@ class Reviews:
             channel=facts.channel,
             account=facts.account,
             customer=customer,
+            session=kept.session,
             attachments=kept.attachments,
             now=kept.now,
             asks=kept.asks if edits.text is None else "",
@@ -195,11 +196,12 @@ class Reviews:
             "from": node,
             "edited": [k for k in ("text", "intent", "level") if getattr(edits, k)],
         }
+        await self._note(who, "turn.rerun", turn_id, detail)
+
+    async def _note(self, who: Agent, action: str, subject: str, detail: dict[str, Any]) -> None:
         at = iso(self._clock())
         await self._database.write(
-            lambda c: record(
-                c, at=at, actor=who.id, action="turn.rerun", subject=turn_id, detail=detail
-            )
+            lambda c: record(c, at=at, actor=who.id, action=action, subject=subject, detail=detail)
         )
 
     # Judging ---------------------------------------------------------------------------------
@@ -324,6 +326,7 @@ class Reviews:
             name, script, comment=comment, pictures=pictures, replace=replace
         )
         await self._database.write(lambda c: reviews.note_regression(c, turn_id, name))
+        await self._note(who, "regression.save", name, {"turn": turn_id})
         return _kept(file)
 
     async def _expected(self, facts: TurnFacts) -> Expect:
@@ -381,12 +384,15 @@ class Reviews:
         known = await self._visible(who, everything=True)
         if any(one.name == name and not _sees(who, one) for one in known):
             raise NotFound("name", name)
-        return _kept(await self.kept.put(name, text))
+        kept = _kept(await self.kept.put(name, text))
+        await self._note(who, "regression.put", name, {})
+        return kept
 
     async def drop_regression(self, who: Agent, name: str) -> None:
         _acts(who)
         await self._file(who, name)
         await self.kept.drop(name)
+        await self._note(who, "regression.drop", name, {})
 
     async def scripts(self, who: Agent, names: Sequence[str] = ()) -> list[ReadScript]:
         """Of the named files, or of all. Raises NotFound, and InvalidInput for one that cannot be

@@ -12,6 +12,7 @@ from graphs.classifier.model import IntentClassifier
 from graphs.facts import MAX_FACTS, Fact, facts_of, need, noted
 from graphs.focus import ContextPolicy, Focus, focus_of, window
 from graphs.following import PAUSE_TURNS
+from graphs.memory import kept_of
 from graphs.prompts import RULES, grounded_answer
 from tests.bench.context import measure
 from tests.bench.needs import Question
@@ -147,6 +148,13 @@ def test_who_comes_back_is_met_with_the_summary_and_an_empty_window(talk: Talk) 
     assert talk.state["session"]["before"] == summary
     assert "星河" not in talk.state["summary"]
     assert talk.state["turn"] == 3 + PAUSE_TURNS
+
+
+def test_a_summary_has_a_line_for_what_was_asked_and_what_the_answer_named(talk: Talk) -> None:
+    says(talk, "星河7kW充电桩多少钱", "星河7kW充电桩售价2680元。")
+    talk.asks("谢谢")
+    talk.state.update(kept_of(talk.state, "不客气。", "chat"))  # type: ignore[typeddict-item]
+    assert talk.state["summary"] == "客户:星河7kW充电桩多少钱 → 已答:星河7kW充电桩售价2680元"
 
 
 def test_the_last_sessions_summary_is_told_for_a_few_turns_only(talk: Talk) -> None:
