@@ -23,8 +23,12 @@ def migrate(engine: Engine) -> bool:
     with engine.connect() as connection:
         if current_revision(connection) == HEAD:
             return False
+    import alembic.command  # noqa: F401 - it takes long: not within the transaction
+
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            # On a busy machine more than the usual seconds may pass between two steps.
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         if current_revision(connection) == HEAD:
             return False

@@ -26,7 +26,7 @@ from engine.settings import load_settings
 from tests.filling import fill_with_samples
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_S = 60.0
+READY_S = 120.0
 STOP_S = 30.0
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR", "OMP_NUM_THREADS")
 _COMMAND = "from api.cli.main import app; app()"
