@@ -18,9 +18,11 @@ import httpx
 import typer
 
 from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.doctor_access import check_access
 from api.cli.doctor_desk import check_desk
 from api.cli.doctor_notices import check_notices, notice_addresses
 from api.cli.doctor_protection import check_protection
+from api.cli.doctor_scaling import check_processes
 from api.cli.doctor_wx import check_wechat, check_wechat_online, check_wecom, check_wecom_online
 from api.cli.findings import Finding, State
 from domain.errors import ConfigurationError, KnowledgeError, PeerError
@@ -86,12 +88,14 @@ def examine(data_dir: Path | None, *, online: bool) -> Iterator[Finding]:
     yield from check_settings(settings)
     yield check_data_folder(settings)
     yield check_database(settings)
+    yield from check_processes(settings)
     yield from check_index(settings)
     yield from check_providers(settings, online=online)
     yield from check_reranker(settings, online=online)
     yield from check_peers(settings)
     yield from check_orders(settings)
     yield from check_protection(settings)
+    yield from check_access(settings)
     yield from check_desk(settings)
     yield from check_notices(settings, online=online)
     yield from check_wecom(settings)

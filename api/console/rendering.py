@@ -59,7 +59,7 @@ PLACES = (
         "customers", f"{CONSOLE_PATH}/customers", "people", "u", extra=True, needs="admin+unscoped"
     ),
     Place("campaigns", f"{CONSOLE_PATH}/campaigns", "send", "m", extra=True, needs="admin"),
-    Place("clients", f"{CONSOLE_PATH}/clients", "send", "l", extra=True, needs="admin+unscoped"),
+    Place("clients", f"{CONSOLE_PATH}/clients", "keys", "l", extra=True, needs="admin+unscoped"),
     Place("rules", f"{CONSOLE_PATH}/rules", "check", "r", extra=True, needs="admin+unscoped"),
     Place("canned", f"{CONSOLE_PATH}/canned", "bolt", "c", extra=True),
     Place("agents", f"{CONSOLE_PATH}/agents", "people", "a", extra=True, needs="admin"),
