@@ -20,6 +20,7 @@ from domain.figures import (
     slot_of,
     start_of,
 )
+from engine.desk.sharing import SharedReads
 from engine.figures.machine import Machine
 from engine.figures.parts import Outside
 from storage import figures, standing
@@ -27,6 +28,7 @@ from storage.database import Database
 
 CURRENCY = "CNY"
 Calls = Mapping[tuple[str, str], ModelSums]
+Period = tuple[date, date, Dimension | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Stats:
         self.zone, self._clock = zone, clock
         self._database, self._machine, self._outside = database, machine, outside
         self._rates = dict(rates)
+        self._periods: SharedReads[Period, dict[str, Any]] = SharedReads()
 
     def today(self) -> date:
         return date.fromisoformat(day_of(int(self._clock()), self.zone))
@@ -132,6 +135,11 @@ class Stats:
     ) -> dict[str, Any]:
         """Both days included. ``items``: one for each value of ``dimension``; days without anything
         are there too."""
+        # Everybody's overview looks again at the same moments.
+        key = first, last, dimension
+        return await self._periods.get(key, lambda: self._period(first, last, dimension))
+
+    async def _period(self, first: date, last: date, dimension: Dimension | None) -> dict[str, Any]:
         since, until = start_of(first, self.zone), start_of(last + timedelta(days=1), self.zone)
 
         def unit(connection: Connection) -> tuple[Sums, dict[str, Sums], Calls]:

@@ -15,13 +15,15 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Records:
-    """Of one channel. ``turn_of``: the turn that a customer's message names."""
+    """Of one channel. ``turn_of``: the turn that a customer's message names. ``counted``: turns and
+    messages as the figures have them; None: not of all that is here."""
 
     messages: Rows
     replies: Rows
     turns: Rows
     deliveries: Rows
     dead_letters: int
+    counted: tuple[int, int] | None = None
 
     @cached_property
     def turn_of(self) -> dict[str, str | None]:
@@ -71,6 +73,10 @@ def read_records(database_url: str, channel: str) -> Records:
                 return [dict(row) for row in found.mappings()]
 
             found = rows("SELECT * FROM messages WHERE channel = :channel ORDER BY id")
+            figures = rows(
+                "SELECT COALESCE(SUM(turns), 0) AS turns, COALESCE(SUM(messages), 0) AS messages"
+                " FROM figures WHERE channel = :channel"
+            )
             own = "conversation_id IN (SELECT id FROM conversations WHERE channel = :channel)"
             return Records(
                 messages=[row for row in found if row["role"] == "user"],
@@ -78,6 +84,7 @@ def read_records(database_url: str, channel: str) -> Records:
                 turns=rows(f"SELECT * FROM turns WHERE {own}"),
                 deliveries=rows("SELECT * FROM outbox WHERE channel = :channel ORDER BY id"),
                 dead_letters=len(rows(f"SELECT 1 FROM dead_letters WHERE {own}")),
+                counted=(int(figures[0]["turns"]), int(figures[0]["messages"])),
             )
     finally:
         engine.dispose()
@@ -118,6 +125,21 @@ def intake_problems(sent: set[str], records: Records) -> list[str]:
     for turn in records.messages_of.keys() | replied.keys():
         if replied[turn] != 1 and not (replied[turn] == 0 and turn in records.waiting):
             problems.append(f"turn {turn!r} has {replied[turn]} replies in the history")
+    problems += figure_problems(records)
     if records.dead_letters:
         problems.append(f"{records.dead_letters} turns were given up")
     return problems
+
+
+def figure_problems(records: Records) -> list[str]:
+    """The figures count what there is: what was replayed once, what was taken over once."""
+    if records.counted is None:
+        return []
+    said = sum(1 for row in records.messages if row["kind"] != "event")
+    if records.counted == (len(records.turns), said):
+        return []
+    turns, messages = records.counted
+    return [
+        f"the figures count {turns} turns and {messages} messages, there are"
+        f" {len(records.turns)} and {said}"
+    ]

@@ -15,7 +15,8 @@ SENT = ["甲-0", "甲-1", "甲-2"]
 
 
 def message(row: int, turn: str) -> dict[str, Any]:
-    return {"id": row, "channel_message_id": SENT[row], "turn_id": turn, "status": "handled"}
+    of = {"turn_id": turn, "status": "handled", "kind": "text"}
+    return of | {"id": row, "channel_message_id": SENT[row]}
 
 
 def reply(turn: str) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def sound() -> Records:
         ],
         deliveries=[{"message_id": f"{t}:reply", "status": "delivered"} for t in ("t1", "t2")],
         dead_letters=0,
+        counted=(2, 3),
     )
 
 
@@ -72,6 +74,12 @@ INTAKE_DAMAGE: dict[str, Callable[[Records], object]] = {
     "turn 't1' has 0 replies": lambda r: (r.replies.pop(0), r.turns[1].update(action="escalate")),
     "message '甲-0' is stored 2 times": lambda r: r.messages.insert(0, message(0, "t1")),
 }
+
+
+@pytest.mark.parametrize("counted", [(1, 3), (3, 3), (2, 2), (2, 4)])
+def test_figures_that_count_what_is_not_there_are_reported(counted: tuple[int, int]) -> None:
+    (found,) = intake_problems(set(SENT), replace(SOUND, counted=counted))
+    assert "there are 2 and 3" in found
 
 
 @pytest.mark.parametrize("problem", INTAKE_DAMAGE)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from domain.alerts import AlertName
 from engine.settings import Settings
 from tests.api.service import Service, running_service
 
@@ -170,6 +171,17 @@ def test_thresholds_are_the_defaults_of_the_service(alert: str, setting: str, un
     (rule,) = [one for one in rules() if one.get("alert") == alert]
     (threshold,) = re.findall(r"> ([0-9.]+)(?: and|$)", rule["expr"])
     assert float(threshold) * unit == Settings.model_fields[setting].default
+
+
+def test_the_documentation_names_metrics_and_settings_that_there_are(
+    exposed: dict[str, str],
+) -> None:
+    told = (ROOT / "docs" / "figures.md").read_text("utf-8")
+    assert set(re.findall(r"`(kefu_[a-z_]+)`", told)) - exposed.keys() == set()
+    settings = {f"KEFU_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r"`(KEFU_ALERT[A-Z_]*)", told)) - settings == set()
+    alerts = {str(name) for name in AlertName}
+    assert set(re.findall(r"^\| `([a-z_]+)` \| .* \| `KEFU_ALERT", told, re.MULTILINE)) == alerts
 
 
 def test_every_alert_says_in_chinese_what_it_is_about() -> None:
