@@ -5,6 +5,7 @@ Kept in the state instead of the words around it, each `Fact` as a plain list.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from domain.mentions import mentions
@@ -100,15 +101,22 @@ def codes_of(value: str) -> frozenset[str]:
 def need(fact: Fact, turn: int) -> float:
     """How likely it is that what is said in ``turn`` leans on ``fact``: log odds, but for a
     constant."""
-    value, age = fact.value, max(0, turn - fact.turn - 1)
-    score = {0: _LATEST, 1: _BEFORE_IT}.get(age, 0.0) - _AGE * min(age, _OLD_TURNS) / _OLD_TURNS
-    score += _ASKED if fact.asked else 0.0
-    score += _ALONE if fact.alone else 0.0
+    age = max(0, turn - fact.turn - 1)
+    fresh = {0: _LATEST, 1: _BEFORE_IT}.get(age, 0.0)
+    aged = _AGE * min(age, _OLD_TURNS) / _OLD_TURNS
+    return fresh - aged + _worth(fact.value, fact.ours, fact.asked, fact.alone)
+
+
+@lru_cache(maxsize=4_096)
+def _worth(value: str, ours: bool, asked: bool, alone: bool) -> float:
+    """What does not change with time: each turn asks for all facts of its conversation."""
+    score = _ASKED if asked else 0.0
+    score += _ALONE if alone else 0.0
     score += _BRACKETS if "(" in value else 0.0
     score += _SHORT if len(value) <= _FEW_CHARS else 0.0
     score += _TALK * sum(char in TALKING for char in value) / len(value)
     score += _CODE if _CODED.search(value) else 0.0
     score += _MODEL if _SHORT_CODE.search(value) else 0.0
-    if fact.ours:
+    if ours:
         return score + (_OUR_NUMBER if _NUMBER.fullmatch(value) else 0.0)
     return score + _BY_CUSTOMER + (_CODE if _LONG_NUMBER.search(value) else 0.0)
