@@ -95,10 +95,10 @@ def test_an_unusable_setting_is_a_fault_that_names_the_variable(
 def test_settings_without_effect_are_mentioned(
     kefu: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1")
+    monkeypatch.setenv("MESSAGE_LOG_FILE", "messages.json")
     found = findings(kefu)
     assert found["settings"]["state"] == "note"
-    assert "REDIS_URL" in found["settings"]["detail"]
+    assert "MESSAGE_LOG_FILE" in found["settings"]["detail"]
 
 
 def test_a_database_that_is_away_is_a_fault_without_its_password(

@@ -227,6 +227,11 @@ async def test_pictures_that_are_kept_go_beside_the_file(
     assert (reviews.kept.folder / "抠图.1.png").read_bytes() == b"\x89PNG..."
     await reviews.drop_regression(AGENT, view.name)
     assert list(reviews.kept.folder.iterdir()) == []
+    acts = await process.rows("SELECT actor, action FROM audit WHERE subject = '抠图' ORDER BY id")
+    assert [(act["actor"], act["action"]) for act in acts] == [
+        (AGENT.id, "regression.save"),
+        (AGENT.id, "regression.drop"),
+    ]
 
 
 async def test_what_a_person_answered_is_no_part_of_it(process: Process, reviews: Reviews) -> None:
