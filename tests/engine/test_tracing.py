@@ -34,6 +34,7 @@ TRACES = {
     "LANGSMITH_TRACING": "true",
     "LANGSMITH_API_KEY": "ls-test-key",
     "DEEPSEEK_API_KEY": "test",
+    "KEFU_SYNC_DEADLINE_S": "60",
 }
 
 
