@@ -173,7 +173,7 @@ def test_a_dry_run_tells_what_new_rules_would_have_done_and_does_nothing(
     assert (gift["fired"], gift["present"], gift["added"], gift["conversations"]) == (1, 0, 1, 1)
     assert gift["examples"][0]["change"] == "added"
     assert "13912345678" not in json.dumps(result, ensure_ascii=False)
-    assert (rules["complaint"]["fired"], rules["complaint"]["added"]) == (1, 0)
+    assert (rules["complaint_serious"]["fired"], rules["complaint_serious"]["added"]) == (1, 0)
     assert (result["turns"], result["handed_over"]["fired"], result["complete"]) == (3, 1, True)
     assert service.all_rows() | {"audit": 0} == before
 
