@@ -33,6 +33,13 @@ _COLUMNS = (
     " recent_messages, positive, judged, paid, deals, rated, rating_sum, satisfaction_avg,"
     " last_active_at"
 )
+FAMILY = """(
+        SELECT CAST(:contact_id AS TEXT)
+        UNION ALL SELECT person_id FROM customers WHERE contact_id = :contact_id AND person_id <> ''
+        UNION ALL SELECT contact_id FROM customers WHERE person_id = :contact_id
+        UNION ALL SELECT m.contact_id FROM customers f JOIN customers m
+            ON m.person_id = f.person_id WHERE f.contact_id = :contact_id AND f.person_id <> '')"""
+"""Every contact of the person whom ``:contact_id`` is one of, itself included: for IN."""
 _WROTE = Statement(
     f"""
     INSERT INTO customers (contact_id, name, name_index, level, score, state, state_before,

@@ -15,7 +15,7 @@ from domain.customers import Counters, Stage, State
 from domain.decisions import CustomerFacts
 from domain.tiers import limits_of
 from storage.clock import iso
-from storage.customer_counts import Own, known, person, refresh
+from storage.customer_counts import FAMILY, Own, known, person, refresh
 from storage.history import rows
 from storage.sealed import digest, digests, name_clause, name_index, seal, unseal, unsealed
 from storage.statements import Statement
@@ -44,6 +44,9 @@ _TAG = Statement(
 )
 _UNTAG = Statement("DELETE FROM customer_tags WHERE contact_id = :contact_id AND tag = :tag")
 _TAGS = Statement("SELECT tag FROM customer_tags WHERE contact_id = :contact_id")
+_ALL_TAGS = Statement(
+    f"SELECT DISTINCT tag FROM customer_tags WHERE contact_id IN {FAMILY}"  # noqa: S608
+)
 _SHOW_TAGS = Statement(
     "UPDATE customers SET tags = :tags, version = version + 1"
     " WHERE (contact_id = :contact_id OR person_id = :contact_id) AND tags <> :tags"
@@ -228,6 +231,11 @@ def tag(
         for one in remove:
             _UNTAG.run(connection, {"contact_id": own.contact_id, "tag": one})
     return show_tags(connection, whole)
+
+
+def tags_of(connection: Connection, contact_id: str) -> list[str]:
+    """The person's, in order."""
+    return sorted(row[0] for row in _ALL_TAGS.all(connection, {"contact_id": contact_id}))
 
 
 def show_tags(connection: Connection, whole: Sequence[Own]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, bindparam, text
 
 from domain.desk import EVERYTHING
+from storage import customers
 from storage.history import rows
 from storage.sealed import name_clause, unsealed
 
@@ -195,10 +196,8 @@ def head(connection: Connection, conversation: str) -> dict[str, Any] | None:
 
 
 def tags(connection: Connection, contact: str) -> list[str]:
-    found = rows(
-        connection, "SELECT tag FROM customer_tags WHERE contact_id = :id ORDER BY tag", id=contact
-    )
-    return [row["tag"] for row in found]
+    """Of the person, whichever of their contacts this is."""
+    return customers.tags_of(connection, contact)
 
 
 def messages(

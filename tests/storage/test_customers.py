@@ -19,7 +19,7 @@ from storage.customer_sweep import age
 from storage.customers import Wanted, edit, facts, listed, tag
 from storage.database import Database
 from storage.history import rows
-from storage.orders import NewOrder, OrderBook
+from storage.orders import NewOrder, OrderBook, record_of
 from tests.storage.test_inbox_and_turns import a_message, a_turn, claim, commit, receive
 
 NOW = time.time()
@@ -315,3 +315,34 @@ async def test_the_whole_person_is_shown_under_any_of_their_numbers(database: Da
     assert await database.read(lambda c: customers.contact_of(c, number)) == ONE
     found = await database.read(lambda c: customers.contacts(c, ONE))
     assert [row.contact_id for row in found] == [ONE, OTHER]
+
+
+async def test_what_is_read_of_one_contact_is_the_whole_persons(database: Database) -> None:
+    third = "web:shop:third"
+    for contact in (ONE, OTHER, third):
+        await wrote(database, contact)
+        await database.write(partial(tag, contact_id=contact, add=[contact], actor="a", now=NOW))
+    await database.write(lambda c: merge(c, ONE, OTHER, actor="a", now=NOW))
+    for contact in (ONE, OTHER):
+        found = await database.read(partial(customers.tags_of, contact_id=contact))
+        assert found == sorted([ONE, OTHER])
+    assert await database.read(lambda c: customers.tags_of(c, third)) == [third]
+    add = text("INSERT INTO customer_tags VALUES ('web:shop:unknown', 'x', 'a', '')")
+    await database.write(lambda c: c.execute(add).rowcount)
+    assert await database.read(lambda c: customers.tags_of(c, "web:shop:unknown")) == ["x"]
+
+
+async def test_orders_of_every_contact_are_the_persons_record(database: Database) -> None:
+    for contact in (ONE, OTHER):
+        await wrote(database, contact)
+    book = OrderBook()
+
+    def order(connection: Connection) -> None:
+        new = NewOrder("k", OTHER, "c", "抠图", status=OrderStatus.DELIVERED)
+        book.create(connection, new, actor="a", now=NOW)
+
+    await database.write(order)
+    recorded = partial(record_of, contact_id=ONE, since="")
+    assert await database.read(recorded) == (0, 0)
+    await database.write(lambda c: merge(c, ONE, OTHER, actor="a", now=NOW))
+    assert await database.read(recorded) == (1, 0)

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from storage.customers import tags_of
 from storage.history import rows
 from storage.sealed import unsealed
 
@@ -12,7 +13,6 @@ _CUSTOMER = (
     "SELECT contact_id, name, remark, level, score, state, total_messages, last_active_at"
     " FROM customers WHERE contact_id = :contact"
 )
-_TAGS = "SELECT tag FROM customer_tags WHERE contact_id = :contact ORDER BY tag LIMIT 200"
 _WORK = (
     "SELECT id, title, requirement, status, images, created_at FROM image_tasks"
     " WHERE contact_id = :contact ORDER BY id DESC LIMIT :limit"
@@ -47,7 +47,7 @@ class KnownCustomer:
 
 def customer(connection: Connection, contact: str, conversation: str) -> KnownCustomer:
     found = rows(connection, _CUSTOMER, contact=contact)
-    tags = tuple(row["tag"] for row in rows(connection, _TAGS, contact=contact))
+    tags = tuple(tags_of(connection, contact))
     modes = rows(connection, _MODE, conversation=conversation)
     known = unsealed(connection, found[0], "name") if found else {}
     return KnownCustomer(known, tags, modes[0]["mode"] if modes else "bot")
