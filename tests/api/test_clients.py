@@ -15,7 +15,9 @@ from engine.clients.clients import OF_CLIENT
 from tests.api.desk.seats import KEY, WITH_KEY
 from tests.api.envelope import refusal
 from tests.api.service import Service, running_service
+from tests.api.test_knowledge_learning import until
 from tests.api.tianwang.curl import run_curl
+from tests.sandbox_server import SandboxServer
 
 PAGE = (Path(__file__).parents[2] / "docs" / "access.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```bash\n(curl .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -198,6 +200,32 @@ def test_a_heartbeat_may_say_more_but_not_without_end(keyed: Service) -> None:
     assert keyed.client.get("/api/v1/clients/shop-7").json()["status"] == more["status"]
     long = {"agent_id": "shop-7", "status": {"log": "x" * 5_000}}
     assert refusal(send(keyed, "POST", path, own, long), 422)[0] == "status"
+
+
+def test_staff_hears_of_a_client_that_falls_silent_and_that_it_is_back(
+    tmp_path: Path, shared_sandbox: SandboxServer
+) -> None:
+    with running_service(
+        tmp_path,
+        staff_notice_url=shared_sandbox.staff_url,
+        client_heartbeat_s=0.1,
+        client_missed_heartbeats=3,
+    ) as quick:
+        name = f"店-{tmp_path.name}"
+        quick.client.post("/api/v1/clients", json={"agent_id": "quiet", "name": name})
+        beat = {"agent_id": "quiet", "status": {}}
+        assert quick.client.post("/api/v1/heartbeat", json=beat).json()["registered"] is True
+        told = until(lambda: notices(shared_sandbox, name))
+        assert [one["title"] for one in told] == [f"客户端离线：{name}"]
+        assert quick.client.get("/api/v1/clients/quiet").json()["state"] == "offline"
+        quick.client.post("/api/v1/heartbeat", json=beat)
+        told = until(lambda: notices(shared_sandbox, name)[1:])
+        assert told[0]["title"] == f"客户端恢复：{name}"
+
+
+def notices(sandbox: SandboxServer, name: str) -> list[Json]:
+    entries = [entry["body"] for entry in sandbox.journal("staff")]
+    return [body for body in entries if name in body["title"]]
 
 
 # The audit log -------------------------------------------------------------------------------
