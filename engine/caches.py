@@ -23,6 +23,7 @@ from engine.second_level import SecondLevel
 from engine.settings import Settings
 from knowledge.answers import Answers, Ask, Explanation, packed, unpacked
 from storage import tokens
+from storage.customers import REMEMBERED
 from storage.database import Database
 from storage.knowledge import mark_of
 
@@ -137,6 +138,8 @@ def build_caches(settings: Settings, database: Database, metrics: Metrics) -> Ca
             ).inc(),
             ttl_s=settings.cache_knowledge_s,
         )
+    customers = lru(CUSTOMERS, settings.cache_customer_s)
+    database.engine.update_execution_options(**{REMEMBERED: customers})
     return Caches(answers, lru(CONTEXT, settings.cache_context_s), second)
 
 

@@ -6,8 +6,8 @@ for its person, and what is the person's is the same in each of their rows.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, text
 
@@ -21,6 +21,9 @@ from storage.sealed import digest, digests, name_clause, name_index, seal, unsea
 from storage.statements import Statement
 
 HOUR_S = 3_600.0
+REMEMBERED = "kefu_customers"
+"""Option of a database's connections: a `ByteLru` of facts by contact."""
+_Row = tuple[str, str, int, str, str]
 MAX_TAGS = 100
 """Of a person; further ones are refused."""
 SEALED = ("name", "phone", "address")
@@ -133,16 +136,34 @@ def facts(
     _, called, level, score, state, messages, tags, person_id, aliases = row
     if person_id or aliases:
         messages = sum(own.total_messages for own in person(connection, contact_id))
-    return CustomerFacts(
+    settled = _settled(connection, contact_id, (called, level, score, state, tags))
+    return replace(
+        settled,
+        name=settled.name or name,
+        total_messages=messages,
+        last_hour=_last_hour(connection, level, conversation_id, now),
+    )
+
+
+def _settled(connection: Connection, contact_id: str, row: _Row) -> CustomerFacts:
+    """What of the facts is only read, not counted. Remembered under the very row that it was read
+    from, so that no change by whatever process is missed."""
+    remembered = connection.get_execution_options().get(REMEMBERED)
+    found = remembered.get(contact_id, row) if remembered is not None else None
+    if found is not None:
+        return cast(CustomerFacts, found)
+    called, level, score, state, tags = row
+    read = CustomerFacts(
         contact_id,
-        unseal(connection, called) or name,
+        unseal(connection, called),
         level,
         score,
         state,
-        messages,
-        tuple(json.loads(tags)),
-        _last_hour(connection, level, conversation_id, now),
+        tags=tuple(json.loads(tags)),
     )
+    if remembered is not None:
+        remembered.put(contact_id, read, row)
+    return read
 
 
 def _last_hour(connection: Connection, level: str, conversation_id: str, now: float) -> int:
