@@ -408,8 +408,8 @@ def test_the_sandbox_alone_configures_no_model(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_variables_without_effect_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    _set(monkeypatch, REDIS_URL="redis://localhost", KB_TOP_K="4")
-    assert load_settings().without_effect() == ("KEFU_REDIS_URL",)
+    _set(monkeypatch, TRAE_SECRET_KEY="secret-of-trae", KB_TOP_K="4")
+    assert load_settings().without_effect() == ("KEFU_TRAE_SECRET_KEY",)
 
 
 def test_every_setting_is_documented_once() -> None:
