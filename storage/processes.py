@@ -21,7 +21,7 @@ _ALL = Statement(
 )
 _GONE = Statement("DELETE FROM processes WHERE owner = :owner")
 _FORGET = Statement("DELETE FROM processes WHERE seen_ts < :before")
-_FORGET_HOST = Statement("DELETE FROM processes WHERE host = :host AND owner <> :owner")
+_FORGET_OTHERS = Statement("DELETE FROM processes WHERE owner <> :owner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ def gone(connection: Connection, owner: str) -> None:
     _GONE.run(connection, {"owner": owner})
 
 
-def take_over(connection: Connection, *, host: str, owner: str) -> None:
+def take_over(connection: Connection, owner: str) -> None:
     """``owner`` is the only process on this database: whatever ran before has been replaced."""
-    _FORGET_HOST.run(connection, {"host": host, "owner": owner})
+    _FORGET_OTHERS.run(connection, {"owner": owner})
 
 
 def forget(connection: Connection, *, before: float) -> None:

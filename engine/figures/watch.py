@@ -52,10 +52,7 @@ class FigureWatch:
 
     async def start(self) -> None:
         if self._alone:
-            host = socket.gethostname()
-            await self._database.write(
-                lambda c: processes.take_over(c, host=host, owner=self._owner)
-            )
+            await self._database.write(lambda c: processes.take_over(c, self._owner))
         self._loop = asyncio.create_task(self._run(), name="figure watch")
 
     async def stop(self) -> None:
