@@ -79,6 +79,14 @@ def _tables() -> tuple[_Table, ...]:
 TABLES = _tables()
 
 
+def is_adopted(connection: Connection, keys: FieldKeys) -> bool:
+    """Whether `adopt` has nothing to do."""
+    known = {str(row[0]): str(row[1]) for row in _KNOWN.all(connection, {})}
+    current = _CURRENT.first(connection, {})
+    seals = current[0] if current is not None else None
+    return known == keys.checks and seals == next(iter(keys.ids), None)
+
+
 def adopt(connection: Connection, keys: FieldKeys, *, at: str) -> list[str]:
     """Keys that rows are sealed with and that are not there, or are others than they were; where
     there are none, ``keys`` are noted, the first as the one that seals."""

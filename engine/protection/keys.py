@@ -44,6 +44,10 @@ def field_keys(settings: Settings, *, make: bool = True) -> FieldKeys:
 def adopt(engine: Engine, keys: FieldKeys) -> None:
     """Note which keys are in use. Raises ConfigurationError where rows are sealed with one that is
     not there: better no service than one that knows nobody's name."""
+    reading = engine.execution_options(kefu_write=False)
+    with reading.connect() as connection:
+        if protection.is_adopted(connection, keys):
+            return
     with engine.begin() as connection:
         missing = protection.adopt(connection, keys, at=iso(time.time()))
     if missing:
