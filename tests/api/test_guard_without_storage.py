@@ -1,5 +1,5 @@
-"""The guard while the database is away: nobody is let in whom it cannot ask about, and what was done
-is answered."""
+"""The guard while the database is away: nobody is let in whom it cannot ask about, and what was
+done is answered."""
 
 import time
 
