@@ -144,8 +144,8 @@ def show(found: dict[tuple[Shape, int], Measured]) -> None:
     print(
         "| processes | callers | messages/s | to one process | p50 ms | p95 ms | failures |", end=""
     )
-    print(" our cores | machine's cores |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(" our cores | machine's cores | messages/s a core of ours |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for (shape, callers), one in found.items():
         figures = one.figures
         per_process = callers != IN_ALL
@@ -154,7 +154,7 @@ def show(found: dict[tuple[Shape, int], Measured]) -> None:
             f"| {shape.name} | {callers}{f' ({PER_PROCESS} each)' if per_process else ''} |"
             f" {figures.rate:.0f} | **{figures.rate / alone:.2f}** | {figures.median():.0f} |"
             f" {figures.percentile(0.95):.0f} | {figures.failures} | {one.cores:.2f} |"
-            f" {one.machine:.2f} |",
+            f" {one.machine:.2f} | {figures.rate / one.cores:.0f} |",
             flush=True,
         )
 
