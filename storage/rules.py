@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 
 from storage.clock import iso
 from storage.history import rows
@@ -206,18 +206,22 @@ def _asked(wanted: PastWanted) -> dict[str, Any]:
 
 def people(connection: Connection, contacts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Level, score, state, number of messages and tags of those that are known."""
-    found: dict[str, dict[str, Any]] = {}
-    for contact in contacts:
-        row = connection.execute(
-            text(
-                "SELECT level, score, state, total_messages FROM customers"
-                " WHERE contact_id = :contact"
-            ),
-            {"contact": contact},
-        ).first()
-        tags = connection.execute(
-            text("SELECT tag FROM customer_tags WHERE contact_id = :contact"), {"contact": contact}
-        ).scalars()
-        known = dict(row._mapping) if row is not None else {}
-        found[contact] = known | {"tags": tuple(tags)}
+    asked = {"contacts": list(contacts)}
+    known = connection.execute(_PEOPLE, asked).mappings()
+    found = {row["contact_id"]: dict(row) for row in known}
+    tags: dict[str, list[str]] = {}
+    for contact, tag in connection.execute(_THEIR_TAGS, asked):
+        tags.setdefault(contact, []).append(tag)
+    for contact, row in found.items():
+        del row["contact_id"]
+        row["tags"] = tuple(tags.get(contact, ()))
     return found
+
+
+_PEOPLE = text(
+    "SELECT contact_id, level, score, state, total_messages FROM customers"
+    " WHERE contact_id IN :contacts"
+).bindparams(bindparam("contacts", expanding=True))
+_THEIR_TAGS = text(
+    "SELECT contact_id, tag FROM customer_tags WHERE contact_id IN :contacts ORDER BY tag"
+).bindparams(bindparam("contacts", expanding=True))

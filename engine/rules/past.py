@@ -5,7 +5,7 @@ Intent and feeling are judged anew, without a model; of the customer is known wh
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -114,6 +114,7 @@ class PastReading:
         self._classifier, self._zone, self._examples = classifier, zone, examples
         self._tallies: dict[str, _Tally] = {}
         self._upset: dict[str, int] = {}
+        self._judged: tuple[PastTurn, Occasion] | None = None
         self._handed, self._replied = _Tally(), _Tally()
         self.turns = 0
 
@@ -136,37 +137,33 @@ class PastReading:
 
     def _heard(self, reader: _Reader, turn: PastTurn, known: Mapping[str, Any]) -> _Heard:
         hit = reader.rules.match(turn.text, contact_id=turn.contact_id)
-        return reader.read(self._occasion(turn, hit, known), hit, turn.conversation_id)
-
-    def _occasion(self, turn: PastTurn, hit: RuleHit | None, known: Mapping[str, Any]) -> Occasion:
-        intent, confidence = Intent.OTHER, 1.0
+        occasion = self._occasion(turn, known)
         if hit is not None and hit.category in _INTENT_OF_RULE:
             intent = _INTENT_OF_RULE[hit.category]
-        else:
-            prediction = self._classifier.predict(turn.text)
-            intent, confidence = prediction.intent, prediction.confidence
+            occasion = replace(occasion, intent=intent, intent_confidence=1.0)
+        return reader.read(occasion, hit, turn.conversation_id)
+
+    def _occasion(self, turn: PastTurn, known: Mapping[str, Any]) -> Occasion:
+        """Judged once for both sets."""
+        if self._judged is not None and self._judged[0] is turn:
+            return self._judged[1]
+        prediction = self._classifier.predict(turn.text)
         felt = feeling(turn.text).sentiment
-        return Occasion(
+        upset = self._upset.get(turn.conversation_id, 0) + 1 if felt is Sentiment.NEGATIVE else 0
+        self._upset[turn.conversation_id] = upset
+        occasion = Occasion(
             text=turn.text,
-            intent=intent,
-            intent_confidence=confidence,
+            intent=prediction.intent,
+            intent_confidence=prediction.confidence,
             sentiment=felt,
             at=datetime.fromtimestamp(turn.at_ts, self._zone),
-            upset=self._upset_by(turn, felt),
+            upset=upset,
             customer=CustomerFacts(contact_id=turn.contact_id, **known),
             channel=turn.channel,
             account=turn.account,
         )
-
-    def _upset_by(self, turn: PastTurn, felt: Sentiment) -> int:
-        """With this message, which is counted once for both sets."""
-        key = f"{turn.conversation_id} {turn.at_ts}"
-        if key not in self._upset:
-            before = self._upset.get(turn.conversation_id, 0)
-            count = before + 1 if felt is Sentiment.NEGATIVE else 0
-            self._upset[turn.conversation_id] = self._upset[key] = count
-            return count
-        return self._upset.pop(key)
+        self._judged = (turn, occasion)
+        return occasion
 
     def _count(self, tally: _Tally, turn: PastTurn, now: bool, before: bool, word: str) -> None:
         if not now and not before:
