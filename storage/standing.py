@@ -128,7 +128,9 @@ def replies_left(connection: Connection, *, now: float) -> dict[tuple[str, int],
 def _spent(stored: str) -> int:
     """A list of ids, or what `storage.kf_windows` keeps."""
     spent = json.loads(stored)
-    return len(spent["sent"]) + len(spent["unsure"]) if isinstance(spent, dict) else len(spent)
+    if isinstance(spent, dict):
+        return len(spent.get("sent", ())) + len(spent.get("unsure", ()))
+    return len(spent)
 
 
 def _age(since: float | None, now: float) -> float:
