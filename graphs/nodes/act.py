@@ -93,7 +93,7 @@ async def act_on(fired: FiredTask, context: TurnContext) -> dict[str, Any]:
 
 
 def _at_once_behind_the_turn(one: dict[str, Any], call: ToolCall) -> Act:
-    """A tool that talks to a peer is a task of ours, which is tried again where the peer is away."""
+    """A tool that talks to a peer is a task of ours, tried again where the peer is away."""
     assert call.recipient is not None
     payload = {
         "due_at": call.now,
