@@ -19,6 +19,8 @@ BLACK_BELOW = 40
 BLACK_VERDICTS = 3
 """Nobody is put on the black list for fewer: one talk that went wrong says more of us."""
 RECENT_DAYS = 30
+AVERAGE_FROM = 5
+"""Deals of the shop; the average of fewer says nothing: the first buyer would be a VIP at once."""
 POSITIVE_FROM = 4
 """Of ratings 1 to 5."""
 CONSULTED = 3
@@ -118,7 +120,7 @@ class Stage:
 
 
 def standing(counters: Counters, average_deal: int, pinned: str = "") -> Standing:
-    """``average_deal`` in fen over all customers, 0: nobody has bought yet. ``pinned``: a level
+    """``average_deal`` in fen over all customers, 0: not known. ``pinned``: a level
     that a person has decided on, whatever the score says."""
     satisfaction = _share(counters.positive, counters.judged)
     activity = _share(counters.recent, counters.messages)
@@ -188,6 +190,11 @@ def is_interested(intent: str, messages: int) -> bool:
 
 def has_churned(silent_s: float, churn_days: float) -> bool:
     return silent_s >= churn_days * DAY_S
+
+
+def average_of(amount: int, deals: int) -> int:
+    """0: there are too few deals to know."""
+    return amount // deals if deals >= AVERAGE_FROM else 0
 
 
 def is_positive(rating: int | None, outcome: str) -> bool | None:

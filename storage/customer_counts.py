@@ -17,6 +17,7 @@ from domain.customers import (
     Stage,
     State,
     after,
+    average_of,
     day_of,
     dealt,
     is_interested,
@@ -273,10 +274,10 @@ def person(connection: Connection, contact_id: str) -> list[Own]:
 
 
 def average_deal(connection: Connection) -> int:
-    """In fen, 0 while nobody has paid anything."""
+    """In fen, 0 while too few have paid anything."""
     row = _AVERAGE.first(connection, {})
     amount, number = row if row is not None else (0, 0)
-    return int(amount) // int(number) if amount and number else 0
+    return average_of(int(amount or 0), int(number or 0))
 
 
 def _midnight(now: float) -> float:

@@ -19,6 +19,7 @@ from domain.customers import (
     State,
     after,
     as_bought,
+    average_of,
     dealt,
     first_recent_day,
     has_churned,
@@ -170,6 +171,10 @@ def test_levels_differ_in_what_they_allow() -> None:
     assert all((gray.answers, gray.discounts, gray.dispatches, gray.campaigns))
     assert not any((black.answers, black.discounts, black.dispatches, black.campaigns))
     assert limits_of("unheard of") == gray
+
+
+def test_an_average_is_known_from_the_fifth_deal_on() -> None:
+    assert [average_of(1_000 * deals, deals) for deals in (0, 1, 4, 5)] == [0, 0, 0, 1_000]
 
 
 def test_only_the_black_list_has_a_limit_of_messages() -> None:
