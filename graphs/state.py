@@ -6,8 +6,9 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
-WINDOW_MESSAGES = 10
-"""Five rounds, what the widest dialogue type (consult, seed 003) may look back on."""
+WINDOW_MESSAGES = 11
+"""Five rounds, what the widest dialogue type (consult, seed 003) may look back on, and the message
+that comes now."""
 
 MAX_SUMMARY_CHARS = 300
 MAX_ENTITY_VALUES = 5
