@@ -23,10 +23,13 @@ from typing import Any
 
 from PIL import Image
 
+from engine.bootstrap import open_database
+from engine.desk.build import staff_records
+from engine.settings import load_settings
 from tests.bench.ground import questions
 from tests.redis_server import running_redis
 from tests.sandbox_server import SandboxServer, running_sandbox
-from tests.service import ROOT, Service, free_port, running_service, sample_data
+from tests.service import Service, free_port, running_service, sample_data
 from tests.soak.report import minute_table, verdict_table, verdicts
 from tests.soak.sampling import Sample, Sampler
 from tests.soak.traffic import Day
@@ -84,7 +87,7 @@ def main() -> int:
         data_dir = folder / "data"
         # The process that is measured must not have made the sample knowledge itself.
         subprocess.run(["cp", "-r", str(sample_data()), str(data_dir)], check=True)
-        _add_robots(data_dir)
+        asyncio.run(_add_robots(data_dir))
         service = stack.enter_context(
             running_service(
                 data_dir,
@@ -102,19 +105,16 @@ def main() -> int:
     return 0 if all(one.flat for one in found) and not day.failures else 1
 
 
-def _add_robots(data_dir: Path) -> None:
-    for login in ROBOTS:
-        command = [sys.executable, "-c", "from api.cli.main import app; app()", "agent", "add"]
-        command += [login, "--max-load", "100", "--password-stdin", "--data-dir", str(data_dir)]
-        subprocess.run(
-            command,
-            input=PASSWORD,
-            text=True,
-            check=True,
-            cwd=data_dir,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-        )
+async def _add_robots(data_dir: Path) -> None:
+    settings = load_settings(env_files=None, data_dir=data_dir, database_url=None)
+    database = await asyncio.to_thread(open_database, settings)
+    try:
+        people = staff_records(settings, database)
+        for login in ROBOTS:
+            admin = people.local_admin()
+            await people.put_agent(admin, login, role="agent", max_load=100, password=PASSWORD)
+    finally:
+        await asyncio.to_thread(database.close)
 
 
 async def _run(soak: Soak, service: Service, sandbox: SandboxServer) -> tuple[Day, list[Sample]]:
