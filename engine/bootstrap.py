@@ -79,7 +79,7 @@ from engine.tasks.desk import TaskDesk
 from engine.tasks.turns import TurnTasks
 from engine.tasks.work import TaskPolicy, TaskWork
 from engine.tool_desk import ToolDesk
-from engine.tracing import NO_TRACING, Tracing, build_tracing
+from engine.tracing import NO_TRACING, Tracing, build_tracing, silence_langchain
 from engine.turns import Heard, Turns
 from engine.upkeep import MeasuredSearch, Upkeep
 from engine.waiting import WaitingRoom
@@ -802,6 +802,7 @@ def build_services(
     rules: RuleSet | None = None,
 ) -> Services:
     """``price_book``, ``rules``: None are those that the settings name."""
+    silence_langchain()
     return Services(
         classifier=IntentClassifier.load(),
         rules=rules or RuleSet.parse(_default(settings.rules_file, "rules.yaml")),

@@ -128,7 +128,6 @@ def _headers(settings: Settings) -> dict[str, str]:
 
 def build_tracing(settings: Settings, metrics: Metrics) -> Tracing:
     """The SDK is loaded only where there is somewhere to send spans."""
-    silence_langchain()
     found = targets(settings)
     if not found:
         return NO_TRACING
@@ -145,7 +144,8 @@ def build_tracing(settings: Settings, metrics: Metrics) -> Tracing:
 
 
 def silence_langchain() -> None:
-    """Its tracer goes by LangSmith's variables and sends prompts and states as they are."""
+    """Its tracer goes by LangSmith's variables and sends prompts and states as they are. For
+    whatever runs the graph: the service, the command line, Studio."""
     from langsmith.run_trees import configure
 
     configure(enabled=False)

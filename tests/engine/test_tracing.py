@@ -286,3 +286,16 @@ def test_keys_of_targets_are_not_shown() -> None:
         env_files=None, langsmith_api_key="very-secret-key", langsmith_tracing=True
     )
     assert "very-secret-key" not in repr(targets(settings))
+
+
+def test_whatever_runs_the_graph_keeps_langchains_tracer_off() -> None:
+    program = (
+        "from langsmith.utils import tracing_is_enabled\n"
+        "assert tracing_is_enabled()\n"
+        "from engine.bootstrap import build_services\n"
+        "from engine.settings import load_settings\n"
+        "build_services(load_settings(env_files=None), retriever=None, models=None)\n"
+        "assert not tracing_is_enabled()\n"
+    )
+    env = {"PYTHONPATH": str(ROOT), "LANGSMITH_TRACING": "true", "LANGSMITH_API_KEY": "k"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=env)
