@@ -29,8 +29,8 @@ from engine.caches import Caches, build_caches
 from engine.campaigns.build import Campaigns, build_campaigns
 from engine.campaigns.build import heard as heard_of_campaigns
 from engine.channels import CallbackChannel, RobotChannel, StaffChannel, WebhookChannel
-from engine.context import context_policy
 from engine.clients.build import Access, build_access
+from engine.context import context_policy
 from engine.customers.build import Customers, build_customers
 from engine.deliverables import Deliverables
 from engine.delivery import Channel, Deliverer
