@@ -129,7 +129,7 @@ async def test_who_leaves_is_given_nothing_more_and_still_tells(url: str) -> Non
         await stays.await_words(20)
         leaves.answered(("api", "shop", "last"))
         await heard.await_words(1)
-        assert left.words == []
+        assert not [word for word in left.words if word[0] == "queue"]
 
 
 async def test_before_anybody_is_known_all_are_woken(url: str) -> None:
