@@ -16,8 +16,9 @@ WEIGHTS: Final = (40, 30, 30)
 """Points for all of satisfaction, of activity, of value."""
 WHITE_FROM = 80
 BLACK_BELOW = 40
-BLACK_VERDICTS = 3
-"""Nobody is put on the black list for fewer: one talk that went wrong says more of us."""
+VERDICTS = 3
+"""For fewer nobody is put on the black list, nor, without having bought, on the white one: one talk
+says more of us than of them."""
 RECENT_DAYS = 30
 AVERAGE_FROM = 5
 """Deals of the shop; the average of fewer says nothing: the first buyer would be a VIP at once."""
@@ -126,15 +127,16 @@ def standing(counters: Counters, average_deal: int, pinned: str = "") -> Standin
     activity = _share(counters.recent, counters.messages)
     value = _share(counters.paid, average_deal) if counters.paid else NEUTRAL
     score = _points(satisfaction, activity, value)
-    level = Level(pinned) if pinned else level_of(score, counters.judged)
+    level = Level(pinned) if pinned else level_of(score, counters)
     return Standing(score, level, satisfaction, activity, value)
 
 
-def level_of(score: int, judged: int) -> Level:
-    """``judged``: talks that the score rests on."""
+def level_of(score: int, counters: Counters) -> Level:
+    """``counters``: what the score rests on."""
     if score >= WHITE_FROM:
-        return Level.WHITE
-    return Level.BLACK if score < BLACK_BELOW and judged >= BLACK_VERDICTS else Level.GRAY
+        known = counters.deals or counters.judged >= VERDICTS
+        return Level.WHITE if known else Level.GRAY
+    return Level.BLACK if score < BLACK_BELOW and counters.judged >= VERDICTS else Level.GRAY
 
 
 def after(stage: Stage, happening: Happening) -> Stage:

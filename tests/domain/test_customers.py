@@ -116,9 +116,10 @@ def test_the_table_of_states_leaves_no_step_forward_out() -> None:
 def test_a_score_is_always_within_its_bounds(
     messages: int, recent: int, positive: int, judged: int, paid: int, average: int
 ) -> None:
-    found = standing(Counters(messages, recent, positive, judged, paid, 1), average)
+    counters = Counters(messages, recent, positive, judged, paid, 1)
+    found = standing(counters, average)
     assert 0 <= found.score <= 100
-    assert found.level is level_of(found.score, judged)
+    assert found.level is level_of(found.score, counters)
 
 
 def test_a_level_that_a_person_decided_on_stands_whatever_the_score() -> None:

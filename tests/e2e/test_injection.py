@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from domain.placeholders import HINT
 from graphs.prompts import RULES
 from knowledge.documents import load_paths, make_entry
 from tests.api.events import events
@@ -201,7 +202,7 @@ def assert_model_saw_data_only(sandbox: SandboxServer) -> None:
         request = entry["body"]
         assert "tools" not in request
         assert [message["role"] for message in request["messages"]] == ["system", "user"]
-        assert request["messages"][0]["content"] == RULES
+        assert request["messages"][0]["content"] in (RULES, f"{RULES}\n\n{HINT}")
 
 
 # Customers
