@@ -14,8 +14,14 @@ from storage.history import rows
 from storage.tables import Row
 from tests.storage.test_desk import upgrade
 
-OURS = ("customers", "customer_days", "customer_verdicts", "deals", "customer_merges")
-OURS += ("customer_erasures",)
+OURS = (
+    "customers",
+    "customer_days",
+    "customer_verdicts",
+    "deals",
+    "customer_merges",
+    "customer_erasures",
+)
 
 
 async def test_the_tables_are_those_of_the_migrations(database: Database) -> None:
