@@ -10,10 +10,6 @@ from domain.lru import ByteLru
 from engine.delivery import Channel, Deliverer
 from engine.desk_turns import TurnDesk
 from engine.engine import Engine
-from engine.knowledge import SAMPLES as SAMPLES
-from engine.knowledge import Knowledge as Knowledge
-from engine.knowledge import build_knowledge as build_knowledge
-from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.notices import NOTICE_CHANNELS
 from engine.notices import PATIENCE_S as NOTICE_PATIENCE_S

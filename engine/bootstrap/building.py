@@ -39,10 +39,7 @@ from engine.desk_turns import TurnDesk
 from engine.dispatch_steps import DispatchPolicy, DispatchWords
 from engine.figures.build import build_figures
 from engine.figures.parts import Outside
-from engine.knowledge import SAMPLES as SAMPLES
-from engine.knowledge import Knowledge as Knowledge
-from engine.knowledge import build_knowledge as build_knowledge
-from engine.knowledge import import_samples as import_samples
+from engine.knowledge import build_knowledge
 from engine.metrics import Metrics
 from engine.notices import build_notices
 from engine.orders.desk import DeskPolicy, OrderDesk

@@ -8,10 +8,6 @@ from engine.channels import CallbackChannel, RobotChannel, StaffChannel, Webhook
 from engine.delivery import Channel
 from engine.dispatch_steps import DispatchPolicy, DispatchSteps
 from engine.dispatching import DispatchRunner
-from engine.knowledge import SAMPLES as SAMPLES
-from engine.knowledge import Knowledge as Knowledge
-from engine.knowledge import build_knowledge as build_knowledge
-from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.orders.desk import OrderDesk
 from engine.qingjian import QingjianChannel, QingjianLink

@@ -3,10 +3,6 @@
 from pathlib import Path
 
 from domain.errors import ConfigurationError, KnowledgeError
-from engine.knowledge import SAMPLES as SAMPLES
-from engine.knowledge import Knowledge as Knowledge
-from engine.knowledge import build_knowledge as build_knowledge
-from engine.knowledge import import_samples as import_samples
 from engine.protection.keys import adopt, field_keys
 from engine.settings import Settings
 from knowledge.lock import FolderLock

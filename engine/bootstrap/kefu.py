@@ -22,10 +22,7 @@ from engine.desk.watch import DeskWatch
 from engine.dispatching import DispatchRunner
 from engine.engine import Engine
 from engine.figures.build import Figures
-from engine.knowledge import SAMPLES as SAMPLES
-from engine.knowledge import Knowledge as Knowledge
-from engine.knowledge import build_knowledge as build_knowledge
-from engine.knowledge import import_samples as import_samples
+from engine.knowledge import Knowledge, import_samples
 from engine.leases import LeaseRunner
 from engine.metrics import Metrics
 from engine.orders.desk import OrderDesk

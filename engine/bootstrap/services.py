@@ -12,10 +12,6 @@ from domain.pricing import PriceBook
 from domain.risk import RiskPolicy
 from domain.rules import RuleSet
 from engine.context import context_policy
-from engine.knowledge import SAMPLES as SAMPLES
-from engine.knowledge import Knowledge as Knowledge
-from engine.knowledge import build_knowledge as build_knowledge
-from engine.knowledge import import_samples as import_samples
 from engine.metrics import Metrics
 from engine.model_calls import CallsBesideTurns
 from engine.rules.build import mood_policy
