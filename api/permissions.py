@@ -86,12 +86,12 @@ manage:customer POST /api/v1/customers/{customer_id}/erase own
 manage:customer GET /api/v1/campaigns
 manage:customer POST /api/v1/campaigns
 manage:customer POST /api/v1/campaigns/dry-run
-manage:customer GET /api/v1/campaigns/{campaign_id}
-manage:customer PUT /api/v1/campaigns/{campaign_id}
-manage:customer GET /api/v1/campaigns/{campaign_id}/people
-manage:customer POST /api/v1/campaigns/{campaign_id}/start
-manage:customer POST /api/v1/campaigns/{campaign_id}/pause
-manage:customer POST /api/v1/campaigns/{campaign_id}/cancel
+manage:customer GET /api/v1/campaigns/{campaign_id:int}
+manage:customer PUT /api/v1/campaigns/{campaign_id:int}
+manage:customer GET /api/v1/campaigns/{campaign_id:int}/people
+manage:customer POST /api/v1/campaigns/{campaign_id:int}/start
+manage:customer POST /api/v1/campaigns/{campaign_id:int}/pause
+manage:customer POST /api/v1/campaigns/{campaign_id:int}/cancel
 admin GET /api/v1/rules
 admin PUT /api/v1/rules own
 admin POST /api/v1/rules/validate own

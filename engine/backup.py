@@ -234,10 +234,29 @@ def _opened(source: Path, data_dir: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=data_dir, prefix=".restoring-") as folder:
         try:
             with tarfile.open(source) as archive:
-                archive.extractall(folder, filter="data")
+                _unpack(archive, Path(folder))
         except (tarfile.TarError, OSError) as error:
             raise StorageError(f"{str(source)!r} is no backup: {error}") from error
         yield Path(folder)
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Plain files and folders below ``folder``; raises TarError for anything else. The filters of
+    `tarfile` are not in every Python 3.11."""
+    for member in archive:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts:
+            raise tarfile.TarError(f"{member.name!r} is outside of its folder")
+        target = folder / path
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        content = archive.extractfile(member) if member.isfile() else None
+        if content is None:
+            raise tarfile.TarError(f"{member.name!r} is no plain file")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with content, target.open("wb") as file:
+            shutil.copyfileobj(content, file)
 
 
 def _read(folder: Path, progress: Progress) -> Backup:

@@ -156,7 +156,7 @@ class Database:
             f"busy_timeout={BUSY_TIMEOUT_MS}",
             "foreign_keys=ON",
             "temp_store=MEMORY",
-            "cache_size=-16000",
+            "cache_size=-4000",  # KiB a connection; the system keeps the rest of the file
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -53,14 +53,14 @@ async def dry_run(body: CampaignIn, kefu: TheKefu) -> Response:
     return Json(shown_forecast(await kefu.campaigns.desk.forecast(body.new())))
 
 
-@router.get("/{campaign_id}", response_model=CampaignOut, responses=ERRORS)
+@router.get("/{campaign_id:int}", response_model=CampaignOut, responses=ERRORS)
 async def get_campaign(campaign_id: CampaignId, kefu: TheKefu) -> Response:
     """With how many people and messages are where."""
     campaign, people, deliveries = await kefu.campaigns.desk.get(campaign_id)
     return Json(shown(campaign) | {"people": people, "deliveries": deliveries})
 
 
-@router.put("/{campaign_id}", response_model=CampaignOut, responses=ERRORS)
+@router.put("/{campaign_id:int}", response_model=CampaignOut, responses=ERRORS)
 async def edit_campaign(
     campaign_id: CampaignId, body: CampaignIn, kefu: TheKefu, actor: TheActor
 ) -> Response:
@@ -70,7 +70,7 @@ async def edit_campaign(
     return Json(shown(found))
 
 
-@router.get("/{campaign_id}/people", response_model=PeopleList, responses=ERRORS)
+@router.get("/{campaign_id:int}/people", response_model=PeopleList, responses=ERRORS)
 async def list_people(
     campaign_id: CampaignId,
     kefu: TheKefu,
@@ -86,7 +86,7 @@ async def list_people(
     return Json({"items": [shown_person(one) for one in found], "next": last})
 
 
-@router.post("/{campaign_id}/start", response_model=CampaignOut, responses=ERRORS)
+@router.post("/{campaign_id:int}/start", response_model=CampaignOut, responses=ERRORS)
 async def start_campaign(
     campaign_id: CampaignId, kefu: TheKefu, actor: TheActor, body: StartIn | None = None
 ) -> Response:
@@ -96,13 +96,13 @@ async def start_campaign(
     return Json(shown(await kefu.campaigns.desk.start(campaign_id, actor=actor, starts_ts=starts)))
 
 
-@router.post("/{campaign_id}/pause", response_model=CampaignOut, responses=ERRORS)
+@router.post("/{campaign_id:int}/pause", response_model=CampaignOut, responses=ERRORS)
 async def pause_campaign(campaign_id: CampaignId, kefu: TheKefu, actor: TheActor) -> Response:
     """What is in the outbox already still goes out."""
     return Json(shown(await kefu.campaigns.desk.pause(campaign_id, actor=actor)))
 
 
-@router.post("/{campaign_id}/cancel", response_model=CampaignOut, responses=ERRORS)
+@router.post("/{campaign_id:int}/cancel", response_model=CampaignOut, responses=ERRORS)
 async def cancel_campaign(campaign_id: CampaignId, kefu: TheKefu, actor: TheActor) -> Response:
     """For good."""
     return Json(shown(await kefu.campaigns.desk.cancel(campaign_id, actor=actor)))

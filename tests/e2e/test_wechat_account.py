@@ -1,5 +1,6 @@
 """The service and an official account, over real sockets: one answer to each message."""
 
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -53,10 +54,11 @@ def test_an_answer_after_1_s_is_in_the_response_and_is_no_customer_service_messa
     sandbox.put("/_sandbox/wechat/callback", {"mode": mode, "forged_plain": mode == "compatible"})
     sandbox.script(reply=ANSWER, latency=1.0, times=1)
     sent = calls(sandbox, "message/custom/send")
-    number = say(sandbox, f"quick-{mode}")
+    openid = f"quick-{mode}-{uuid.uuid4().hex[:6]}"
+    number = say(sandbox, openid)
     callback = settled(sandbox, number)
     assert (callback["attempts"], callback["statuses"]) == (1, [200])
-    messages = shown(sandbox, f"quick-{mode}", 2, 5)
+    messages = shown(sandbox, openid, 2, 5)
     assert [(one["source"], one["answers"] != "") for one in messages] == [("passive", True)]
     assert "请联系物业安装" in messages[0]["text"]
     assert calls(sandbox, "message/custom/send") == sent

@@ -243,6 +243,15 @@ def test_a_file_that_leaves_its_folder_is_no_backup(make: Make, tmp_path: Path) 
     assert not (tmp_path.parent / "payload-outside").exists()
 
 
+def test_a_link_is_no_part_of_a_backup(make: Make, tmp_path: Path) -> None:
+    evil = tmp_path / "evil.tar"
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with tarfile.open(evil, "w") as archive:
+        archive.add(tmp_path / "link", arcname="link")
+    with pytest.raises(StorageError, match="no plain file"):
+        restore(make("sqlite"), evil, quiet, force=False)
+
+
 def test_no_backup_is_put_under_a_running_process(make: Make, tmp_path: Path) -> None:
     before, sqlite, server = make("sqlite"), make("sqlite"), make("postgresql")
     fill(before)

@@ -14,8 +14,15 @@ from tests.service import running_service
 from tools.registry import Caller, Role
 
 KEY, SECRET = "the-key", "s" * 32
-PUBLIC = {"get /api/health", "get /health", "get /pictures/{sha256}", "post /api/desk/login"}
-"""The third asks for a signature in its address, the last for a password."""
+PUBLIC = {
+    "get /api/health",
+    "get /health",
+    "get /livez",
+    "get /pictures/{sha256}",
+    "post /api/desk/login",
+    "post /api/v1/auth/login",
+}
+"""The fourth asks for a signature in its address, the last two for a password and a key."""
 
 
 @dataclass(frozen=True, slots=True)
