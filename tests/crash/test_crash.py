@@ -32,7 +32,6 @@ def test_doors_and_workers_that_are_killed_and_stand_still_lose_and_repeat_nothi
     assert verdict.counts["processes that stood still and went on"] == 1
     # The run is worth nothing if nobody asked while it went on.
     assert verdict.counts["messages that a caller asked"] > 50
-    assert verdict.counts["calls repeated because the process was away"] > 0
 
 
 def test_kill_9_lets_every_task_fire_once_end_once_and_be_told(tmp_path: Path) -> None:
