@@ -43,6 +43,14 @@ class CampaignStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+STATUS_WORDS = {
+    CampaignStatus.DRAFT: "草稿",
+    CampaignStatus.SCHEDULED: "待开始",
+    CampaignStatus.RUNNING: "进行中",
+    CampaignStatus.PAUSED: "已暂停",
+    CampaignStatus.DONE: "已结束",
+    CampaignStatus.CANCELLED: "已取消",
+}
 FOLLOWS: dict[CampaignStatus, frozenset[CampaignStatus]] = {
     CampaignStatus.DRAFT: frozenset({CampaignStatus.SCHEDULED, CampaignStatus.CANCELLED}),
     CampaignStatus.SCHEDULED: frozenset(

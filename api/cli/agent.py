@@ -1,6 +1,5 @@
 """`kefu agent`: who answers at the human desk. On the database itself, so without a service too."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.console import AsJson, DataDir, output, print_json
+from api.cli.records import with_records
 
 if TYPE_CHECKING:
     from domain.desk import Agent
@@ -130,19 +130,6 @@ def _password(*, from_stdin: bool) -> str:
 
 
 def _with_people(data_dir: DataDir, work: "Callable[[People], Awaitable[T]]") -> T:
-    from domain.errors import InvalidInput
-    from engine.bootstrap import open_database
     from engine.desk.build import staff_records
 
-    settings = settings_for(data_dir)
-    database = open_database(settings)
-
-    async def run() -> T:
-        return await work(staff_records(settings, database))
-
-    try:
-        return asyncio.run(run())
-    except InvalidInput as error:
-        raise typer.BadParameter(error.reason) from None
-    finally:
-        database.close()
+    return with_records(data_dir, staff_records, work)

@@ -11,6 +11,7 @@ import typer
 
 from api.cli.console import AsJson, output, print_json
 from api.cli.service import Url, answer_of, service_at
+from domain.campaigns import STATUS_WORDS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 PATH = "/api/v1/campaigns"
 TIMEOUT_S = 60.0
 MAX_FILE_BYTES = 1 << 20
-STATES = {
-    "draft": "草稿",
-    "scheduled": "待开始",
-    "running": "进行中",
-    "paused": "已暂停",
-    "done": "已结束",
-    "cancelled": "已取消",
-}
 REASONS = {
     "opted_out": "已退订",
     "black": "黑名单",
@@ -156,7 +149,7 @@ def _table(items: list[dict[str, Any]]) -> "Table":
 
     table = Table("编号", "名称", "状态", "每分钟", "开始", "结束")
     for one in items:
-        state, starts = STATES.get(one["status"], one["status"]), one["starts_at"] or ""
+        state, starts = STATUS_WORDS[one["status"]], one["starts_at"] or ""
         ends = one["ended_at"] or one["ends_at"] or ""
         table.add_row(str(one["id"]), one["name"], state, str(one["per_minute"]), starts, ends)
     return table

@@ -1,12 +1,12 @@
 """`kefu client`: who may report messages. On the database itself, so without a service too."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from api.cli.console import AsJson, DataDir, output, print_json, settings_for
+from api.cli.console import AsJson, DataDir, output, print_json
+from api.cli.records import with_records
 
 if TYPE_CHECKING:
     from engine.clients.clients import Clients, NewKey
@@ -138,19 +138,6 @@ def _say_key(made: "NewKey", as_json: bool) -> None:
 
 
 def _with_clients(data_dir: DataDir, work: "Callable[[Clients], Awaitable[T]]") -> T:
-    from domain.errors import InvalidInput
-    from engine.bootstrap import open_database
     from engine.clients.build import client_records
 
-    settings = settings_for(data_dir)
-    database = open_database(settings)
-
-    async def run() -> T:
-        return await work(client_records(settings, database))
-
-    try:
-        return asyncio.run(run())
-    except InvalidInput as error:
-        raise typer.BadParameter(error.reason) from None
-    finally:
-        database.close()
+    return with_records(data_dir, client_records, work)

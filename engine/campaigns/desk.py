@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
-from domain.campaigns import CampaignStatus, Forecast
+from domain.campaigns import STATUS_WORDS, CampaignStatus, Forecast
 from domain.errors import InvalidInput, NotFound, StorageError
 from engine.campaigns.sending import Sending
 from storage.campaigns import Campaign, CampaignBook, NewCampaign, Person, matching
@@ -14,18 +14,10 @@ from storage.database import Database
 
 S = CampaignStatus
 MAX_TRIED = 5_000
-"""Customers of one forecast; what is beyond is counted in proportion."""
+"""Customers that one forecast looks at; it says nothing of those behind them."""
 PAGE = 500
 MAX_SAMPLE = 20
 _TRIES = 5
-_TELL = {
-    S.DRAFT: "草稿",
-    S.SCHEDULED: "待开始",
-    S.RUNNING: "进行中",
-    S.PAUSED: "已暂停",
-    S.DONE: "已结束",
-    S.CANCELLED: "已取消",
-}
 
 
 class CampaignDesk:
@@ -171,7 +163,7 @@ class CampaignDesk:
                     return self._found(connection, campaign_id)
                 again = self._found(connection, campaign_id)
                 if again.version == found.version:
-                    reason = f"活动{_TELL[found.status]}，不能改为{_TELL[status]}"
+                    reason = f"活动{STATUS_WORDS[found.status]}，不能改为{STATUS_WORDS[status]}"
                     raise InvalidInput("status", reason, status=409)
             raise StorageError(f"campaign {campaign_id} changed under {_TRIES} attempts")
 
