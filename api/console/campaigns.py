@@ -1,12 +1,12 @@
 """Proactive messages: for administrators."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Form, Path, Query, Request
 from starlette.responses import Response
 
-from api.campaigns.schemas import CampaignIn, SegmentIn, shown_forecast
+from api.campaigns.schemas import CampaignIn, Level, SegmentIn, State, shown_forecast
 from api.campaigns.schemas import shown as shown_campaign
 from api.console.failures import PageRoute
 from api.console.reader import TheRuler
@@ -18,12 +18,10 @@ from engine.bootstrap import Kefu
 from storage.campaigns import NewCampaign
 
 CAMPAIGNS_PATH = "/desk/campaigns"
-LEVELS, STATES = ("white", "gray", "black"), ("new", "potential", "deal", "repurchase", "churn")
+LEVELS, STATES = get_args(Level), get_args(State)
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix=CAMPAIGNS_PATH)
 _SEVERAL = re.compile(r"[\s,，、;；]+")
 _LINE, _TEXT = 500, MAX_TEXT_CHARS
-Levels = Literal["white", "gray", "black"]
-States = Literal["new", "potential", "deal", "repurchase", "churn"]
 
 
 @router.get("")
@@ -34,8 +32,8 @@ async def campaigns_page(
     before: Annotated[int, Query(ge=0, le=2**62)] = 0,
     name: Annotated[str, Query(max_length=128)] = "",
     text: Annotated[str, Query(max_length=_TEXT)] = "",
-    levels: Annotated[list[Levels] | None, Query()] = None,
-    states: Annotated[list[States] | None, Query()] = None,
+    levels: Annotated[list[Level] | None, Query()] = None,
+    states: Annotated[list[State] | None, Query()] = None,
     tags: Annotated[str, Query(max_length=_LINE)] = "",
     without: Annotated[str, Query(max_length=_LINE)] = "",
     quiet_for_days: Annotated[str, Query(max_length=20)] = "",
@@ -76,8 +74,8 @@ async def create(
     reader: TheRuler,
     name: Annotated[str, Form(max_length=128)],
     text: Annotated[str, Form(max_length=_TEXT)],
-    levels: Annotated[list[Levels] | None, Form()] = None,
-    states: Annotated[list[States] | None, Form()] = None,
+    levels: Annotated[list[Level] | None, Form()] = None,
+    states: Annotated[list[State] | None, Form()] = None,
     tags: Annotated[str, Form(max_length=_LINE)] = "",
     without: Annotated[str, Form(max_length=_LINE)] = "",
     quiet_for_days: Annotated[str, Form(max_length=20)] = "",
@@ -117,8 +115,8 @@ async def _listed(kefu: Kefu, before: int) -> tuple[list[dict[str, object]], int
 def _new(
     name: str,
     text: str,
-    levels: list[Levels] | None,
-    states: list[States] | None,
+    levels: list[Level] | None,
+    states: list[State] | None,
     tags: str,
     without: str,
     quiet_for_days: str,
