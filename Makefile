@@ -63,10 +63,10 @@ run: setup
 # come early. A process that dies is not replaced: that can hang (pytest-xdist 3.8).
 # More threads of linear algebra than cores wait for each other, spinning. Compiled modules are kept
 # whatever the environment says: without them each process begins ten seconds later.
-# What fails is run once more: a fault of ours fails again, a busy machine's does not. Such tests are
-# named at the end, and more than a few of them fail the run (tests/conftest.py).
+# What fails is run again, twice at most: a fault of ours fails again, a busy machine's does not. Such
+# tests are named at the end, and more than a few of them fail the run (tests/conftest.py).
 test: lint browser
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --reruns 1
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --reruns 2 --reruns-delay 3
 
 # The chat page is tested in a real browser, Debian's; OCR with pictures of Chinese text; printed
 # commands with the programs that they name; a second level of memory with a real Redis (at run level

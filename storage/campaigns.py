@@ -202,14 +202,14 @@ class CampaignBook(LeasedRows[int]):
         now: float,
         starts_ts: float | None = None,
     ) -> bool:
-        """To a status that may follow, else False."""
-        if status not in FOLLOWS[campaign.status]:
+        """To a status that may follow, else False; a campaign runs because it is claimed."""
+        if status is S.RUNNING or status not in FOLLOWS[campaign.status]:
             return False
         changes: dict[str, Any] = {"status": status.value, "lease_owner": None, "lease_until": 0.0}
         starts = campaign.starts_ts if starts_ts is None else starts_ts
         if status is S.SCHEDULED:
             changes |= {"starts_ts": starts, "due_at": max(starts, now)}
-        elif status is not S.RUNNING:
+        else:
             changes["due_at"] = None
         if status in (S.DONE, S.CANCELLED):
             changes["ended_at"] = iso(now)

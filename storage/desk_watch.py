@@ -49,7 +49,7 @@ _UNCOUNTED = Statement(
     """
 )
 _BUSY = Statement(
-    "SELECT 1 FROM handoffs WHERE status <> 'closed'"
+    "SELECT 1 FROM handoffs WHERE status IN ('open', 'taken')"
     " UNION ALL SELECT 1 FROM agents WHERE status <> 'offline' LIMIT 1"
 )
 _COUNT_TAKEN = Statement(

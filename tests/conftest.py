@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _SHOWN_CHARS = 3_000
 MAX_RERUNS = 5
-"""Of a run (`make test`): as many may depend on how busy the machine is, more are a fault."""
+"""Tests of a run (`make test`): as many may depend on how busy the machine is, more are a fault."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     again = reporter.stats.get("rerun", []) if reporter is not None else []
-    if len(again) > MAX_RERUNS and session.exitstatus == 0:
+    if len({report.nodeid for report in again}) > MAX_RERUNS and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

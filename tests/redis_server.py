@@ -17,7 +17,7 @@ import redis
 from tests.service import free_port
 
 PROGRAM = "redis-server"
-READY_S = 20.0
+READY_S = 60.0
 
 
 class RedisServer:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.console import AsJson, output, print_json
-from api.cli.service import Url, answer_of, service_at
+from api.cli.service import Url, asked
 from domain.campaigns import STATUS_WORDS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 PATH = "/api/v1/campaigns"
-TIMEOUT_S = 60.0
 MAX_FILE_BYTES = 1 << 20
 REASONS = {
     "opted_out": "已退订",
@@ -51,7 +50,7 @@ def list_(
     """Campaigns, the newest first."""
     query: dict[str, Any] = {"before": before, "limit": limit}
     query |= {"status": status} if status else {}
-    found = _asked(url, "GET", PATH, query=query)
+    found = asked(url, "GET", PATH, query=query)
     if as_json:
         print_json(found)
         return
@@ -61,19 +60,19 @@ def list_(
 @campaign.command()
 def show(campaign_id: CampaignId, url: Url = "", as_json: AsJson = False) -> None:
     """One campaign, and what became of its people."""
-    _print(_asked(url, "GET", f"{PATH}/{campaign_id}"), as_json)
+    _print(asked(url, "GET", f"{PATH}/{campaign_id}"), as_json)
 
 
 @campaign.command()
 def create(file: File, url: Url = "", as_json: AsJson = False) -> None:
     """A draft from FILE; nothing is sent yet."""
-    _print(_asked(url, "POST", PATH, _read(file)), as_json)
+    _print(asked(url, "POST", PATH, _read(file)), as_json)
 
 
 @campaign.command("dry-run")
 def dry_run(file: File, url: Url = "", as_json: AsJson = False) -> None:
     """Whom the campaign in FILE would write to now, and whom not."""
-    found = _asked(url, "POST", f"{PATH}/dry-run", _read(file))
+    found = asked(url, "POST", f"{PATH}/dry-run", _read(file))
     if as_json:
         print_json(found)
         return
@@ -95,19 +94,19 @@ def start(
 ) -> None:
     """Begin, or go on after a pause."""
     body = {"starts_at": at} if at else {}
-    _print(_asked(url, "POST", f"{PATH}/{campaign_id}/start", body), as_json)
+    _print(asked(url, "POST", f"{PATH}/{campaign_id}/start", body), as_json)
 
 
 @campaign.command()
 def pause(campaign_id: CampaignId, url: Url = "", as_json: AsJson = False) -> None:
     """Stop for now."""
-    _print(_asked(url, "POST", f"{PATH}/{campaign_id}/pause"), as_json)
+    _print(asked(url, "POST", f"{PATH}/{campaign_id}/pause"), as_json)
 
 
 @campaign.command()
 def cancel(campaign_id: CampaignId, url: Url = "", as_json: AsJson = False) -> None:
     """Stop for good."""
-    _print(_asked(url, "POST", f"{PATH}/{campaign_id}/cancel"), as_json)
+    _print(asked(url, "POST", f"{PATH}/{campaign_id}/cancel"), as_json)
 
 
 def _read(file: typer.FileBinaryRead) -> Any:
@@ -118,19 +117,6 @@ def _read(file: typer.FileBinaryRead) -> Any:
         return json.loads(content)
     except ValueError as error:
         raise typer.BadParameter(f"不是 JSON:{error}", param_hint="FILE") from None
-
-
-def _asked(
-    url: str, method: str, path: str, body: Any = None, *, query: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-    with service_at(url, TIMEOUT_S) as service:
-        response, answer = answer_of(service, method, path, content, query=query)
-    if response.is_error:
-        error = answer.get("error", {})
-        typer.echo(f"{error.get('field') or path}:{error.get('message', answer)}", err=True)
-        raise typer.Exit(1)
-    return answer
 
 
 def _print(found: dict[str, Any], as_json: bool) -> None:

@@ -4,7 +4,6 @@ Everything goes over HTTP to the running service. Exit code 1: the service refus
 be asked.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import httpx
 import typer
 
 from api.cli.console import AsJson, output, print_json
-from api.cli.service import PEER, Url, answer_of, service_at
+from api.cli.service import PEER, Url, asked, refuse, service_at
 from domain.customers import Level, State
 from domain.errors import PeerUnavailable
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PATH = "/api/v1/customers"
-TIMEOUT_S = 60.0
 LEVELS = {"white": "白名单", "gray": "灰名单", "black": "黑名单"}
 SHARES = {"satisfaction": "满意度", "activity": "活跃度", "value": "价值"}
 
@@ -46,9 +44,9 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Customers, the last active first."""
-    asked = {"level": level, "state": state, "tag": tag, "search": search, "cursor": cursor}
-    query = {name: str(value) for name, value in asked.items() if value}
-    found = _asked(url, "GET", PATH, query=query | {"limit": limit})
+    wanted = {"level": level, "state": state, "tag": tag, "search": search, "cursor": cursor}
+    query = {name: str(value) for name, value in wanted.items() if value}
+    found = asked(url, "GET", PATH, query=query | {"limit": limit})
     if as_json:
         print_json(found)
         return
@@ -60,7 +58,7 @@ def list_(
 @customer.command()
 def show(customer_id: CustomerId, url: Url = "", as_json: AsJson = False) -> None:
     """One customer, with the arithmetic of the score."""
-    _print(_asked(url, "GET", f"{PATH}/{customer_id}"), as_json)
+    _print(asked(url, "GET", f"{PATH}/{customer_id}"), as_json)
 
 
 @customer.command()
@@ -73,7 +71,7 @@ def tag(
 ) -> None:
     """Add tags and take others away."""
     body = {"add": add or [], "remove": remove or []}
-    _print(_asked(url, "POST", f"{PATH}/{customer_id}/tags", body), as_json)
+    _print(asked(url, "POST", f"{PATH}/{customer_id}/tags", body), as_json)
 
 
 @customer.command()
@@ -84,7 +82,7 @@ def level(
     as_json: AsJson = False,
 ) -> None:
     """Decide on a level, whatever the score says."""
-    _print(_asked(url, "PATCH", f"{PATH}/{customer_id}", {"level": name}), as_json)
+    _print(asked(url, "PATCH", f"{PATH}/{customer_id}", {"level": name}), as_json)
 
 
 @customer.command()
@@ -98,7 +96,7 @@ def deal(
 ) -> None:
     """Something was bought elsewhere."""
     body = {"key": key, "amount": amount, "note": note}
-    _print(_asked(url, "POST", f"{PATH}/{customer_id}/deals", body), as_json)
+    _print(asked(url, "POST", f"{PATH}/{customer_id}/deals", body), as_json)
 
 
 @customer.command()
@@ -109,7 +107,7 @@ def merge(
     as_json: AsJson = False,
 ) -> None:
     """Two customers are one person: the first speaks for both."""
-    _merged(_asked(url, "POST", f"{PATH}/{customer_id}/merge", {"other": other}), as_json)
+    _merged(asked(url, "POST", f"{PATH}/{customer_id}/merge", {"other": other}), as_json)
 
 
 @customer.command()
@@ -120,7 +118,7 @@ def unmerge(
     as_json: AsJson = False,
 ) -> None:
     """Undo a merge."""
-    _merged(_asked(url, "POST", f"{PATH}/{customer_id}/unmerge", {"merge": number}), as_json)
+    _merged(asked(url, "POST", f"{PATH}/{customer_id}/unmerge", {"merge": number}), as_json)
 
 
 @customer.command()
@@ -131,7 +129,7 @@ def export(
 ) -> None:
     """Everything that is kept of a customer, as one JSON document."""
     with (
-        service_at(url, TIMEOUT_S) as service,
+        service_at(url) as service,
         _streamed(service, f"{PATH}/{customer_id}/export") as pieces,
     ):
         try:
@@ -152,12 +150,12 @@ def erase(
     as_json: AsJson = False,
 ) -> None:
     """Forget a customer in every table, for good."""
-    found = _asked(url, "GET", f"{PATH}/{customer_id}")
+    found = asked(url, "GET", f"{PATH}/{customer_id}")
     if not yes:
         who = f"{found['name'] or '-'}({found['contact_id']})"
         typer.confirm(f"删除客户 {who} 的全部数据?无法恢复", abort=True, err=True)
     body = {"contact_id": found["contact_id"]}
-    done = _asked(url, "POST", f"{PATH}/{customer_id}/erase", body)
+    done = asked(url, "POST", f"{PATH}/{customer_id}/erase", body)
     if as_json:
         print_json(done)
         return
@@ -171,28 +169,11 @@ def _streamed(service: httpx.Client, path: str) -> Iterator[Iterator[bytes]]:
         with service.stream("GET", path) as response:
             if response.is_error:
                 response.read()
-                _refused(path, response.json())
+                refuse(response.json())
             yield response.iter_bytes()
     except httpx.HTTPError as error:
         reason = f"{service.base_url} 没有回应({type(error).__name__})"
         raise PeerUnavailable(PEER, reason) from error
-
-
-def _asked(
-    url: str, method: str, path: str, body: Any = None, *, query: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-    with service_at(url, TIMEOUT_S) as service:
-        response, answer = answer_of(service, method, path, content, query=query)
-    if response.is_error:
-        _refused(path, answer)
-    return answer
-
-
-def _refused(path: str, answer: dict[str, Any]) -> None:
-    error = answer.get("error", {})
-    typer.echo(f"{error.get('field') or path}:{error.get('message', answer)}", err=True)
-    raise typer.Exit(1)
 
 
 def _print(found: dict[str, Any], as_json: bool) -> None:

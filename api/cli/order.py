@@ -5,7 +5,6 @@ be asked.
 """
 
 import json
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ import httpx
 import typer
 
 from api.cli.console import AsJson, output, print_json
-from api.cli.service import Answer, Url, answer_of, service_at
+from api.cli.service import Answer, Url, answer_of, asked, service_at, succeeded
 from domain.order_words import STATUSES, WORKFLOWS
 from domain.orders import ChangeKind, OrderStatus, Workflow
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 ORDERS, PICTURES = "/api/orders", "/api/pictures"
-TIMEOUT_S = 60.0
 MAX_FILE_BYTES = 32 * 1024 * 1024
 MAX_LINE = 60
 
@@ -50,8 +48,7 @@ def list_(
     query |= {"customer_id": customer} if customer else {}
     query |= {"workflow": workflow.value} if workflow else {}
     query |= {"status": [one.value for one in status]} if status else {}
-    with _service(url) as service:
-        found = _asked(service, "GET", ORDERS, query=query)
+    found = asked(url, "GET", ORDERS, query=query)
     if as_json:
         print_json(found)
         return
@@ -63,8 +60,7 @@ def list_(
 @order.command()
 def show(order_id: OrderId, url: Url = "", as_json: AsJson = False) -> None:
     """One order: what is wanted, its price, and what happened to it."""
-    with _service(url) as service:
-        found = _asked(service, "GET", f"{ORDERS}/{order_id}")
+    found = asked(url, "GET", f"{ORDERS}/{order_id}")
     if as_json:
         print_json(found)
         return
@@ -111,7 +107,7 @@ def deliver(
     as_json: AsJson = False,
 ) -> None:
     """Hand over what was made: it goes to the customer."""
-    with _service(url) as service:
+    with service_at(url) as service:
         deliverables = [_deliverable(service, one) for one in made]
     body = {"deliverables": deliverables, "note": note}
     _change(order_id, "deliver", body, quiet, url, as_json=as_json)
@@ -156,16 +152,14 @@ def assign(
 ) -> None:
     """To this designer, instead of whoever has it."""
     path = f"{ORDERS}/{order_id}/assign-designer"
-    with _service(url) as service:
-        _say(_asked(service, "POST", path, {"designer": designer}), as_json=as_json)
+    _say(asked(url, "POST", path, {"designer": designer}), as_json=as_json)
 
 
 def _change(
     order_id: int, what: str, body: Answer, quiet: bool, url: str, *, as_json: bool
 ) -> None:
-    with _service(url) as service:
-        sent = body | {"tell_customer": not quiet}
-        _say(_asked(service, "POST", f"{ORDERS}/{order_id}/{what}", sent), as_json=as_json)
+    sent = body | {"tell_customer": not quiet}
+    _say(asked(url, "POST", f"{ORDERS}/{order_id}/{what}", sent), as_json=as_json)
 
 
 def _deliverable(service: httpx.Client, made: str) -> str:
@@ -179,35 +173,8 @@ def _deliverable(service: httpx.Client, made: str) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{made}: {error.strerror}", param_hint="MADE") from None
-    stored = _succeeded(*answer_of(service, "POST", PICTURES, data, media="image/*"))
+    stored = succeeded(*answer_of(service, "POST", PICTURES, data, media="image/*"))
     return str(stored["sha256"])
-
-
-# The service
-
-
-def _service(url: str) -> AbstractContextManager[httpx.Client]:
-    return service_at(url, TIMEOUT_S)
-
-
-def _asked(
-    service: httpx.Client,
-    method: str,
-    path: str,
-    body: Answer | None = None,
-    *,
-    query: dict[str, Any] | None = None,
-) -> Answer:
-    """Of a success; a refusal ends the command. Raises PeerUnavailable, ConfigurationError."""
-    content = None if body is None else json.dumps(body).encode()
-    return _succeeded(*answer_of(service, method, path, content, query=query))
-
-
-def _succeeded(response: httpx.Response, answer: Answer) -> Answer:
-    if response.is_success:
-        return answer
-    typer.echo(answer.get("error", {}).get("message", response.reason_phrase), err=True)
-    raise typer.Exit(1)
 
 
 # What is shown

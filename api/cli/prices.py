@@ -1,17 +1,14 @@
 """`kefu prices`: the price book that the running service uses; check and reload its file."""
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from api.cli.console import AsJson, output, print_json
-from api.cli.service import Answer, Url, answer_of, service_at
+from api.cli.service import Answer, Url, asked
 
 PRICES = "/api/ops/price-book"
-TIMEOUT_S = 30.0
 
 prices = typer.Typer(help="The price book: show, check, reload.", no_args_is_help=True)
 
@@ -19,8 +16,7 @@ prices = typer.Typer(help="The price book: show, check, reload.", no_args_is_hel
 @prices.command()
 def show(url: Url = "", as_json: AsJson = False) -> None:
     """What the running service charges, and whether its file is in order."""
-    with _service(url) as service:
-        found = _asked(service, "GET", PRICES)
+    found = asked(url, "GET", PRICES)
     if as_json:
         print_json(found)
     else:
@@ -30,8 +26,7 @@ def show(url: Url = "", as_json: AsJson = False) -> None:
 @prices.command()
 def reload(url: Url = "", as_json: AsJson = False) -> None:
     """Take the file now; the service does so by itself within seconds."""
-    with _service(url) as service:
-        found = _asked(service, "POST", f"{PRICES}/reload")
+    found = asked(url, "POST", f"{PRICES}/reload")
     if as_json:
         print_json(found)
         return
@@ -77,17 +72,3 @@ def _print(found: Answer) -> None:
     if found["refused"]:
         refused = found["refused"]
         typer.echo(f"注意:文件不能使用,仍用上面的价目。{refused['field']}:{refused['reason']}")
-
-
-def _service(url: str) -> AbstractContextManager[httpx.Client]:
-    return service_at(url, TIMEOUT_S)
-
-
-def _asked(service: httpx.Client, method: str, path: str) -> Answer:
-    """Exit code 1 where the service refuses."""
-    response, answer = answer_of(service, method, path)
-    if response.is_success:
-        return answer
-    error = answer.get("error", {})
-    typer.echo(f"被拒绝:{error.get('field')}:{error.get('message')}", err=True)
-    raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """`kefu rules`: the rules that the running service uses; what a file would do."""
 
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,11 +9,10 @@ import orjson
 import typer
 
 from api.cli.console import AsJson, output, print_json
-from api.cli.service import PEER, Answer, Url, answer_of, service_at
+from api.cli.service import PEER, Answer, Url, asked, refuse, service_at
 from domain.errors import PeerUnavailable
 
 RULES = "/api/v1/rules"
-TIMEOUT_S = 60.0
 _KINDS = {"words": "词条", "trigger": "触发"}
 
 rules = typer.Typer(help="The rules: check a file, show, reload, dry-run.", no_args_is_help=True)
@@ -42,8 +40,7 @@ def check(file: File) -> None:
 @rules.command()
 def show(url: Url = "", as_json: AsJson = False) -> None:
     """What the running service uses, and what each rule did in the last seven days."""
-    with _service(url) as service:
-        found = _asked(service, "GET", RULES)
+    found = asked(url, "GET", RULES)
     if as_json:
         print_json(found)
     else:
@@ -53,8 +50,7 @@ def show(url: Url = "", as_json: AsJson = False) -> None:
 @rules.command()
 def reload(url: Url = "", as_json: AsJson = False) -> None:
     """Take the file now; the service does so by itself within seconds."""
-    with _service(url) as service:
-        found = _asked(service, "POST", f"{RULES}/reload")
+    found = asked(url, "POST", f"{RULES}/reload")
     if as_json:
         print_json(found)
     else:
@@ -76,38 +72,38 @@ def dry_run(
 ) -> None:
     """What these rules would have done in past conversations; nothing is done."""
     until = datetime.now(UTC)
-    asked: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "since": (until - timedelta(days=days)).isoformat(),
         "until": until.isoformat(),
         "limit": limit,
         "examples": examples,
     }
-    asked |= {name: value for name, value in (("channel", channel), ("account", account)) if value}
+    wanted |= {name: value for name, value in (("channel", channel), ("account", account)) if value}
     if file is not None:
-        asked["content"] = _text(file)
-    with _service(url) as service:
-        found = _run(service, asked)
+        wanted["content"] = _text(file)
+    with service_at(url) as service:
+        found = _run(service, wanted)
     if as_json:
         print_json(found)
     else:
         _print_run(found)
 
 
-def _run(service: httpx.Client, asked: dict[str, Any]) -> Answer:
+def _run(service: httpx.Client, wanted: dict[str, Any]) -> Answer:
     address = str(service.base_url).rstrip("/")
     headers = {"Content-Type": "application/json"}
-    body = orjson.dumps(asked)
+    body = orjson.dumps(wanted)
     try:
         with service.stream("POST", f"{RULES}/dry-run", content=body, headers=headers) as response:
             if not response.is_success:
                 response.read()
-                _refuse(orjson.loads(response.content))
+                refuse(orjson.loads(response.content))
             for line in response.iter_lines():
                 event = orjson.loads(line)
                 if event["event"] == "result":
                     return dict(event)
                 if event["event"] == "error":
-                    _refuse(event)
+                    refuse(event)
                 typer.echo(f"已读 {event['read']}/{event['total']} 条消息", err=True)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise PeerUnavailable(PEER, f"{address} 没有回应({type(error).__name__})") from error
@@ -165,21 +161,3 @@ def _text(file: Path) -> str:
         return file.read_text("utf-8")
     except UnicodeDecodeError:
         raise typer.BadParameter("不是 UTF-8 文本", param_hint="FILE") from None
-
-
-def _service(url: str) -> AbstractContextManager[httpx.Client]:
-    return service_at(url, TIMEOUT_S)
-
-
-def _asked(service: httpx.Client, method: str, path: str) -> Answer:
-    response, answer = answer_of(service, method, path)
-    if not response.is_success:
-        _refuse(answer)
-    return answer
-
-
-def _refuse(answer: Answer) -> None:
-    """Exit code 1."""
-    error = answer.get("error", {})
-    typer.echo(f"被拒绝:{error.get('message')}", err=True)
-    raise typer.Exit(1)

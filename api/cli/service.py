@@ -1,8 +1,9 @@
 """The running service, asked over HTTP."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import httpx
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 PEER = "kefu serve"
+TIMEOUT_S = 60.0
 Answer = dict[str, Any]
 Url = Annotated[str, typer.Option(help="Address of the service; default: as the settings say.")]
 
@@ -29,7 +31,7 @@ def client_of(settings: "Settings", timeout_s: float, url: str = "") -> httpx.Cl
 
 
 @contextlib.contextmanager
-def service_at(url: str, timeout_s: float) -> Iterator[httpx.Client]:
+def service_at(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[httpx.Client]:
     """``url``: as it was given to the command, empty for the address of the settings."""
     if url and not url.startswith(("http://", "https://")):
         raise typer.BadParameter("应以 http:// 或 https:// 开头", param_hint="--url")
@@ -61,6 +63,31 @@ def answer_of(
         reason = f"{address} 的回答不能使用:{' '.join(response.text.split())[:200]}"
         raise PeerUnavailable(PEER, reason, status=response.status_code)
     return response, answer
+
+
+def asked(
+    url: str, method: str, path: str, body: Any = None, *, query: Answer | None = None
+) -> Answer:
+    """Of a success; ``url`` as for `service_at`, ``body`` sent as JSON. Raises as `answer_of`, and
+    Exit(1) for a refusal."""
+    content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+    with service_at(url) as service:
+        return succeeded(*answer_of(service, method, path, content, query=query))
+
+
+def succeeded(response: httpx.Response, answer: Answer) -> Answer:
+    """Raises Exit(1) for a refusal."""
+    if not response.is_success:
+        refuse(answer)
+    return answer
+
+
+def refuse(answer: Answer) -> NoReturn:
+    """Say why the service refused. Raises Exit(1)."""
+    error = answer.get("error", {})
+    why = filter(None, [error.get("field"), error.get("message") or str(answer)])
+    typer.echo(f"被拒绝:{':'.join(why)}", err=True)
+    raise typer.Exit(1)
 
 
 def _object(response: httpx.Response) -> Answer | None:

@@ -5,7 +5,6 @@ be asked.
 """
 
 import json
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
@@ -20,7 +19,6 @@ from domain.tasks import TaskStatus
 if TYPE_CHECKING:
     from rich.table import Table
 
-TIMEOUT_S = 30.0
 MAX_FILE_BYTES = 32 * 1024 * 1024
 STATES = {
     "pending": "待触发",
@@ -66,7 +64,7 @@ def send(
     """Hand tasks to the service; sending one again changes nothing."""
     orders = _orders(file.read(MAX_FILE_BYTES + 1))
     answers: list[Answer] = []
-    with _service(url) as service:
+    with service_at(url) as service:
         for order in orders:
             answers.append(_ask(service, "POST", RECEIVE, order))
             if not as_json:
@@ -89,7 +87,7 @@ def list_(
     """Tasks, the newest first."""
     query = {"page": page, "page_size": page_size}
     chosen = {"customer_id": customer, "status": status.value if status else ""}
-    with _service(url) as service:
+    with service_at(url) as service:
         answer = _ask(service, "GET", LIST, query=query | {k: v for k, v in chosen.items() if v})
     found = _data(answer)
     if as_json:
@@ -103,7 +101,7 @@ def list_(
 @task.command()
 def show(task_id: TaskId, url: Url = "", as_json: AsJson = False) -> None:
     """Where a task stands."""
-    with _service(url) as service:
+    with service_at(url) as service:
         found = _data(_ask(service, "GET", f"{STATUS}/{quote(task_id, safe='')}"))
     if as_json:
         print_json(found)
@@ -134,7 +132,7 @@ def retry(task_id: TaskId, url: Url = "", as_json: AsJson = False) -> None:
 
 
 def _change(path: str, body: Answer, url: str, *, as_json: bool) -> None:
-    with _service(url) as service:
+    with service_at(url) as service:
         answer = _ask(service, "POST", path, body)
     state = _data(answer)
     if as_json:
@@ -168,10 +166,6 @@ def _no_number(name: str) -> None:
 
 
 # The service
-
-
-def _service(url: str) -> AbstractContextManager[httpx.Client]:
-    return service_at(url, TIMEOUT_S)
 
 
 def _ask(

@@ -4,12 +4,13 @@ import asyncio
 import base64
 import binascii
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
-from domain.desk import Agent, Presence, Waiting, in_scope, next_deadline, place_key
+from domain.desk import EVERYTHING, Agent, Presence, Waiting, in_scope, next_deadline, place_key
 from domain.errors import InvalidInput, NotFound
 from engine.desk.parts import DeskParts, Page
 from engine.desk.views import (
@@ -33,6 +34,9 @@ from storage.effects import SAID_BY
 MAX_PAGE = 200
 MAX_SEARCH_CHARS = 100
 LAST_CHARS = 120
+CROWD, CROWD_S = 50, 1.0
+"""From so many in the queue on, places are looked up so often only: to count all who wait for each
+message would cost the more the more wait."""
 _NOT_ACTING: tuple[str, ...] = ()
 
 
@@ -181,20 +185,23 @@ class Looking(DeskParts):
 
     async def standing(self, conversation: str = "") -> Standing:
         """For a customer's words: the place of ``conversation`` among those who wait for the same
-        agents, of a newcomer without one."""
+        agents, of a newcomer without one. In a crowd the places may be `CROWD_S` old."""
         now = self.clock()
+        crowd = self._crowd_at(time.monotonic())
 
         def unit(
             connection: Connection,
         ) -> tuple[list[Waiting], list[Agent], dict[str, Any] | None]:
             head = desk_views.head(connection, conversation) if conversation else None
-            return desk_watch.waiting(connection), agents.listed(connection), head
+            queue = crowd or sorted(desk_watch.waiting(connection), key=place_key)
+            return queue, agents.listed(connection), head
 
         queue, people, head = await self.database.read(unit)
+        if crowd is None:
+            self._crowd = queue if len(queue) >= CROWD else None
         people = [one for one in people if one.enabled and one.acts]
         if head is not None:
             queue, people = _rivals(queue, people, head["channel"], head["account"])
-        queue.sort(key=place_key)
         at = (i for i, one in enumerate(queue) if one.conversation == conversation)
         is_open = self.policy.is_open(now)
         return Standing(
@@ -204,6 +211,13 @@ class Looking(DeskParts):
             opens_ts=None if is_open else self.policy.opens_at(now),
             online=sum(one.status is Presence.ONLINE for one in people),
         )
+
+    def _crowd_at(self, now: float) -> list[Waiting] | None:
+        """Whoever finds it too old reads it anew; the others go on with it meanwhile."""
+        if now < self._crowd_until:
+            return self._crowd
+        self._crowd_until = now + CROWD_S
+        return None
 
     async def stats(self) -> dict[str, float]:
         """Waiting and taken conversations, the longest wait (s), and agents by presence."""
@@ -229,6 +243,8 @@ def _rivals(
     if not able:
         return queue, []
     scopes = {scope for one in able for scope in one.scopes}
+    if EVERYTHING in scopes:
+        return queue, able
     return [one for one in queue if in_scope(scopes, one.channel, one.account)], able
 
 

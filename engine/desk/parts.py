@@ -7,7 +7,7 @@ from datetime import UTC, datetime, tzinfo
 
 from sqlalchemy import Connection
 
-from domain.desk import Agent, AgentRole, in_scope, next_deadline
+from domain.desk import Agent, AgentRole, Waiting, in_scope, next_deadline
 from domain.desk_hours import Hours
 from domain.errors import InvalidInput, NotFound
 from engine.desk.feed import Feed
@@ -105,6 +105,8 @@ class DeskParts:
         self._passwords = Passwords()
         self.pages: SharedReads[Wanted, Page] = SharedReads()
         self._seen: dict[str, float] = {}
+        self._crowd: list[Waiting] | None = None
+        self._crowd_until = 0.0
 
     def told(self, conversation: str = "") -> None:
         """Something has changed: whoever looks on learns of it at once."""

@@ -40,6 +40,10 @@ class Service:
         with self.kefu.engine.database.engine.connect() as connection:
             return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
+    def write(self, statement: str) -> None:
+        with self.kefu.engine.database.engine.begin() as connection:
+            connection.execute(text(statement))
+
     def names(self, where: str = "1 = 1") -> list[str]:
         """Of the customers of conversations, as a reader of the rows with the keys sees them."""
         with self.kefu.engine.database.engine.connect() as connection:

@@ -45,7 +45,7 @@ def ask(shop: Service, content: str) -> dict[str, Any]:
     return shop.ask(content, message_id=f"m{number}", chat_id=f"c{number}")
 
 
-def until(found: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(found: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value."""
     ends = time.monotonic() + seconds
     while not (value := found()):

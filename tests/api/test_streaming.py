@@ -48,7 +48,7 @@ def streamed(service: Service, name: str, content: str, **more: Any) -> list[Eve
         return list(events(response))
 
 
-def fetched(service: Service, name: str, *, within: float = 10.0) -> dict[str, Any]:
+def fetched(service: Service, name: str, *, within: float = 60.0) -> dict[str, Any]:
     """The answer to message ``name`` once it is there."""
     ends = time.monotonic() + within
     while time.monotonic() < ends:
@@ -198,11 +198,11 @@ def test_a_turn_completes_though_its_reader_went_away(
 def test_past_the_deadline_the_caller_is_told_to_wait_and_fetches_the_answer(
     modelled: Service, sandbox_server: SandboxServer
 ) -> None:
-    sandbox_server.model_latency(1.5)
+    sandbox_server.model_latency(4.0)
     asked = message("late", QUESTION, deadline_s=0.05)
     started = time.monotonic()
     first = modelled.client.post("/api/v1/messages", json=asked).json()
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < 3.5
     assert first["action"] == "wait"
     assert first["content"]
     assert first["message_id"] == "late"

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.api.browser import _FLAGS
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 _OWN = ("--headless", "--remote-debugging-port")
 FLAGS = [flag for flag in _FLAGS if not flag.startswith(_OWN)]
 DESKTOP = {"width": 1360, "height": 850}

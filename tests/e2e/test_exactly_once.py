@@ -315,7 +315,7 @@ def _by_lease(pair: tuple[Service, Service, str], chat: str) -> tuple[Service, S
     return (one, two) if f":{one.pid}:" in owner else (two, one)
 
 
-def _await(done: Callable[[], bool], seconds: float = 10.0) -> None:
+def _await(done: Callable[[], bool], seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < ends

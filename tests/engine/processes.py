@@ -178,7 +178,7 @@ class Process:
     async def count(self, table: str) -> int:
         return int((await self.rows(f"SELECT COUNT(*) AS n FROM {table}"))[0]["n"])
 
-    async def until(self, done: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    async def until(self, done: Callable[[], Any], *, seconds: float = 60.0) -> None:
         """Until the awaitable that ``done`` makes is true; for states that no event tells of."""
         async with asyncio.timeout(seconds):
             while not await done():  # noqa: ASYNC110 - rows tell nobody that they changed

@@ -17,7 +17,7 @@ from tests.service import Service, running_service
 QUESTION, ANSWER = "蓝鲸牌水箱多久清洗一次", "蓝鲸牌水箱每三个月清洗一次。"
 ASKED = "蓝鲸牌的水箱要多久清洗一次呀"
 CHANGED = "蓝鲸牌水箱每六个月清洗一次。"
-SEEN_S = 20.0
+SEEN_S = 60.0
 
 
 @dataclass

@@ -42,7 +42,7 @@ async def ask(kefu: Kefu, text: str) -> dict[str, Any]:
     return await kefu.engine.ask(message)
 
 
-async def until(found: Callable[[], Awaitable[Any]], seconds: float = 15.0) -> Any:
+async def until(found: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
     """The first true value."""
     async with asyncio.timeout(seconds):
         while not (value := await found()):  # noqa: ASYNC110 - rows tell nobody that they changed

@@ -113,7 +113,7 @@ async def test_a_tool_that_talks_to_a_peer_is_called_behind_the_turn_once(
         assert answer["content"] == f"答:{ASKED}"
         assert process.work is not None
         process.work.runner.due(0.0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await peer.called.wait()
         await process.quiet()
         assert peer.heard == ["特价"]

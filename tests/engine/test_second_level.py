@@ -114,7 +114,7 @@ async def test_a_dead_redis_is_given_up_at_once_and_found_again_when_it_is_back(
         assert outcomes[3:] == ["skipped"] * 2
         assert not second.put(NAME, VALUE, ttl_s=60.0)
         server.start()
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(60):
             while (await second.get(NAME)).outcome != "miss":  # noqa: ASYNC110 - time closes it
                 await asyncio.sleep(0.05)
         await put(second)
@@ -132,5 +132,5 @@ async def test_a_redis_that_hangs_costs_no_more_than_the_time_allowed() -> None:
         took = time.monotonic() - began
         server.thaw()
         assert outcomes.count("failed") == 3
-        assert took < 3.0
+        assert took < 50 * 0.2
         await second.aclose()

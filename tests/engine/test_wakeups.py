@@ -40,14 +40,14 @@ class Heard:
         hints.on_connected = self._connect
 
     async def await_words(self, count: int) -> list[tuple[object, ...]]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.words) < count:
                 self._more.clear()
                 await self._more.wait()
         return self.words
 
     async def await_connected(self, times: int = 1) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.connected < times:
                 self._more.clear()
                 await self._more.wait()
@@ -75,7 +75,7 @@ async def listening(url: str, owner: str, *, works: bool) -> AsyncIterator[tuple
 
 async def until(done: Callable[[], object]) -> None:
     """For states that no event tells of."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():  # noqa: ASYNC110 - what is looked at is a list
             await asyncio.sleep(0.002)
 

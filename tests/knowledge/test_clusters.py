@@ -164,10 +164,10 @@ def test_a_question_among_two_thousand_clusters_takes_milliseconds(labelled: Lab
     for number in range(2_000):
         _, wording = labelled[number % len(labelled)]
         index.add(Cluster(number + 1, [f"{wording}{number}号", f"{number}型{wording}"]))
-    started = time.perf_counter()
+    started = time.thread_time()
     for _, wording in labelled[:50]:
         index.place(f"{wording}呢亲")
-    assert (time.perf_counter() - started) / 50 < 0.05
+    assert (time.thread_time() - started) / 50 < 0.05
 
 
 def test_a_discarded_cluster_takes_no_more_questions() -> None:

@@ -141,7 +141,7 @@ def test_a_closed_follower_holds_no_file_and_follows_nothing(make: Make, tmp_pat
     follower.sync()
     assert open_in(tmp_path)
     follower.close()
-    ends = time.monotonic() + 10  # Chroma's own threads let go of its file, a little later
+    ends = time.monotonic() + 60  # Chroma's own threads let go of its file, a little later
     while open_in(tmp_path) and time.monotonic() < ends:
         time.sleep(0.01)
     assert open_in(tmp_path) == []

@@ -359,7 +359,7 @@ async def test_a_slow_server_costs_no_more_than_the_time_out(
     try:
         async with opened_samples(tmp_path / "hasty", reranker=hasty) as searching:
             (before, *_) = await between(asking, 0.3, 0.75)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 found = await searching.retriever.search(before.query, top_k=CANDIDATES)
         assert found == before
         assert outcomes == ["timeout"]

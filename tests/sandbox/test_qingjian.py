@@ -24,7 +24,7 @@ class Client:
     async def send(self, frame: Any) -> None:
         await self.socket.send(frame if isinstance(frame, str) else json.dumps(frame))
 
-    async def next(self, seconds: float = 5.0) -> JsonObject:
+    async def next(self, seconds: float = 60.0) -> JsonObject:
         async with asyncio.timeout(seconds):
             frame: JsonObject = json.loads(await self.socket.recv())
         return frame

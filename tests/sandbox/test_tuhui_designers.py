@@ -42,7 +42,7 @@ def upload(tuhui: Tuhui, name: str, data: bytes = PICTURE) -> httpx.Response:
     return tuhui.sandbox.client.post(path, params={"name": name}, content=data)
 
 
-def until(holds: Callable[[], bool], *, within: float = 10.0) -> None:
+def until(holds: Callable[[], bool], *, within: float = 60.0) -> None:
     ends = time.monotonic() + within
     while not holds():
         assert time.monotonic() < ends, "it never came true"

@@ -146,7 +146,7 @@ class Listener:
         self.answer: Callable[[Heard], tuple[int, bytes]] = lambda _heard: (200, b"")
         self.changed = threading.Condition()
 
-    def wait_for(self, count: int, seconds: float = 10.0) -> list[Heard]:
+    def wait_for(self, count: int, seconds: float = 60.0) -> list[Heard]:
         with self.changed:
             enough = self.changed.wait_for(lambda: len(self.heard) >= count, seconds)
         assert enough, f"{len(self.heard)} of {count} callbacks came"

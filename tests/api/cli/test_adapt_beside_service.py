@@ -19,7 +19,7 @@ from tests.api.cli.conftest import Command
 from tests.api.service import Service, running_service
 
 QUERY = "充电桩安装大概什么价钱呢"
-SEEN_S = 20.0
+SEEN_S = 60.0
 
 
 @pytest.fixture

@@ -446,7 +446,15 @@ def test_beside_a_running_service_the_index_is_not_made_anew(beside: Service) ->
 
 
 MANY = 6_000
-"""So many that a busy machine still sees the import at work."""
+SLOW_STAGING = """
+CREATE TRIGGER slow_staging AFTER INSERT ON knowledge_staged BEGIN
+    SELECT max(n) FROM (
+        WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 5000)
+        SELECT n FROM counted
+    );
+END
+"""
+"""Each row takes a fraction of a millisecond: a busy machine too sees the import at work."""
 
 
 def test_an_import_killed_half_way_leaves_the_old_knowledge_serving_and_the_next_completes_it(
@@ -459,6 +467,7 @@ def test_an_import_killed_half_way_leaves_the_old_knowledge_serving_and_the_next
     assert run_kefu("kb", "import", str(shop), "--data-dir", folder).returncode == 0
     before = beside.rows("knowledge_entries")
 
+    beside.write(SLOW_STAGING)
     child = started_kefu("kb", "import", str(big), "--rebuild", "--data-dir", folder)
     try:
         while beside.rows("knowledge_staged") == 0:
@@ -467,6 +476,7 @@ def test_an_import_killed_half_way_leaves_the_old_knowledge_serving_and_the_next
     finally:
         child.kill()
         child.wait(timeout=30)
+    beside.write("DROP TRIGGER slow_staging")
 
     assert beside.rows("knowledge_entries") == before
     assert beside.rows("knowledge_staged") > 0

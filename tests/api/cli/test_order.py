@@ -72,7 +72,7 @@ class _Served:
 
     def __enter__(self) -> str:
         self._thread.start()
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while not self._server.started and time.monotonic() < ends:
             time.sleep(0.01)
         assert self._server.started

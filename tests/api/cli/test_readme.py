@@ -73,7 +73,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def await_warm(process: "subprocess.Popen[bytes]", url: str) -> None:
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 60
     while time.monotonic() < ends:
         assert process.poll() is None, "kefu serve ended while starting"
         try:

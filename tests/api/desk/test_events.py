@@ -103,7 +103,7 @@ def test_nothing_is_left_of_readers_that_went_away(staffed: Service, boss: Seat)
     streams: Streams = staffed.app.state.streams
     with boss.watching():
         assert len(streams) >= 1
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while len(streams) and time.monotonic() < ends:
         boss.get("/me")
     assert len(streams) == 0
@@ -139,7 +139,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off(staffed: Service) -> None:
 
     desk: Any = _Silent()
     stream = EventStream(desk, streams, desk.agent, still_may, after=None, send_s=0.05)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await stream({"type": "http"}, receive, send)
     assert len(streams) == 0
 

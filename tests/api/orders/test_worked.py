@@ -17,7 +17,7 @@ from tests.tools.pictures.drawing import encoded, landscape
 
 KEY = "k" * 40
 SCENE = encoded(landscape(400, 300, seed=4))
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

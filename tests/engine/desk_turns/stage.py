@@ -280,7 +280,7 @@ class Stage:
             "SELECT 1 FROM conversations WHERE due_at IS NOT NULL OR lease_owner IS NOT NULL"
             " UNION ALL SELECT 1 FROM outbox WHERE status = 'pending'"
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self._rows(busy):  # noqa: ASYNC110 - rows tell nobody that they changed
                 await asyncio.sleep(0.005)
 

@@ -107,7 +107,7 @@ class Desk:
         return found
 
     async def until(
-        self, done: Callable[[DispatchRow], bool], key: str = KEY, *, seconds: float = 15.0
+        self, done: Callable[[DispatchRow], bool], key: str = KEY, *, seconds: float = 60.0
     ) -> DispatchRow:
         async with asyncio.timeout(seconds):
             while not done(row := await self.row(key)):  # noqa: ASYNC110 - rows tell nobody

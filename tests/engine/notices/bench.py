@@ -93,7 +93,7 @@ class Bench:
     async def status(self) -> dict[str, str]:
         return {row[0]: row[1] for row in await self.rows()}
 
-    async def until(self, done: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    async def until(self, done: Callable[[], Any], *, seconds: float = 60.0) -> None:
         ends = time.monotonic() + seconds
         while True:
             found = done()

@@ -126,7 +126,7 @@ class Works:
         return found
 
     async def until(
-        self, order: dict[str, Any], *statuses: OrderStatus, seconds: float = 20.0
+        self, order: dict[str, Any], *statuses: OrderStatus, seconds: float = 60.0
     ) -> OrderRow:
         async with asyncio.timeout(seconds):
             while (row := await self.row(order)).status not in statuses:  # noqa: ASYNC110 - rows tell nobody
@@ -135,7 +135,7 @@ class Works:
 
     async def quiet(self) -> None:
         """Nothing is due, and nothing is worked on."""
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60):
             while await self.bench.rows(  # noqa: ASYNC110 - rows tell nobody
                 "SELECT 1 FROM image_tasks WHERE due_at IS NOT NULL OR lease_until > 0"
             ):

@@ -64,7 +64,7 @@ async def status(process: Process, task_id: str) -> str:
 
 
 async def becomes(
-    process: Process, task_id: str, wanted: str, *, seconds: float = 10.0
+    process: Process, task_id: str, wanted: str, *, seconds: float = 60.0
 ) -> dict[str, Any]:
     """The task, once its status is ``wanted``."""
 

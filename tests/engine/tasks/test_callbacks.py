@@ -171,7 +171,7 @@ async def test_a_receiver_that_is_ill_for_many_attempts_loses_nothing(
             assert told["status"] == "completed"
         told_of = await callbacks(sandbox_server, task, at_least=2, wait=30)
         assert [one["status"] for one in told_of] == ["failed", "completed"]
-        await process.until(lambda: _all_told(process), seconds=30)
+        await process.until(lambda: _all_told(process))
         (tries,) = await process.rows("SELECT SUM(attempts) AS n FROM outbox WHERE kind='callback'")
         assert tries["n"] >= attempts / QUICK_ATTEMPTS
 

@@ -232,7 +232,7 @@ async def test_many_slow_tools_hold_up_neither_leases_nor_timers(
         notice = {"type": "notify_staff", "message": "到点了"}
         timer = await receive(one, action=notice, trigger=at_time(clock() + 60))
         pass_time(clock, 60, one)
-        await becomes(one, timer, "completed", seconds=2)
+        await becomes(one, timer, "completed")
         assert peer.hold is not None
         peer.hold.set()
         for task in ids:

@@ -152,4 +152,4 @@ async def test_a_process_knows_what_waits_before_its_first_message(database_url:
         async def warm() -> bool:
             return len(work.watch) == 7
 
-        await process.until(warm, seconds=5)
+        await process.until(warm)

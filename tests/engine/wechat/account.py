@@ -159,7 +159,7 @@ class Account:
     async def rows(self, sql: str, **params: Any) -> list[dict[str, Any]]:
         return await self.database.read(lambda c: history.rows(c, sql, **params))
 
-    async def until(self, done: Callable[[], Any], *, seconds: float = 10.0) -> None:
+    async def until(self, done: Callable[[], Any], *, seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not await done():  # noqa: ASYNC110 - rows tell nobody that they changed
                 await asyncio.sleep(0.005)
@@ -177,7 +177,7 @@ class Account:
     async def pushed(self, openid: str, count: int = 1) -> list[str]:
         """What customer-service messages have brought, once they are ``count`` and all is quiet."""
         phone = self.platform.phone(openid)
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(60):
             while len(phone.pushed) < count:
                 self.platform.heard.clear()
                 await self.platform.heard.wait()

@@ -80,11 +80,11 @@ async def test_whatever_befalls_the_first_the_second_answers_in_time_and_the_rec
     answer = await pair.generate(
         ASKED,
         purpose="reply",
-        deadline=2.5,
+        deadline=5,
         on_token=listener.token if streamed else None,
         on_restart=listener.restart if streamed else None,
     )
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 5
     assert (answer.provider, answer.text) == ("two", "我是 two。")
     *failed, last = answer.calls
     assert failed

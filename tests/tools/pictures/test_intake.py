@@ -133,7 +133,7 @@ async def test_past_the_deadline_facts_come_without_text_and_the_next_look_has_i
     data = PICTURES["menu_short"]()
     first = await pictures.look(data, deadline_s=0.001)
     assert (first.text_read, first.text, first.width) == (False, "", 800)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         second = await pictures.look(f"picture:{first.sha256}")
     assert (second.text_read, second.text_chars) == (True, 42)
 
@@ -259,6 +259,6 @@ async def test_facts_stand_without_the_vision_model(
 async def test_closing_ends_what_is_under_way(pictures: Pictures, reader: TextReader) -> None:
     for name in ("menu_short", "menu_long", "letter_page"):
         await pictures.look(PICTURES[name](), deadline_s=0.001)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await pictures.aclose()
     assert not reader.is_loaded

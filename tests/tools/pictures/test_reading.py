@@ -110,7 +110,7 @@ async def test_the_models_come_with_the_first_picture_and_go_after_a_quiet_while
     await reader.read(PICTURES["wide_banner"]())
     loaded.append(reader.is_loaded)
     assert loaded == [False, True]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.to_thread(_wait_until_dropped, reader)
     assert (await reader.read(PICTURES["wide_banner"]())).chars == 16
     await reader.aclose()

@@ -132,12 +132,12 @@ class Bridge:
         return [f["data"]["body"][0]["text"] for f in self.frames if f.get("cmd") == "sendMsg"]
 
     async def until_connected(self, count: int = 1) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.sockets) != count:
                 await self._change()
 
     async def until_frames(self, cmd: str, count: int = 1) -> list[dict[str, Any]]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(found := [f for f in self.frames if f.get("cmd") == cmd]) < count:
                 await self._change()
         return found
@@ -183,7 +183,7 @@ class Recorder:
 
     async def until(self, count: int) -> None:
         """So many frames, read or not, have come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.customers) + len(self.unknowns) < count:
                 self._changed.clear()
                 await self._changed.wait()

@@ -82,7 +82,7 @@ async def test_an_acknowledgement_that_comes_too_late_spares_the_customer_a_seco
         before = connection.state.received
         late = {"cmd": "resp", "req": bridge.frames[0]["req"], "data": {"success": True}}
         await bridge.say(late)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while connection.state.received == before:  # noqa: ASYNC110 - a counter tells nobody
                 await asyncio.sleep(0.005)
         await connection.send(a_text())
@@ -151,9 +151,9 @@ async def test_a_connection_that_carried_messages_is_opened_again_soon_however_o
     None
 ):
     async with running_bridge() as bridge, connected(bridge.url, mapping_of()) as connection:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):  # eight pauses, each twice the last, would take longer
             for number in range(8):
-                await connection.send(a_text(f"t{number}"), wait_s=5.0)
+                await connection.send(a_text(f"t{number}"), wait_s=15.0)
                 bridge.sockets[0].transport.abort()
                 while connection.state.status == "connected":  # noqa: ASYNC110 - tells nobody
                     await asyncio.sleep(0.005)
@@ -174,7 +174,7 @@ async def test_heartbeats_are_sent_and_answered() -> None:
 async def test_a_connection_on_which_nothing_comes_is_given_up() -> None:
     mapping = mapping_of(connection={"websocket_ping_s": 0, "heartbeat_s": 0.02, "silence_s": 0.06})
     async with running_bridge() as bridge, connected(bridge.url, mapping) as connection:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while connection.state.connects < 2:  # noqa: ASYNC110 - a counter tells nobody
                 await asyncio.sleep(0.01)
         assert "not a frame" in connection.state.last_error
@@ -206,7 +206,7 @@ async def test_a_login_that_is_refused_or_not_answered_ends_the_connection(
         if answer is not None:
             await bridge.say(answer)
         await bridge.until_connected(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while connection.state.status != "waiting":  # noqa: ASYNC110 - tells nobody
                 await asyncio.sleep(0.005)
         await connection.stop()
@@ -249,7 +249,7 @@ async def test_a_burst_is_read_whole_and_in_order() -> None:
         for number in range(1_000):
             await bridge.say(nested(id=number))
         await recorder.until(1_000)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
     ids = [frame.message.channel_message_id for frame in recorder.customers]
     assert ids == [str(number) for number in range(1_000)]
 
