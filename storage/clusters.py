@@ -68,7 +68,10 @@ _UNASSIGNED = Statement(
     "SELECT id, content, contact_id, created_at FROM unknown_questions"
     " WHERE cluster_id IS NULL ORDER BY id LIMIT :limit"
 )
-_CHANGED = Statement(f"SELECT {_COLUMNS} FROM question_clusters WHERE revision > :seen ORDER BY id")
+_CHANGED = Statement(
+    f"SELECT {_COLUMNS} FROM question_clusters WHERE revision > :seen ORDER BY id",
+    sqlite_index="ix_question_clusters_revision",
+)
 _OPEN = Statement(
     f"SELECT {_COLUMNS} FROM question_clusters WHERE state = 'open'"
     " ORDER BY last_at DESC, id DESC LIMIT :limit"

@@ -42,14 +42,16 @@ _GET = Statement(
     "SELECT id, conversation_id, turn_id, text, evidence, status, agent, created_at, decided_at"
     " FROM desk_drafts WHERE id = :id"
 )
-# Row ids grow with time, in the order of their commits within one conversation.
+_NEWEST = Statement(
+    "SELECT turn_id FROM desk_drafts WHERE conversation_id = :id ORDER BY id DESC LIMIT 1"
+)
+# Row ids grow with time, in the order of their commits within one conversation; from the newest
+# back, so that it costs what was said since, however long the conversation is.
 _SPOKEN_SINCE = Statement(
     """
     SELECT 1 FROM messages m WHERE m.conversation_id = :id AND m.role = 'staff' AND m.id > (
-        SELECT MAX(q.id) FROM messages q WHERE q.turn_id = (
-            SELECT d.turn_id FROM desk_drafts d WHERE d.conversation_id = :id
-            ORDER BY d.id DESC LIMIT 1)
-        AND q.role = 'user')
+        SELECT q.id FROM messages q WHERE q.conversation_id = :id AND q.turn_id = :turn
+            AND q.role = 'user' ORDER BY q.id DESC LIMIT 1)
     LIMIT 1
     """
 )
@@ -159,7 +161,11 @@ def spoken(connection: Connection, event: str) -> Draft | None:
 
 def was_answered(connection: Connection, conversation_id: str) -> bool:
     """Whether a person has spoken since the messages that the last draft was for."""
-    return _SPOKEN_SINCE.first(connection, {"id": conversation_id}) is not None
+    newest = _NEWEST.first(connection, {"id": conversation_id})
+    if newest is None:
+        return False
+    values = {"id": conversation_id, "turn": newest[0]}
+    return _SPOKEN_SINCE.first(connection, values) is not None
 
 
 def _tell(

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 log = logging.getLogger(__name__)
-HEAD = "0015"
+HEAD = "0016"
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = 7_106_338  # any constant: two processes starting at once must not both migrate
 

@@ -95,6 +95,7 @@ class Conversation(Row, table=True):
             sqlite_where=text("due_at IS NOT NULL"),
             postgresql_where=text("due_at IS NOT NULL"),
         ),
+        Index("ix_conversations_last_active_at_id", "last_active_at", "id"),
     )
 
     id: str = Field(primary_key=True)

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import islice, takewhile
 
 from domain.desk import Agent, in_scope, meets
 from storage import desk_events
@@ -77,8 +78,8 @@ class Feed:
     async def after(self, who: Agent, last: int, limit: int) -> list[DeskEventRow]:
         """What ``who`` may see of what came after number ``last``, oldest first."""
         if self.running and last >= self._first_kept():
-            found = (event for event in self._kept if event.id > last and sees(who, event))
-            return [event for event, _ in zip(found, range(limit), strict=False)]
+            news = list(takewhile(lambda event: event.id > last, reversed(self._kept)))
+            return list(islice((event for event in reversed(news) if sees(who, event)), limit))
         return await self._from_rows(who, last, limit)
 
     def _first_kept(self) -> int:
