@@ -96,7 +96,7 @@ def _scanned(tables: sqlite3.Connection, sql: str, partial: set[str]) -> set[str
     plan = [row[3] for row in tables.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
     names = {alias or table: table for table, alias in _NAMED.findall(sql)}
     scans = (re.match(r"SCAN (\w+)(?:.* INDEX (\w+))?", line) for line in plan)
-    found = {names.get(scan[1], scan[1]) for scan in scans if scan and scan[2] not in partial}
+    found = {str(names.get(scan[1], scan[1])) for scan in scans if scan and scan[2] not in partial}
     return found & HISTORY
 
 
