@@ -25,12 +25,13 @@ SORRY = "抱歉，这个我做不了，帮您转接设计师看一下，请稍�
 ARRANGED = "好的,已帮您安排设计师处理,请稍候"
 WAITING = "目前设计师都不在线"
 DELIVERED = "已处理完成"
+ROBOT_PATH = "/wecom/webhook/send"
 SEED_CALLS = [
     "GET /tuhui/online/designers",
     "GET /tuhui/dispatch/queue",
     "POST /tuhui/tasks",
     "POST /tuhui/tasks/{id}/assign",
-    "POST /wecom/webhook/send",
+    f"POST {ROBOT_PATH}",
     "POST /webhook/deliver",
 ]
 ROBOT = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=demo"
@@ -142,7 +143,9 @@ Scenario = StageScenario[TuhuiStage]
 def _is_step(entry: JsonObject, customer: str) -> bool:
     if entry["peer"] == "webhook":
         return bool(entry["body"]["chat_id"] == customer and entry["body"]["text"] != SORRY)
-    return entry["peer"] in ("tuhui", "wecom") and entry["kind"] not in ("task", "file")
+    if entry["peer"] == "wecom":  # of which it also asks for messages, now and then
+        return bool(entry["path"] == ROBOT_PATH)
+    return entry["peer"] == "tuhui" and entry["kind"] not in ("task", "file")
 
 
 def _named(entry: JsonObject) -> str:
