@@ -233,21 +233,25 @@ def test_nothing_is_overwritten_by_a_backup(make: Make, tmp_path: Path) -> None:
     assert (tmp_path / "backup.tar").read_text() == "yesterday's"
 
 
+def packed(file: Path, name: str) -> Path:
+    """An archive beside ``file`` that has it under this name."""
+    archive = file.with_name("evil.tar")
+    with tarfile.open(archive, "w") as opened:
+        opened.add(file, arcname=name)
+    return archive
+
+
 def test_a_file_that_leaves_its_folder_is_no_backup(make: Make, tmp_path: Path) -> None:
-    evil = tmp_path / "evil.tar"
     (tmp_path / "payload").write_text("{}")
-    with tarfile.open(evil, "w") as archive:
-        archive.add(tmp_path / "payload", arcname="../../payload-outside")
+    evil = packed(tmp_path / "payload", "../../payload-outside")
     with pytest.raises(StorageError, match="is no backup"):
         restore(make("sqlite"), evil, quiet, force=False)
     assert not (tmp_path.parent / "payload-outside").exists()
 
 
 def test_a_link_is_no_part_of_a_backup(make: Make, tmp_path: Path) -> None:
-    evil = tmp_path / "evil.tar"
     (tmp_path / "link").symlink_to("/etc/passwd")
-    with tarfile.open(evil, "w") as archive:
-        archive.add(tmp_path / "link", arcname="link")
+    evil = packed(tmp_path / "link", "link")
     with pytest.raises(StorageError, match="no plain file"):
         restore(make("sqlite"), evil, quiet, force=False)
 
